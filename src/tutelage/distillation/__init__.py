@@ -1,0 +1,1 @@
+"""Distillation: from a transfer set and a recipe to a student."""

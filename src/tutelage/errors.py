@@ -1,0 +1,96 @@
+"""Every error that Tutelage raises on purpose, in one tree.
+
+    TutelageError
+    ├── UsageError                the caller's to mend: a value, a file, a missing extra
+    │   ├── ConfigError           tutelage.yaml says something it can't
+    │   ├── DataError             a file as a whole can't be read (bad rows are rejected, not raised)
+    │   ├── MissingExtraError     an optional part of Tutelage isn't installed
+    │   └── ProgrammeBusyError    another process works in this programme folder
+    ├── GateRefused               a gate said no; carries its Decision's text
+    ├── IntegrityError            something on disk is not what was written (seal, journal, weights)
+    ├── UnsafeModelError          a model file of a kind that Tutelage doesn't open
+    ├── BudgetExhausted           the next call could pass the budget; progress is kept
+    └── TeacherError              the teacher's side
+        ├── TeacherUnavailable    try again: rate limit, overload, time-out; may say after how long
+        └── TeacherRefusesAccess  401, 402, 403, unknown model: no use in trying again
+
+A message says what was wrong (value and limit), where, and the mend.
+"""
+
+from __future__ import annotations
+
+
+class TutelageError(Exception):
+    """Root of the tree. `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(TutelageError):
+    """Something the caller can mend."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """`tutelage.yaml` (or an override) is not valid."""
+
+
+class DataError(UsageError):
+    """A source can't be read at all; names the file, the line where known, and the fix."""
+
+
+class MissingExtraError(UsageError):
+    """An optional dependency is absent."""
+
+    def __init__(self, package: str, extra: str, needed_for: str) -> None:
+        super().__init__(
+            f"{needed_for} needs the package {package!r}, which isn't installed. "
+            f"Mend: pip install 'tutelage[{extra}]'"
+        )
+
+
+class ProgrammeBusyError(UsageError):
+    """Another process holds the programme folder."""
+
+
+class GateRefused(TutelageError):
+    """A gate refused; the message carries its reasons and what would change its mind."""
+
+    exit_code = 3
+
+
+class IntegrityError(TutelageError):
+    """A sealed or chained file was changed after it was written."""
+
+    exit_code = 5
+
+
+class UnsafeModelError(TutelageError):
+    """A model that could run code on load (pickle, remote code) was refused."""
+
+    exit_code = 5
+
+
+class BudgetExhausted(TutelageError):
+    """The money set aside is spent; what was paid for is on disk."""
+
+    exit_code = 6
+
+
+class TeacherError(TutelageError):
+    """The teacher could not answer."""
+
+    exit_code = 7
+
+
+class TeacherUnavailable(TeacherError):
+    """A passing fault. `retry_after` is in seconds, None where the teacher didn't say."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TeacherRefusesAccess(TeacherError):
+    """Key, credit, permission or model name: asking again would change nothing."""

@@ -1,0 +1,201 @@
+"""The programme folder, and the running of stages over it.
+
+A stage names its inputs (each with a fingerprint) and its outputs (files or folders). It is skipped while
+both are as they were when it last finished; otherwise it runs and says which of them differs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tutelage import storage
+from tutelage.config import ProgrammeConfig, load_config
+from tutelage.errors import ConfigError, ProgrammeBusyError
+from tutelage.ledger import Journal
+from tutelage.progress import Progress
+
+CONFIG_NAME = "tutelage.yaml"
+
+
+@dataclass(frozen=True)
+class Programme:
+    """One programme: its folder and what its `tutelage.yaml` says, overrides laid over it."""
+
+    folder: Path
+    config: ProgrammeConfig
+    overrides: tuple[str, ...] = ()
+
+    @classmethod
+    def open(cls, folder: Path, overrides: Sequence[str] = ()) -> Programme:
+        """Open the programme in `folder`. Raises ConfigError."""
+        if not folder.is_dir():
+            raise ConfigError(f"{folder} is no folder. Mend: name the folder that holds {CONFIG_NAME}")
+        return cls(folder, load_config(folder / CONFIG_NAME, overrides), tuple(overrides))
+
+    @property
+    def journal(self) -> Journal:
+        """`ledger.jsonl`."""
+        return Journal(self.folder / "ledger.jsonl")
+
+    @property
+    def sealed(self) -> Path:
+        """The sealed gold set."""
+        return self.folder / "gold" / "sealed.parquet"
+
+    @property
+    def seal(self) -> Path:
+        """The seal: hashes, counts, labels, interval widths."""
+        return self.folder / "gold" / "seal.json"
+
+    @property
+    def gold_training(self) -> Path:
+        """Gold's training part."""
+        return self.folder / "gold" / "training.parquet"
+
+    @property
+    def gold_rejected(self) -> Path:
+        """Rows of gold's files that were not taken."""
+        return self.folder / "gold" / "rejected.parquet"
+
+    @property
+    def prompts(self) -> Path:
+        """The traffic that may enter the transfer set."""
+        return self.folder / "prompts" / "prompts.parquet"
+
+    @property
+    def prompts_rejected(self) -> Path:
+        """Rows of the traffic's file that were not taken."""
+        return self.folder / "prompts" / "rejected.parquet"
+
+    @property
+    def profile(self) -> Path:
+        """Counts and lengths of the traffic."""
+        return self.folder / "prompts" / "profile.json"
+
+    @property
+    def answers(self) -> Path:
+        """The teacher ledger."""
+        return self.folder / "answers" / "answers.sqlite"
+
+    @property
+    def transfer(self) -> Path:
+        """The transfer set."""
+        return self.folder / "answers" / "transfer.parquet"
+
+    @property
+    def gold_answers(self) -> Path:
+        """The teacher's answers to sealed gold; only evaluation reads them."""
+        return self.folder / "answers" / "gold.parquet"
+
+    @property
+    def student(self) -> Path:
+        """The folder of this configuration's student."""
+        return self.folder / "students" / self.config.student.run
+
+    @property
+    def evaluation(self) -> Path:
+        """The folder of this configuration's evaluation."""
+        return self.folder / "evaluation" / self.config.student.run
+
+    def locate(self, path: str) -> Path:
+        """A path of the configuration, `${NAME}` filled in, relative to the folder.
+
+        Raises ConfigError where the environment variable is not set.
+        """
+        expanded = os.path.expandvars(path)
+        if "${" in expanded:
+            name = expanded.split("${", 1)[1].split("}", 1)[0]
+            raise ConfigError(f"{path}: the environment variable {name!r} is not set. Mend: export {name}=...")
+        return self.folder / Path(expanded).expanduser()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder against other processes. Raises ProgrammeBusyError."""
+        path = self.folder / "programme.lock"
+        with path.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise ProgrammeBusyError(
+                    f"{self.folder} is in use by process {file.read().strip() or 'unknown'}. "
+                    "Mend: wait for it, or stop it; what it has done so far is kept"
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the lifecycle.
+
+    `inputs` gives named fingerprints (see `fingerprint`), `outputs` what it leaves. `per_run` stages keep
+    one state for each student run. `work` returns one line that says what it did.
+    """
+
+    name: str
+    inputs: Callable[[Programme], Mapping[str, str]]
+    outputs: Callable[[Programme], Sequence[Path]]
+    work: Callable[[Programme, Progress], str]
+    per_run: bool = False
+
+    def state_path(self, programme: Programme) -> Path:
+        """Where the stage remembers what it last did."""
+        name = f"{self.name}.{programme.config.student.run}" if self.per_run else self.name
+        return programme.folder / "state" / f"{name}.json"
+
+    def reason_to_run(self, programme: Programme) -> str | None:
+        """Why the stage has to run, or None where everything is as it left it."""
+        path = self.state_path(programme)
+        if not path.exists():
+            return "it has not run yet"
+        state = storage.read_json(path)
+        now = dict(self.inputs(programme))
+        for name in sorted(now.keys() | state["inputs"].keys()):
+            if now.get(name) != state["inputs"].get(name):
+                return f"{name} changed"
+        for output in self.outputs(programme):
+            name = str(output.relative_to(programme.folder))
+            if not output.exists():
+                return f"{name} is gone"
+            if output.suffix != ".sqlite" and storage.hash_path(output) != state["outputs"].get(name):
+                return f"{name} is not as it was left"
+        return None
+
+    def run(self, programme: Programme, progress: Progress, force: bool = False) -> bool:
+        """Run the stage unless nothing has changed; return whether it ran. Journalled when it finishes."""
+        reason = "it was asked for" if force else self.reason_to_run(programme)
+        if reason is None:
+            progress.say(f"[dim]{self.name:<9} skipped: nothing it depends on has changed[/dim]")
+            return False
+        progress.say(f"[bold]{self.name:<9}[/bold] runs: {reason}")
+        inputs = dict(self.inputs(programme))
+        started = datetime.now(UTC)
+        summary = self.work(programme, progress)
+        seconds = (datetime.now(UTC) - started).total_seconds()
+        outputs = {
+            str(path.relative_to(programme.folder)): storage.hash_path(path)
+            for path in self.outputs(programme)
+            if path.suffix != ".sqlite"
+        }
+        state: dict[str, Any] = {"inputs": inputs, "outputs": outputs, "summary": summary, "seconds": seconds}
+        storage.write_json(self.state_path(programme), state)
+        programme.journal.append("stage", stage=self.name, overrides=programme.overrides, **state)
+        progress.say(f"[bold]{self.name:<9}[/bold] {summary} [dim]({seconds:.1f} s)[/dim]")
+        return True
+
+
+def fingerprint(value: Any) -> str:
+    """A short hash: of a path's content (`absent` where there is none), else of the value's JSON."""
+    if isinstance(value, Path):
+        return storage.hash_path(value) if value.exists() else "absent"
+    return storage.hash_json(value.model_dump(mode="json") if hasattr(value, "model_dump") else value)

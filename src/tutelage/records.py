@@ -1,0 +1,175 @@
+"""All that flows between stages: frozen value objects and their Arrow schemas.
+
+A *value* is what an answer says: for `classify` a label (str) or, with several labels allowed, a sorted
+tuple of labels. On disk a value is JSON, so that tasks with structured values fit the same column.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    Distribution = npt.NDArray[np.float32]
+
+Value = str | tuple[str, ...]
+
+NORMAL_SLICE = "normal"
+
+
+def text_hash(text: str) -> str:
+    """SHA-256 of the text's UTF-8 bytes, 32 hex digits: the key under which an answer is paid once."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+
+
+def dump_value(value: Value) -> str:
+    """A value as JSON, as it stands in tables."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+def load_value(text: str) -> Value:
+    """The inverse of `dump_value`."""
+    value = json.loads(text)
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One input of the task. `id` is unique in its file; `source` names the file or data set."""
+
+    id: str
+    text: str
+    source: str = ""
+    slice: str = NORMAL_SLICE
+
+    @property
+    def hash(self) -> str:
+        """See `text_hash`."""
+        return text_hash(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """A prompt with the answer a human gave."""
+
+    prompt: Prompt
+    value: Value
+
+
+class AnswerStatus(StrEnum):
+    """What became of an answer. Only `OK` answers teach; the others are kept and quarantined."""
+
+    OK = "ok"
+    UNPARSEABLE = "unparseable"
+    OUT_OF_SET = "out_of_set"
+    REFUSED = "refused"
+
+
+class DistributionOrigin(StrEnum):
+    """Where a label distribution comes from, which bounds how far it can be trusted."""
+
+    NONE = "none"
+    MODEL = "model"
+    LOGPROBS = "logprobs"
+    VOTES = "votes"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one answer consumed. `cost` in US dollars, `latency` in seconds, tokens as billed."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    latency: float = 0.0
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a teacher said of one prompt.
+
+    `value` is None unless `status` is OK. `distribution` has one float32 per label of the task, in the
+    task's order: probabilities that sum to 1 (single label) or one independent probability per label
+    (several labels); None where the teacher gave none. `raw` is the text as received, `model` the model
+    name that the endpoint returned.
+    """
+
+    status: AnswerStatus
+    value: Value | None
+    distribution: Distribution | None = None
+    origin: DistributionOrigin = DistributionOrigin.NONE
+    raw: str = ""
+    reason: str = ""
+    model: str = ""
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A row that was not taken, and why. `row` counts from 1; `text` is cut to 200 characters."""
+
+    source: str
+    row: int
+    id: str
+    reason: str
+    detail: str
+    text: str
+
+
+def prompt_schema() -> pa.Schema:
+    """`prompts/prompts.parquet`."""
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.string()) for name in ("id", "text", "source", "slice", "hash")])
+
+
+def gold_schema() -> pa.Schema:
+    """`gold/sealed.parquet` and `gold/training.parquet`: prompts with `value`, a JSON string."""
+    import pyarrow as pa
+
+    return prompt_schema().append(pa.field("value", pa.string()))
+
+
+def rejection_schema() -> pa.Schema:
+    """`rejected.parquet`."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("source", pa.string()),
+            ("row", pa.int64()),
+            ("id", pa.string()),
+            ("reason", pa.string()),
+            ("detail", pa.string()),
+            ("text", pa.string()),
+        ]
+    )
+
+
+def answered_schema() -> pa.Schema:
+    """`answers/transfer.parquet` and `answers/gold.parquet`: prompts with the teacher's answers.
+
+    `gold` is the human value (JSON) where one may be learned from, else null. In `answers/gold.parquet`,
+    which only evaluation reads, it is null throughout: the sealed set stays the one place of its values.
+    """
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            *prompt_schema(),
+            ("status", pa.string()),
+            ("value", pa.string()),
+            ("distribution", pa.list_(pa.float32())),
+            ("origin", pa.string()),
+            ("cost", pa.float64()),
+            ("gold", pa.string()),
+        ]
+    )

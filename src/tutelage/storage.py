@@ -1,0 +1,117 @@
+"""Files that are whole or absent: written beside, synced, then renamed over the old ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tutelage.errors import IntegrityError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_CHUNK = 1 << 20
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` with `content`, atomically and durably. The folder is made where absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON with sorted keys; NaN and infinities are refused, since JSON has none."""
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, f"{text}\n".encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON that Tutelage wrote. Raises IntegrityError where it can't be parsed."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise IntegrityError(f"{path} is damaged: {error}. Mend: delete it and run its stage again") from error
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file atomically."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    write_bytes(path, sink.getvalue().to_pybytes())
+
+
+def read_table(path: Path) -> pa.Table:
+    """Read a Parquet file that Tutelage wrote. Raises IntegrityError where it can't be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise IntegrityError(f"{path} is damaged: {error}. Mend: delete it and run its stage again") from error
+
+
+@contextmanager
+def fresh_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of `path` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    try:
+        yield beside
+        if path.exists():
+            shutil.rmtree(path)
+        beside.rename(path)
+        _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def hash_json(content: Any) -> str:
+    """SHA-256 of canonical JSON, 32 hex digits."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's content, 32 hex digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()[:32]
+
+
+def hash_path(path: Path) -> str:
+    """`hash_file` for a file; for a folder the hash of its files' names and contents, 32 hex digits."""
+    if path.is_file():
+        return hash_file(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return hash_json([(str(file.relative_to(path)), hash_file(file)) for file in files])
