@@ -39,9 +39,13 @@ class ColumnsConfig(Section):
 class SourceConfig(Section):
     """Rows to read: a CSV, JSONL or Parquet file, or `hf://owner/name[/split]`."""
 
-    path: str = Field(description="File, relative to tutelage.yaml, or `hf://owner/name[/split]`; "
-                      "`${NAME}` is taken from the environment.")
-    format: Literal["csv", "jsonl", "parquet"] | None = Field(None, description="Guessed from the file's ending.")
+    path: str = Field(
+        description="File, relative to tutelage.yaml, or `hf://owner/name[/split]`; "
+        "`${NAME}` is taken from the environment."
+    )
+    format: Literal["csv", "jsonl", "parquet"] | None = Field(
+        None, description="Guessed from the file's ending."
+    )
     columns: ColumnsConfig = Field(ColumnsConfig(), description="The column map.")
     limit: int | None = Field(None, gt=0, description="Take only the first rows.")
 
@@ -51,8 +55,12 @@ class TrainingPartConfig(Section):
 
     path: str | None = Field(None, description="Their file; the gold file itself where absent.")
     columns: ColumnsConfig | None = Field(None, description="The column map; gold's where absent.")
-    format: Literal["csv", "jsonl", "parquet"] | None = Field(None, description="Guessed from the file's ending.")
-    share: float = Field(0.3, gt=0.0, le=1.0, description="Share of the file taken, stratified by label and slice.")
+    format: Literal["csv", "jsonl", "parquet"] | None = Field(
+        None, description="Guessed from the file's ending."
+    )
+    share: float = Field(
+        0.3, gt=0.0, le=1.0, description="Share of the file taken, stratified by label and slice."
+    )
     seed: int = Field(0, description="Seed of that choice.")
 
     @model_validator(mode="after")
@@ -66,16 +74,24 @@ class GoldConfig(SourceConfig):
     """Human-labelled examples that decide. Sealed: training can't read them."""
 
     training: TrainingPartConfig | None = Field(None, description="The part that may be learned from.")
-    margin: float = Field(0.05, gt=0.0, lt=0.5, description="Largest half-width of the 95% interval on accuracy "
-                          "at which paid labelling may start.")
+    margin: float = Field(
+        0.05,
+        gt=0.0,
+        lt=0.5,
+        description="Largest half-width of the 95% interval on accuracy at which paid labelling may start.",
+    )
     expected_accuracy: Probability = Field(0.9, description="Assumed when that width is worked out.")
 
 
 class TrafficConfig(SourceConfig):
     """Unlabelled prompts of the task, from which the transfer set is made."""
 
-    near_duplicate: float = Field(0.85, gt=0.0, le=1.0, description="Jaccard similarity of character 5-gram sets from which "
-                                  "two prompts count as the same.")
+    near_duplicate: float = Field(
+        0.85,
+        gt=0.0,
+        le=1.0,
+        description="Jaccard similarity of character 5-gram sets from which two prompts count as the same.",
+    )
 
 
 class TaskConfig(Section):
@@ -83,11 +99,18 @@ class TaskConfig(Section):
 
     type: Literal["classify"] = Field("classify", description="The kind of task.")
     instruction: str = Field("Classify the message.", description="Told to teachers that are prompted.")
-    labels: dict[str, str] | None = Field(None, description="Label set: a list, a map from label to "
-                                          "description, or a file of either; taken from gold where absent.")
-    labels_file: str | None = Field(None, description="A text file (a label a line), JSON or YAML holding them.")
+    labels: dict[str, str] | None = Field(
+        None,
+        description="Label set: a list, a map from label to "
+        "description, or a file of either; taken from gold where absent.",
+    )
+    labels_file: str | None = Field(
+        None, description="A text file (a label a line), JSON or YAML holding them."
+    )
     multi_label: bool = Field(False, description="Whether an answer may have several labels, or none.")
-    out_of_scope: str | None = Field(None, description="The label for whatever is none of the task's business.")
+    out_of_scope: str | None = Field(
+        None, description="The label for whatever is none of the task's business."
+    )
 
     @field_validator("labels", mode="before")
     @classmethod
@@ -119,7 +142,9 @@ class OverrideConfig(Section):
 class RightsConfig(Section):
     """What will be done with the student, which decides whether a teacher's terms allow it."""
 
-    distribution: Literal["internal", "distributed"] = Field("internal", description="Whether the student leaves the organisation.")
+    distribution: Literal["internal", "distributed"] = Field(
+        "internal", description="Whether the student leaves the organisation."
+    )
     override: OverrideConfig | None = Field(None, description="A named decision past a refusal.")
 
 
@@ -147,8 +172,10 @@ class TransformersTeacherConfig(Section):
     rights: str = Field(description="Entry of the rights registry.")
     model: str = Field(description="A folder or a hub name.")
     mode: Literal["classification", "zero-shot"] = Field("classification", description="How it answers.")
-    hypothesis: str = Field("This message is about {}.", description="For zero-shot; `{}` takes the label's description, "
-                            "or the label itself.")
+    hypothesis: str = Field(
+        "This message is about {}.",
+        description="For zero-shot; `{}` takes the label's description, or the label itself.",
+    )
     label_map: dict[str, str] = Field({}, description="From the model's label names to the task's.")
     max_tokens: int = Field(256, gt=0, description="Longer texts are cut.")
     batch_size: int = Field(16, gt=0, description="Prompts a forward pass.")
@@ -171,9 +198,15 @@ class OpenAITeacherConfig(Section):
     api_key_env: str = Field("OPENAI_API_KEY", description="The environment variable that holds the key.")
     price: PriceConfig | None = Field(None, description="Needed for endpoints that aren't on this machine.")
     structured: bool = Field(True, description="Ask for output that follows a JSON schema of the labels.")
-    logprobs: bool = Field(True, description="Ask for token log-probabilities and turn them into a distribution.")
-    samples: int = Field(1, ge=1, le=64, description="Answers asked of each prompt; more than one become votes.")
-    temperature: float | None = Field(None, ge=0.0, le=2.0, description="0 for one sample, 0.7 for several, where absent.")
+    logprobs: bool = Field(
+        True, description="Ask for token log-probabilities and turn them into a distribution."
+    )
+    samples: int = Field(
+        1, ge=1, le=64, description="Answers asked of each prompt; more than one become votes."
+    )
+    temperature: float | None = Field(
+        None, ge=0.0, le=2.0, description="0 for one sample, 0.7 for several, where absent."
+    )
     max_output_tokens: int = Field(64, gt=0, description="Longest answer.")
     timeout: float = Field(60.0, gt=0.0, description="Seconds for one call, retries not included.")
 
@@ -203,48 +236,91 @@ TeacherConfig = Annotated[
 class LabellingConfig(Section):
     """How teachers are asked."""
 
-    budget: float | None = Field(None, ge=0.0, description="US dollars for this programme; no call is made that could pass it.")
-    concurrency: int = Field(8, ge=1, le=512, description="Calls in flight at once, for teachers behind an API.")
+    budget: float | None = Field(
+        None, ge=0.0, description="US dollars for this programme; no call is made that could pass it."
+    )
+    concurrency: int = Field(
+        8, ge=1, le=512, description="Calls in flight at once, for teachers behind an API."
+    )
     attempts: int = Field(6, ge=1, description="Tries of one call before it counts as failed.")
-    wait: float = Field(0.5, gt=0.0, description="Seconds before the second try; doubles with jitter, at most 60, "
-                        "unless the teacher says how long.")
+    wait: float = Field(
+        0.5,
+        gt=0.0,
+        description="Seconds before the second try; doubles with jitter, at most 60, "
+        "unless the teacher says how long.",
+    )
 
 
 class StudentConfig(Section):
     """The small model and how it learns."""
 
-    family: Literal["encoder", "static"] = Field("encoder", description="Transformer encoder, or pooled token embeddings.")
-    name: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9._-]*$", description="Names the run; `static` or "
-                             "`encoder-<layers>` where absent.")
-    base: str | None = Field(None, description="Encoder that the student is initialised from: `minilm-l6`, a folder or a hub "
-                      "name; `minilm-l6` where absent. For `static` only its word pieces would matter, so it takes none.")
-    layers: int | None = Field(None, ge=1, description="Transformer layers, evenly spaced from the base; 3 where absent.")
-    hidden_size: int | None = Field(None, ge=1, description="Width of a student of its own shape (random weights), e.g. 312; "
-                                    "the base's where absent.")
+    family: Literal["encoder", "static"] = Field(
+        "encoder", description="Transformer encoder, or pooled token embeddings."
+    )
+    name: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9][a-z0-9._-]*$",
+        description="Names the run; `static` or `encoder-<layers>` where absent.",
+    )
+    base: str | None = Field(
+        None,
+        description="Encoder that the student is initialised from: `minilm-l6`, a folder or a hub "
+        "name; `minilm-l6` where absent. For `static` only its word pieces would matter, so it takes none.",
+    )
+    layers: int | None = Field(
+        None, ge=1, description="Transformer layers, evenly spaced from the base; 3 where absent."
+    )
+    hidden_size: int | None = Field(
+        None,
+        ge=1,
+        description="Width of a student of its own shape (random weights), e.g. 312; "
+        "the base's where absent.",
+    )
     heads: int | None = Field(None, ge=1, description="Attention heads of such a student, e.g. 12.")
-    intermediate_size: int | None = Field(None, ge=1, description="Feed-forward width of such a student, e.g. 1200.")
+    intermediate_size: int | None = Field(
+        None, ge=1, description="Feed-forward width of such a student, e.g. 1200."
+    )
     max_tokens: int = Field(128, gt=0, description="Longer texts are cut.")
     recipe: Literal["soft-targets"] = Field("soft-targets", description="The training plan.")
-    temperature: float | None = Field(None, gt=0.0, description="Softens teacher and student alike; the family's default where absent.")
-    hard_weight: Probability | None = Field(None, description="Weight of the human label where a prompt has one; the rest is the teacher's.")
-    epochs: int | None = Field(None, gt=0, description="Passes over the transfer set at most; chosen by its size where absent.")
-    batch_size: int | None = Field(None, gt=0, description="Prompts a step; the family's default where absent.")
-    learning_rate: float | None = Field(None, gt=0.0, description="Peak rate; the family's default where absent.")
-    validation: Share = Field(0.1, description="Share of the transfer set held back to stop early. Never gold.")
+    temperature: float | None = Field(
+        None, gt=0.0, description="Softens teacher and student alike; the family's default where absent."
+    )
+    hard_weight: Probability | None = Field(
+        None, description="Weight of the human label where a prompt has one; the rest is the teacher's."
+    )
+    epochs: int | None = Field(
+        None, gt=0, description="Passes over the transfer set at most; chosen by its size where absent."
+    )
+    batch_size: int | None = Field(
+        None, gt=0, description="Prompts a step; the family's default where absent."
+    )
+    learning_rate: float | None = Field(
+        None, gt=0.0, description="Peak rate; the family's default where absent."
+    )
+    validation: Share = Field(
+        0.1, description="Share of the transfer set held back to stop early. Never gold."
+    )
     seed: int = Field(0, ge=0, description="Of weights, order and split.")
-    control: Literal["auto", "gold", "teacher"] = Field("auto", description="Hard labels of the control arm: humans', or the "
-                     "teacher's; `auto` takes humans' where gold has a training part.")
+    control: Literal["auto", "gold", "teacher"] = Field(
+        "auto",
+        description="Hard labels of the control arm: humans', or the "
+        "teacher's; `auto` takes humans' where gold has a training part.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> StudentConfig:
         own_shape = (self.hidden_size, self.heads, self.intermediate_size)
         if any(own_shape) and not all(own_shape):
-            raise ValueError("a student of its own shape needs hidden_size, heads and intermediate_size together")
+            raise ValueError(
+                "a student of its own shape needs hidden_size, heads and intermediate_size together"
+            )
         if self.hidden_size and self.heads and self.hidden_size % self.heads:
             raise ValueError(f"hidden_size {self.hidden_size} is no multiple of heads {self.heads}")
         transformer_only = (self.base, self.layers, *own_shape)
         if self.family == "static" and any(value is not None for value in transformer_only):
-            raise ValueError("base, layers, hidden_size, heads and intermediate_size belong to family encoder, not static")
+            raise ValueError(
+                "base, layers, hidden_size, heads and intermediate_size belong to family encoder, not static"
+            )
         return self
 
     @property
@@ -256,10 +332,16 @@ class StudentConfig(Section):
 class ReleaseConfig(Section):
     """Terms of the release gate, all on sealed gold at 95% confidence."""
 
-    max_loss: float = Field(0.03, ge=0.0, lt=1.0, description="Largest acceptable accuracy loss against the teacher.")
+    max_loss: float = Field(
+        0.03, ge=0.0, lt=1.0, description="Largest acceptable accuracy loss against the teacher."
+    )
     min_accuracy: Probability | None = Field(None, description="Absolute bar on accuracy.")
-    critical_slices: tuple[str, ...] = Field(("critical",), description="Slices judged on their own, where gold has them.")
-    max_critical_loss: float = Field(0.05, ge=0.0, lt=1.0, description="Largest acceptable loss on each critical slice.")
+    critical_slices: tuple[str, ...] = Field(
+        ("critical",), description="Slices judged on their own, where gold has them."
+    )
+    max_critical_loss: float = Field(
+        0.05, ge=0.0, lt=1.0, description="Largest acceptable loss on each critical slice."
+    )
     max_ece: Probability | None = Field(0.1, description="Largest expected calibration error.")
     max_latency_ms: float | None = Field(None, gt=0.0, description="Largest p95 at batch 1 on one thread.")
     max_size_mb: float | None = Field(None, gt=0.0, description="Largest size on disk.")
@@ -280,10 +362,14 @@ class ProgrammeConfig(Section):
     @model_validator(mode="after")
     def _teacher_has_what_it_needs(self) -> ProgrammeConfig:
         if self.teacher.type == "encoder" and self.gold.training is None:
-            raise ValueError("teacher.type is encoder, whose head is fitted on gold.training, and there is none. "
-                             "Mend: add gold.training with a share")
+            raise ValueError(
+                "teacher.type is encoder, whose head is fitted on gold.training, and there is none. "
+                "Mend: add gold.training with a share"
+            )
         if self.student.control == "gold" and self.gold.training is None:
-            raise ValueError("student.control is gold, and gold.training is absent. Mend: add it, or say teacher")
+            raise ValueError(
+                "student.control is gold, and gold.training is absent. Mend: add it, or say teacher"
+            )
         return self
 
 
@@ -297,13 +383,17 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ProgrammeConfig:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ConfigError(f"{path} doesn't exist. Mend: run `tutelage init`, or name the programme's folder") from error
+        raise ConfigError(
+            f"{path} doesn't exist. Mend: run `tutelage init`, or name the programme's folder"
+        ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 (byte {error.start}). Mend: save it as UTF-8") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds {type(content).__name__}, not sections. Mend: see docs/tutelage.yaml.md")
+        raise ConfigError(
+            f"{path} holds {type(content).__name__}, not sections. Mend: see docs/tutelage.yaml.md"
+        )
     for override in overrides:
         _lay_over(content, override)
     return parse_config(content, str(path))
@@ -382,4 +472,3 @@ def _sections_in(annotation: Any) -> list[type[Section]]:
     if isinstance(annotation, type):
         return [annotation] if issubclass(annotation, Section) else []
     return [section for part in getattr(annotation, "__args__", ()) for section in _sections_in(part)]
-

@@ -112,7 +112,9 @@ class Programme:
         expanded = os.path.expandvars(path)
         if "${" in expanded:
             name = expanded.split("${", 1)[1].split("}", 1)[0]
-            raise ConfigError(f"{path}: the environment variable {name!r} is not set. Mend: export {name}=...")
+            raise ConfigError(
+                f"{path}: the environment variable {name!r} is not set. Mend: export {name}=..."
+            )
         return self.folder / Path(expanded).expanduser()
 
     @contextmanager

@@ -53,7 +53,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise IntegrityError(f"{path} is damaged: {error}. Mend: delete it and run its stage again") from error
+        raise IntegrityError(
+            f"{path} is damaged: {error}. Mend: delete it and run its stage again"
+        ) from error
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -74,7 +76,9 @@ def read_table(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)
     except pa.ArrowInvalid as error:
-        raise IntegrityError(f"{path} is damaged: {error}. Mend: delete it and run its stage again") from error
+        raise IntegrityError(
+            f"{path} is damaged: {error}. Mend: delete it and run its stage again"
+        ) from error
 
 
 @contextmanager

@@ -62,6 +62,8 @@ def build_teacher(config: Any, context: TeacherContext) -> Teacher:
     name = config.name if config.type == "plugin" else config.type
     offered = {point.name: point for point in entry_points(group="tutelage.teachers")}
     if name not in offered:
-        raise ConfigError(f"teacher {name!r} is offered by no installed package; there are: {', '.join(sorted(offered))}")
+        raise ConfigError(
+            f"teacher {name!r} is offered by no installed package; there are: {', '.join(sorted(offered))}"
+        )
     teacher: Teacher = offered[name].load()(config, context)
     return teacher
