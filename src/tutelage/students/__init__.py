@@ -1,5 +1,6 @@
-"""Students: the small models. Each family knows how to predict, save and load itself."""
+"""Students: the small models. Each family knows how to initialise, predict, save and load itself."""
 
-from tutelage.students.protocol import Student, load_student
+from tutelage.students.initialise import new_learner
+from tutelage.students.protocol import Learner, Student, load_student
 
-__all__ = ["Student", "load_student"]
+__all__ = ["Learner", "Student", "load_student", "new_learner"]

@@ -1,0 +1,97 @@
+"""What a student learns from: the transfer set as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tutelage.records import AnswerStatus, load_value
+from tutelage.tasks import Classify
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Texts and their targets, row by row.
+
+    `teacher`: float32 [n, labels], the teacher's distribution, or indicators of its label where it gave none.
+    `softened`: bool [n], whether the row is a true distribution, so that a temperature means something.
+    `gold`: float32 [n, labels], indicators of the human labels; `has_gold`: bool [n].
+    `has_teacher`: bool [n], False for rows that only a human has answered.
+    """
+
+    texts: tuple[str, ...]
+    teacher: Floats
+    softened: npt.NDArray[np.bool_]
+    has_teacher: npt.NDArray[np.bool_]
+    gold: Floats
+    has_gold: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def targets(self) -> Floats:
+        """The best known answer of each row: the human's, else the teacher's."""
+        return np.where(self.has_gold[:, None], self.gold, self.teacher)
+
+    def take(self, indices: npt.NDArray[np.int64]) -> Signals:
+        """The rows at `indices`."""
+        return Signals(
+            tuple(self.texts[index] for index in indices),
+            self.teacher[indices],
+            self.softened[indices],
+            self.has_teacher[indices],
+            self.gold[indices],
+            self.has_gold[indices],
+        )
+
+
+def read_signals(transfer: pa.Table, task: Classify) -> Signals:
+    """The rows of `answers/transfer.parquet` that teach; quarantined answers without a human label don't."""
+    rows = [
+        row for row in transfer.to_pylist() if row["status"] == AnswerStatus.OK or row["gold"] is not None
+    ]
+    shape = (len(rows), len(task.labels))
+    teacher, gold = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    softened, has_teacher = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+    for index, row in enumerate(rows):
+        if row["status"] == AnswerStatus.OK:
+            has_teacher[index] = True
+            softened[index] = row["distribution"] is not None
+            teacher[index] = (
+                row["distribution"] if softened[index] else task.encode([load_value(row["value"])])[0]
+            )
+        if row["gold"] is not None:
+            gold[index] = task.encode([load_value(row["gold"])])[0]
+    has_gold = np.array([row["gold"] is not None for row in rows], bool)
+    return Signals(tuple(row["text"] for row in rows), teacher, softened, has_teacher, gold, has_gold)
+
+
+def hard_labels(signals: Signals, source: str, task: Classify) -> Signals:
+    """The control arm's signals: hard labels alone, of humans (`gold`) or of the teacher (`teacher`)."""
+    if source == "gold":
+        part = signals.take(np.flatnonzero(signals.has_gold))
+        return Signals(
+            part.texts,
+            part.gold,
+            np.zeros(len(part), bool),
+            np.zeros(len(part), bool),
+            part.gold,
+            part.has_gold,
+        )
+    part = signals.take(np.flatnonzero(signals.has_teacher))
+    labels = task.encode(task.decide(part.teacher))
+    nothing = np.zeros(len(part), bool)
+    return Signals(part.texts, labels, nothing, part.has_teacher, np.zeros_like(labels), nothing)
+
+
+def hold_back(signals: Signals, share: float, seed: int) -> tuple[Signals, Signals]:
+    """Split into (learning, validation) at random; either has at least one row where there are two."""
+    count = min(max(1, round(share * len(signals))), len(signals) - 1)
+    order = np.random.default_rng(seed).permutation(len(signals))
+    return signals.take(np.sort(order[count:])), signals.take(np.sort(order[:count]))

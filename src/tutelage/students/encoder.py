@@ -1,0 +1,245 @@
+"""The `encoder` student: a transformer encoder, mean pooling, a linear head."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from tutelage import storage
+from tutelage.checkpoints import resolve_checkpoint
+from tutelage.config import EMBEDDED_ENCODER, StudentConfig
+from tutelage.errors import ConfigError, IntegrityError
+from tutelage.students.protocol import STUDENT_FILE
+from tutelage.tasks import Classify
+
+_WEIGHTS = "model.safetensors"
+_DEFAULT_LAYERS = 3
+_HEAD_RATE = 7.0  # of the body's learning rate: the head starts from nothing
+_WEIGHT_DECAY = 0.01
+_PREDICT_BATCH = 64
+
+
+class EncoderNetwork(nn.Module):
+    """Body, mean over tokens that aren't padding, L2 norm, linear head: logits float32 [batch, labels]."""
+
+    def __init__(self, body: nn.Module, labels: int) -> None:
+        super().__init__()
+        self.body = body
+        self.head = nn.Linear(body.config.hidden_size, labels)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """`input_ids` and `attention_mask`: int64 [batch, tokens]."""
+        hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        pooled = (hidden * mask).sum(1) / mask.sum(1).clamp_min(1.0)
+        logits: torch.Tensor = self.head(nn.functional.normalize(pooled, dim=-1)).float()
+        return logits
+
+
+class _Tokens:
+    """Token ids of texts, padded batch by batch to that batch's longest."""
+
+    def __init__(self, tokenizer: Any, texts: Sequence[str], max_tokens: int) -> None:
+        self.ids: list[list[int]] = (
+            tokenizer(list(texts), truncation=True, max_length=max_tokens)["input_ids"] if texts else []
+        )
+        self.lengths = np.fromiter(map(len, self.ids), np.int64, len(self.ids))
+        self._padding = tokenizer.pad_token_id or 0
+
+    def batch(
+        self, indices: npt.NDArray[np.int64], device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        lengths = torch.from_numpy(self.lengths[indices])
+        ids = torch.full((len(indices), int(lengths.max())), self._padding)
+        for row, index in zip(ids, indices, strict=True):
+            row[: self.lengths[index]] = torch.tensor(self.ids[index])
+        mask = (torch.arange(ids.shape[1])[None] < lengths[:, None]).long()
+        return ids.to(device), mask.to(device)
+
+
+class EncoderStudent:
+    """A trained encoder student."""
+
+    family = "encoder"
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        multi_label: bool,
+        network: EncoderNetwork,
+        tokenizer: Any,
+        max_tokens: int,
+    ) -> None:
+        self.labels = tuple(labels)
+        self.multi_label = multi_label
+        self._network = network.eval()
+        self._tokenizer = tokenizer
+        self._max_tokens = max_tokens
+
+    @property
+    def parameters(self) -> int:
+        """Weights, embeddings included."""
+        return sum(weight.numel() for weight in self._network.parameters())
+
+    @torch.inference_mode()
+    def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """See `Student.predict`. Batches are sorted by length."""
+        tokens = _Tokens(self._tokenizer, texts, self._max_tokens)
+        order = np.argsort(-tokens.lengths, kind="stable")
+        device = next(self._network.parameters()).device
+        result = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
+        for start in range(0, len(order), _PREDICT_BATCH):
+            indices = order[start : start + _PREDICT_BATCH]
+            logits = self._network(*tokens.batch(indices, device))
+            odds = torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, dim=-1)
+            result[indices] = odds.cpu().numpy()
+        return result
+
+    def save(self, folder: Path) -> None:
+        """See `Student.save`."""
+        from safetensors.torch import save
+
+        weights = {name: weight.contiguous().cpu() for name, weight in self._network.state_dict().items()}
+        storage.write_bytes(folder / _WEIGHTS, save(weights))
+        self._network.body.config.save_pretrained(folder)
+        self._tokenizer.save_pretrained(folder)
+        storage.write_json(
+            folder / STUDENT_FILE,
+            {
+                "family": self.family,
+                "labels": self.labels,
+                "multi_label": self.multi_label,
+                "max_tokens": self._max_tokens,
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> EncoderStudent:
+        """Load what `save` wrote. Raises IntegrityError where parts don't fit each other."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+        from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+        about = storage.read_json(folder / STUDENT_FILE)
+        body = AutoModel.from_config(AutoConfig.from_pretrained(folder), **_body_options(folder))
+        network = EncoderNetwork(body, len(about["labels"]))
+        try:
+            network.load_state_dict(load_file(folder / _WEIGHTS))
+        except (SafetensorError, RuntimeError) as error:
+            raise IntegrityError(f"{folder / _WEIGHTS} is damaged: {error}. Mend: train again") from error
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        return cls(about["labels"], about["multi_label"], network, tokenizer, about["max_tokens"])
+
+
+class EncoderLearner:
+    """See `Learner`. Token embeddings taken from a base are frozen: moving 30,000 rows for the few that a
+    batch holds costs much and gains nothing measurable."""
+
+    def __init__(self, config: StudentConfig, task: Classify, folder: Path) -> None:
+        from transformers import AutoTokenizer
+
+        checkpoint = resolve_checkpoint(config.base or EMBEDDED_ENCODER, folder)
+        self._task = task
+        self._max_tokens = config.max_tokens
+        self._tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(config.seed)
+        body = _own_shape(config, checkpoint) if config.hidden_size else _evenly_spaced(config, checkpoint)
+        self.module: nn.Module = EncoderNetwork(body, len(task.labels)).to(self._device)
+        if not config.hidden_size:
+            for weight in body.get_input_embeddings().parameters():
+                weight.requires_grad_(False)
+
+    def encode(self, texts: Sequence[str]) -> _Tokens:
+        """Token ids of each text."""
+        return _Tokens(self._tokenizer, texts, self._max_tokens)
+
+    def lengths(self, encoded: _Tokens) -> npt.NDArray[np.int64]:
+        """Tokens of each text."""
+        return encoded.lengths
+
+    def logits(self, encoded: _Tokens, indices: npt.NDArray[np.int64]) -> torch.Tensor:
+        """See `Learner.logits`."""
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
+            logits: torch.Tensor = self.module(*encoded.batch(indices, self._device))
+        return logits.float()
+
+    def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
+        """AdamW; biases and norms don't decay, the head learns faster."""
+        decayed: list[torch.Tensor] = []
+        plain: list[torch.Tensor] = []
+        head: list[torch.Tensor] = []
+        for name, weight in self.module.named_parameters():
+            if weight.requires_grad:
+                group = head if name.startswith("head.") else decayed if weight.ndim > 1 else plain
+                group.append(weight)
+        groups = [
+            {"params": decayed, "lr": learning_rate, "weight_decay": _WEIGHT_DECAY},
+            {"params": plain, "lr": learning_rate, "weight_decay": 0.0},
+            {"params": head, "lr": _HEAD_RATE * learning_rate, "weight_decay": 0.0},
+        ]
+        return [torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)]
+
+    def finished(self) -> EncoderStudent:
+        """A copy of the network as it stands, on the CPU."""
+        network: EncoderNetwork = copy.deepcopy(self.module).cpu()
+        return EncoderStudent(
+            self._task.labels, self._task.multi_label, network, self._tokenizer, self._max_tokens
+        )
+
+
+def spaced_layers(total: int, kept: int) -> list[int]:
+    """Indices of `kept` layers out of `total`, evenly spaced, the first and the last among them.
+
+    One layer alone is the first: it reads the embeddings as they are.
+    """
+    if kept == 1:
+        return [0]
+    return [round(index * (total - 1) / (kept - 1)) for index in range(kept)]
+
+
+def _evenly_spaced(config: StudentConfig, checkpoint: str) -> Any:
+    from transformers import AutoModel
+
+    body = AutoModel.from_pretrained(checkpoint, use_safetensors=True, **_body_options(checkpoint))
+    stack = getattr(body, "encoder", body)
+    layers = getattr(stack, "layer", None)
+    if layers is None:
+        raise ConfigError(
+            f"student.base {config.base!r} is a {type(body).__name__}, whose layers Tutelage doesn't know "
+            "how to take. Mend: use a BERT, RoBERTa, MiniLM or MPNet encoder"
+        )
+    kept = config.layers or _DEFAULT_LAYERS
+    if kept > len(layers):
+        raise ConfigError(
+            f"student.layers is {kept}, and {config.base or EMBEDDED_ENCODER!r} has {len(layers)}"
+        )
+    stack.layer = nn.ModuleList([layers[index] for index in spaced_layers(len(layers), kept)])
+    body.config.num_hidden_layers = kept
+    return body
+
+
+def _own_shape(config: StudentConfig, checkpoint: str) -> Any:
+    from transformers import AutoConfig, AutoModel
+
+    shape = AutoConfig.from_pretrained(checkpoint)
+    shape.num_hidden_layers = config.layers or _DEFAULT_LAYERS
+    shape.hidden_size = config.hidden_size
+    shape.num_attention_heads = config.heads
+    shape.intermediate_size = config.intermediate_size
+    return AutoModel.from_config(shape, **_body_options(checkpoint))
+
+
+def _body_options(checkpoint: str | Path) -> dict[str, Any]:
+    """BERT's pooler would be weights that no loss reaches."""
+    path = Path(checkpoint) / "config.json"
+    kind = json.loads(path.read_text(encoding="utf-8")).get("model_type") if path.is_file() else ""
+    return {"add_pooling_layer": False} if kind in {"bert", "roberta", "mpnet", "xlm-roberta"} else {}
