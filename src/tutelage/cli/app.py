@@ -1,0 +1,146 @@
+"""The verbs. Anything heavy is imported inside them, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="tutelage",
+    help="Turn a strong model's behaviour on one narrow task into a small model you own, with evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Folder = Annotated[Path, typer.Argument(help="The programme's folder.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Lay a value over tutelage.yaml, e.g. student.family=static."
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Run even if nothing has changed.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        from tutelage import __version__
+
+        typer.echo(f"tutelage {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where the programme will live.")] = Path(),
+    gold: Annotated[str, typer.Option(help="File of human-labelled examples.")] = "gold.csv",
+    traffic: Annotated[str, typer.Option(help="File of unlabelled prompts.")] = "traffic.csv",
+    text: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
+    label: Annotated[str, typer.Option(help="Column that holds the human label.")] = "label",
+    teacher: Annotated[str, typer.Option(help="encoder, openai or transformers.")] = "encoder",
+) -> None:
+    """Write a commented tutelage.yaml to start from."""
+    from tutelage.cli.template import write_template
+
+    path = write_template(folder, gold=gold, traffic=traffic, text=text, label=label, teacher=teacher)
+    typer.echo(f"Wrote {path}. Next: look it over, then `tutelage check {folder}`.")
+
+
+@app.command()
+def check(folder: Folder = Path(), overrides: Overrides = None) -> None:
+    """Validate the configuration, sources, rights and journal; write nothing."""
+    _stage_command("check", folder, overrides, force=True)
+
+
+@app.command()
+def gold(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
+    """Seal the human-labelled examples and say how much they can decide."""
+    _stage_command("gold", folder, overrides, force)
+
+
+@app.command()
+def collect(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
+    """Read the traffic, set aside bad rows and whatever gold has too."""
+    _stage_command("collect", folder, overrides, force)
+
+
+@app.command()
+def label(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
+    """Ask the teacher, behind the rights and gold gates; nothing is paid twice."""
+    _stage_command("label", folder, overrides, force)
+
+
+@app.command()
+def train(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
+    """Train the student and its control arm."""
+    _stage_command("train", folder, overrides, force)
+
+
+@app.command()
+def evaluate(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
+    """Compare teacher, control and student on sealed gold; decide."""
+    _stage_command("evaluate", folder, overrides, force)
+
+
+@app.command()
+def report(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
+    """Write report.html."""
+    _stage_command("report", folder, overrides, force)
+
+
+@app.command()
+def run(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
+    """All stages up to the release decision. Exit status: 0 pass, 3 fail, 4 not enough evidence."""
+    from tutelage.cli.display import RichProgress, print_outcome
+    from tutelage.programme import Programme
+    from tutelage.stages import run_all
+
+    programme = Programme.open(folder, overrides or ())
+    with programme.locked():
+        outcome = run_all(programme, RichProgress(), force=force)
+    print_outcome(outcome)
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def status(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Where the programme stands, and what it has spent."""
+    from tutelage.cli.display import print_status
+    from tutelage.programme import Programme
+    from tutelage.stages import read_status
+
+    print_status(read_status(Programme.open(folder, overrides or ())), as_json=as_json)
+
+
+@app.command()
+def doctor() -> None:
+    """What is missing on this machine."""
+    from tutelage.cli.display import print_findings
+    from tutelage.cli.machine import examine
+
+    findings = examine()
+    print_findings(findings)
+    raise typer.Exit(0 if all(finding.found or not finding.needed for finding in findings) else 2)
+
+
+def _stage_command(name: str, folder: Path, overrides: list[str] | None, force: bool) -> None:
+    from tutelage.cli.display import RichProgress
+    from tutelage.programme import Programme
+    from tutelage.stages import run_stage
+
+    programme = Programme.open(folder, overrides or ())
+    with programme.locked():
+        run_stage(programme, name, RichProgress(), force=force)

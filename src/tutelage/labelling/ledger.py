@@ -1,0 +1,336 @@
+"""The answer ledger: every answer a teacher gave, on disk before it is counted, and what was paid.
+
+One SQLite file in WAL mode with `synchronous=FULL`, so a committed answer survives a kill and a power cut.
+An answer stands under (teacher, revision, task version, prompt hash) and is never replaced. A call that
+costs money is written down with its upper bound before it is made; where no account of it ever came (the
+process was killed, the connection broke), that bound counts as spent.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tutelage.errors import DataError, IntegrityError, UsageError
+from tutelage.records import (
+    Answer,
+    AnswerStatus,
+    Distribution,
+    DistributionOrigin,
+    Prompt,
+    Usage,
+    dump_value,
+    load_value,
+)
+
+if TYPE_CHECKING:
+    from tutelage.tasks import Classify
+    from tutelage.teachers import Teacher
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE answers (
+    teacher TEXT NOT NULL, revision TEXT NOT NULL, task_version TEXT NOT NULL, prompt_hash TEXT NOT NULL,
+    status TEXT NOT NULL, value TEXT, distribution BLOB, origin TEXT NOT NULL, raw TEXT NOT NULL,
+    reason TEXT NOT NULL, model TEXT NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+    cost REAL NOT NULL, latency REAL NOT NULL, calls INTEGER NOT NULL, created TEXT NOT NULL,
+    PRIMARY KEY (teacher, revision, task_version, prompt_hash)
+);
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY, teacher TEXT NOT NULL, revision TEXT NOT NULL, bound REAL NOT NULL,
+    state TEXT NOT NULL, created TEXT NOT NULL
+);
+"""
+_ANSWER = (
+    "status, value, distribution, origin, raw, reason, model, "
+    "input_tokens, output_tokens, cost, latency, calls"
+)
+_BATCH = 500  # host parameters in one query; SQLite's own limit was 999 for long
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerKey:
+    """What an answer depends on beside its prompt."""
+
+    teacher: str
+    revision: str
+    task_version: str
+
+    @classmethod
+    def of(cls, teacher: Teacher, task: Classify) -> LedgerKey:
+        """The key of a teacher's answers to a task."""
+        return cls(teacher.name, teacher.revision, task.version)
+
+
+class AttemptState(StrEnum):
+    """What became of a call that may cost money."""
+
+    OPEN = "open"
+    ANSWERED = "answered"
+    FREE = "free"
+    UNACCOUNTED = "unaccounted"
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherSummary:
+    """What the ledger holds of one teacher, over all its revisions.
+
+    `cost` in US dollars as accounted by answers; `unaccounted` is the upper bound of calls without an
+    account; `attempts` counts the calls that might have cost money.
+    """
+
+    teacher: str
+    answers: int
+    by_status: dict[str, int]
+    cost: float
+    unaccounted: float
+    input_tokens: int
+    output_tokens: int
+    calls: int
+    attempts: int
+
+
+class AnswerLedger:
+    """`answers/answers.sqlite`. Usable from several threads; one process at a time writes.
+
+    Raises UsageError for a file that a newer Tutelage wrote, IntegrityError for one that is no ledger, and
+    DataError where the file can't be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._depth = 0
+        with self._errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(
+                path, isolation_level=None, timeout=30.0, check_same_thread=False
+            )
+            try:
+                self._prepare()
+            except BaseException:
+                self._database.close()
+                raise
+
+    def _prepare(self) -> None:
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=FULL")
+        with self.transaction():
+            (version,) = self._database.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA_VERSION:
+                raise UsageError(
+                    f"{self.path} has schema version {version}, and this Tutelage knows {SCHEMA_VERSION}. "
+                    "Mend: use the newer Tutelage that wrote it"
+                )
+            if version == 0:
+                for statement in _SCHEMA.split(";\n"):
+                    self._database.execute(statement)
+                self._database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def __enter__(self) -> AnswerLedger:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; everything recorded is already in it."""
+        with self._lock:
+            self._database.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.OperationalError, OSError) as error:
+            raise DataError(
+                f"{self.path} can't be used: {error}. Mend: check free space, permissions and other processes; "
+                "what was recorded is kept"
+            ) from error
+        except sqlite3.IntegrityError as error:
+            raise IntegrityError(
+                f"{self.path} already holds an answer that was to be recorded ({error}); answers are never "
+                "replaced. Mend: run again, and report this as a bug"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise IntegrityError(
+                f"{self.path} is no answer ledger, or is damaged: {error}. Mend: restore it from a backup; "
+                "deleting it means paying for its answers again"
+            ) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written inside is committed together, or not at all. May be nested."""
+        with self._lock, self._errors():
+            if self._depth:
+                yield
+                return
+            self._database.execute("BEGIN IMMEDIATE")
+            self._depth = 1
+            try:
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+            finally:
+                self._depth = 0
+
+    def _select(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        with self._lock, self._errors():
+            return self._database.execute(query, parameters).fetchall()
+
+    def _select_by_hash(self, columns: str, key: LedgerKey, hashes: Iterable[str]) -> Iterator[Any]:
+        wanted = list(dict.fromkeys(hashes))
+        for start in range(0, len(wanted), _BATCH):
+            part = wanted[start : start + _BATCH]
+            yield from self._select(
+                f"SELECT prompt_hash, {columns} FROM answers WHERE teacher=? AND revision=? "
+                f"AND task_version=? AND prompt_hash IN ({','.join('?' * len(part))})",
+                (key.teacher, key.revision, key.task_version, *part),
+            )
+
+    def answered(self, key: LedgerKey, hashes: Iterable[str]) -> set[str]:
+        """Which of the prompt hashes have an answer, of whatever status."""
+        return {row[0] for row in self._select_by_hash("1", key, hashes)}
+
+    def get_many(self, key: LedgerKey, hashes: Iterable[str]) -> dict[str, Answer]:
+        """The answers there are, by prompt hash."""
+        return {row[0]: _answer_of(row[1:]) for row in self._select_by_hash(_ANSWER, key, hashes)}
+
+    def record(
+        self, key: LedgerKey, answers: Sequence[tuple[Prompt, Answer]], attempt: int | None = None
+    ) -> None:
+        """Keep answers, in one transaction; with it the attempt that brought them is closed.
+
+        Raises IntegrityError where a prompt already has an answer under this key; then none is kept.
+        """
+        now = _now()
+        rows = [
+            (key.teacher, key.revision, key.task_version, prompt.hash, *_row_of(answer), now)
+            for prompt, answer in answers
+        ]
+        with self.transaction():
+            self._database.executemany(
+                f"INSERT INTO answers (teacher, revision, task_version, prompt_hash, {_ANSWER}, created) "
+                f"VALUES ({','.join('?' * 17)})",
+                rows,
+            )
+            if attempt is not None:
+                self.close_attempt(attempt, AttemptState.ANSWERED)
+
+    def open_attempt(self, key: LedgerKey, bound: float) -> int:
+        """Write down that a call of at most `bound` US dollars is about to be made; returns its number."""
+        with self.transaction():
+            cursor = self._database.execute(
+                "INSERT INTO attempts (teacher, revision, bound, state, created) VALUES (?,?,?,?,?)",
+                (key.teacher, key.revision, bound, AttemptState.OPEN, _now()),
+            )
+        return cursor.lastrowid or 0
+
+    def close_attempt(self, attempt: int, state: AttemptState) -> None:
+        """Write down what became of a call."""
+        with self.transaction():
+            self._database.execute("UPDATE attempts SET state=? WHERE id=?", (state, attempt))
+
+    def spent(self, teacher: str | None = None) -> float:
+        """US dollars spent so far, over all runs: costs of answers plus bounds of calls without an account."""
+        where, parameters = ("WHERE teacher=?", [teacher]) if teacher is not None else ("WHERE 1", [])
+        [(cost, bound)] = self._select(
+            f"SELECT (SELECT total(cost) FROM answers {where}), "
+            f"(SELECT total(bound) FROM attempts {where} AND state IN ('open', 'unaccounted'))",
+            parameters * 2,
+        )
+        return float(cost) + float(bound)
+
+    def summary(self) -> list[TeacherSummary]:
+        """What there is of each teacher, by name."""
+        totals = self._select(
+            "SELECT teacher, count(*), total(cost), sum(input_tokens), sum(output_tokens), sum(calls) "
+            "FROM answers GROUP BY teacher"
+        )
+        statuses: dict[str, dict[str, int]] = {}
+        for teacher, status, count in self._select(
+            "SELECT teacher, status, count(*) FROM answers GROUP BY teacher, status ORDER BY status"
+        ):
+            statuses.setdefault(teacher, {})[status] = count
+        attempts = {
+            row[0]: row[1:]
+            for row in self._select(
+                "SELECT teacher, count(*), total(CASE WHEN state IN ('open', 'unaccounted') THEN bound END) "
+                "FROM attempts GROUP BY teacher"
+            )
+        }
+        answered = {row[0]: row[1:] for row in totals}
+        return [
+            _summarise(name, answered.get(name), statuses.get(name, {}), attempts.get(name, (0, 0.0)))
+            for name in sorted(answered.keys() | attempts.keys())
+        ]
+
+
+def _summarise(
+    name: str, totals: Sequence[Any] | None, by_status: dict[str, int], attempts: Sequence[Any]
+) -> TeacherSummary:
+    answers, cost, input_tokens, output_tokens, calls = totals or (0, 0.0, 0, 0, 0)
+    return TeacherSummary(
+        teacher=name,
+        answers=answers,
+        by_status=by_status,
+        cost=cost,
+        unaccounted=attempts[1],
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        calls=calls,
+        attempts=attempts[0],
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _row_of(answer: Answer) -> tuple[Any, ...]:
+    usage = answer.usage
+    return (
+        answer.status,
+        None if answer.value is None else dump_value(answer.value),
+        None if answer.distribution is None else answer.distribution.astype("<f4").tobytes(),
+        answer.origin,
+        answer.raw,
+        answer.reason,
+        answer.model,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cost,
+        usage.latency,
+        usage.calls,
+    )
+
+
+def _answer_of(row: Sequence[Any]) -> Answer:
+    status, value, distribution, origin, raw, reason, model, *usage = row
+    return Answer(
+        status=AnswerStatus(status),
+        value=None if value is None else load_value(value),
+        distribution=None if distribution is None else _distribution_of(distribution),
+        origin=DistributionOrigin(origin),
+        raw=raw,
+        reason=reason,
+        model=model,
+        usage=Usage(*usage),
+    )
+
+
+def _distribution_of(blob: bytes) -> Distribution:
+    import numpy as np
+
+    return np.frombuffer(blob, dtype="<f4").astype(np.float32)

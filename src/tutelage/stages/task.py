@@ -1,0 +1,12 @@
+"""The task as the sealed gold set fixed its labels."""
+
+from __future__ import annotations
+
+from tutelage import storage
+from tutelage.programme import Programme
+from tutelage.tasks import Classify, task_from_config
+
+
+def resolved_task(programme: Programme) -> Classify:
+    """The task with the label set of `gold/seal.json`."""
+    return task_from_config(programme.config.task, storage.read_json(programme.seal)["labels"])

@@ -1,0 +1,169 @@
+"""From token log-probabilities to a distribution over labels."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tutelage.records import Distribution
+
+# The most that labels outside the listed alternatives get together at one token. What isn't listed is
+# mostly text that is no label at all, so the whole unlisted mass would be far too much.
+EPSILON = 1e-3
+
+_LABEL_KEY = re.compile(rb'"label"\s*:\s*"')
+_END = b"\0"  # stands for the end of a bare answer, which no label contains
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of an answer: its bytes and the probabilities of what could have stood there, itself too."""
+
+    text: bytes
+    options: dict[bytes, float]
+
+
+def read_tokens(content: Any) -> list[Token] | None:
+    """`choices[0].logprobs.content` of a chat completion; None where it is absent or not in that form."""
+    if not isinstance(content, list) or not content:
+        return None
+    try:
+        return [_read_token(item) for item in content]
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _read_token(item: Any) -> Token:
+    options: dict[bytes, float] = {}
+    for option in [*(item.get("top_logprobs") or []), item]:
+        text, probability = _text_of(option), math.exp(min(float(option["logprob"]), 0.0))
+        if math.isnan(probability):
+            raise ValueError("a log-probability is not a number")
+        options[text] = max(options.get(text, 0.0), probability)
+    return Token(_text_of(item), options)
+
+
+def _text_of(option: Any) -> bytes:
+    # A token may be part of a character; then only `bytes` says which.
+    given = option.get("bytes")
+    return bytes(given) if given is not None else option["token"].encode("utf-8")
+
+
+def label_distribution(tokens: Sequence[Token], answered: str, labels: Sequence[str]) -> Distribution | None:
+    """Probabilities of all labels, float32 [labels], from the tokens of an answer that says `answered`.
+
+    The tokens of the label are walked. At each, the listed alternatives that begin (or end) what some label
+    still possible would go on with compete; text that leads to no label is left out, as a grammar of the
+    labels would have it. An alternative that leads away from the path taken gives its share to the labels it
+    can lead to, evenly, since what would have followed is unknown; one that only cuts the same text into
+    other tokens tells nothing and is left out. Labels that no listed alternative leads to share the unlisted
+    mass, at most `EPSILON` of a token's. The result sums to 1.
+
+    None where the label can't be found in the tokens or no number is usable.
+    """
+    text = b"".join(token.text for token in tokens)
+    for encode in (_as_json, _as_ascii_json):
+        target = encode(answered)
+        starts = [found.end() for found in _LABEL_KEY.finditer(text) if text.startswith(target, found.end())]
+        if starts:
+            return _walk(tokens, starts[-1], [encode(label) for label in labels], labels.index(answered))
+    if text.strip() != answered.encode("utf-8"):
+        return None
+    start = len(text) - len(text.lstrip())
+    ended = [
+        Token(_with_end(token.text), {_with_end(option): p for option, p in token.options.items()})
+        for token in tokens
+    ]
+    return _walk(ended, start, [_bare(label) for label in labels], labels.index(answered))
+
+
+def _as_json(label: str) -> bytes:
+    return json.dumps(label, ensure_ascii=False)[1:].encode("utf-8")
+
+
+def _as_ascii_json(label: str) -> bytes:
+    return json.dumps(label)[1:].encode("ascii")
+
+
+def _bare(label: str) -> bytes:
+    return label.encode("utf-8") + _END
+
+
+def _with_end(text: bytes) -> bytes:
+    """A token of a bare answer with its end made visible: a stop token is empty, else a new line ends it."""
+    if text and b"\n" not in text.lstrip(b"\n"):
+        return text if text.strip(b"\n") else _END * len(text)
+    return text.split(b"\n", 1)[0] + _END if text else _END
+
+
+def _walk(
+    tokens: Sequence[Token], start: int, targets: Sequence[bytes], answered: int
+) -> Distribution | None:
+    masses = np.zeros(len(targets))
+    alive = frozenset(range(len(targets)))
+    share, done, offset = 1.0, 0, 0
+    for token in tokens:
+        begin, offset = offset, offset + len(token.text)
+        if offset <= start:
+            continue
+        lead = token.text[: max(start - begin, 0)]  # what of the token stands before the label
+        rest = {label: lead + targets[label][done:] for label in alive}
+        kept = _step(token, rest, answered, share, masses)
+        if kept is None:
+            return None
+        share, alive = kept
+        done += len(token.text) - len(lead)
+        if len(alive) == 1:
+            break
+    masses[answered] += share
+    total = masses.sum()
+    return (masses / total).astype(np.float32) if np.isfinite(total) and total > 0 else None
+
+
+def _step(
+    token: Token, rest: dict[int, bytes], answered: int, share: float, masses: Any
+) -> tuple[float, frozenset[int]] | None:
+    """Give away, into `masses`, what leads elsewhere at this token; return what stays and who stays."""
+    leads_to = _reader(rest)
+    path = leads_to(token.text)
+    if answered not in path:
+        return None
+    stay, leave = 0.0, dict[frozenset[int], float]()
+    for option, probability in token.options.items():
+        labels = leads_to(option)
+        if labels == path:
+            stay += probability
+        elif labels and not labels > path:
+            leave[labels] = leave.get(labels, 0.0) + probability
+    listed = stay + sum(leave.values())
+    if not listed > 0:
+        return None
+    unseen = rest.keys() - path.union(*leave)
+    tail = max(1.0 - sum(token.options.values()), 0.0)
+    spare = min(EPSILON, tail / (listed + tail)) if unseen else 0.0
+    for labels, probability in leave.items():
+        masses[list(labels)] += share * (1 - spare) * probability / listed / len(labels)
+    if unseen:
+        masses[list(unseen)] += share * spare / len(unseen)
+    return share * (1 - spare) * stay / listed, path
+
+
+def _reader(rest: dict[int, bytes]) -> Callable[[bytes], frozenset[int]]:
+    """A function from a token's bytes to the labels it can lead to, given what each would go on with."""
+
+    def leads_to(option: bytes) -> frozenset[int]:
+        if not option:
+            return frozenset()
+        return frozenset(
+            label
+            for label, text in rest.items()
+            if text.startswith(option) or (option.startswith(text) and len(text) > 0)
+        )
+
+    return leads_to
