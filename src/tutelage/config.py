@@ -43,7 +43,7 @@ class SourceConfig(Section):
         description="File, relative to tutelage.yaml, or `hf://owner/name[/split]`; "
         "`${NAME}` is taken from the environment."
     )
-    format: Literal["csv", "jsonl", "parquet"] | None = Field(
+    format: Literal["csv", "jsonl", "parquet", "lines"] | None = Field(
         None, description="Guessed from the file's ending."
     )
     columns: ColumnsConfig = Field(ColumnsConfig(), description="The column map.")
@@ -55,7 +55,7 @@ class TrainingPartConfig(Section):
 
     path: str | None = Field(None, description="Their file; the gold file itself where absent.")
     columns: ColumnsConfig | None = Field(None, description="The column map; gold's where absent.")
-    format: Literal["csv", "jsonl", "parquet"] | None = Field(
+    format: Literal["csv", "jsonl", "parquet", "lines"] | None = Field(
         None, description="Guessed from the file's ending."
     )
     share: float = Field(

@@ -95,6 +95,11 @@ class Programme:
         return self.folder / "answers" / "gold.parquet"
 
     @property
+    def teacher_record(self) -> Path:
+        """Who answered, and by what right."""
+        return self.folder / "answers" / "teacher.json"
+
+    @property
     def student(self) -> Path:
         """The folder of this configuration's student."""
         return self.folder / "students" / self.config.student.run
@@ -182,7 +187,9 @@ class Stage:
         """
         for path, verb in self.needs(programme).items():
             if not path.exists():
-                raise UsageError(f"{self.name} needs {path}, which isn't there. Mend: run `tutelage {verb}` first")
+                raise UsageError(
+                    f"{self.name} needs {path}, which isn't there. Mend: run `tutelage {verb}` first"
+                )
         reason = "it was asked for" if force else self.reason_to_run(programme)
         if reason is None:
             progress.say(f"[dim]{self.name:<9} skipped: nothing it depends on has changed[/dim]")

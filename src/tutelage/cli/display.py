@@ -101,7 +101,7 @@ def _arms_table(metrics: dict[str, Any]) -> Table:
             arm["title"],
             _interval(arm["accuracy"]),
             f"{arm['macro_f1']['estimate']:.1%}",
-            f"{arm['agreement_with_teacher']['estimate']:.1%}",
+            _number((arm["agreement_with_teacher"] or {}).get("estimate"), "{:.1%}"),
             _number(arm["ece"], "{:.3f}"),
             _number(footprint.get("latency_p50_ms"), "{:.3f}"),
             _number(footprint.get("throughput"), "{:,.0f}"),
@@ -135,7 +135,7 @@ def print_status(status: Status, *, as_json: bool) -> None:
     for row in status.spend:
         console.print(
             f"{row['teacher']}: {row['answers']:,} answers, ${row['cost']:.4f}, "
-            f"{row['quarantined']:,} quarantined"
+            f"{row['answers'] - row['by_status'].get('ok', 0):,} quarantined"
         )
     for run in status.runs:
         style = _VERDICT_STYLE.get(run["verdict"], "dim")

@@ -66,9 +66,7 @@ def _slices(parts: Iterable[Json]) -> list[str]:
 def accuracy_rows(metrics: Json) -> list[dict[str, Any]]:
     """Accuracy of each arm, overall and by slice: `{"name", "n", "arms": {arm: interval}}`."""
     arms = arms_of(metrics)
-    rows = [
-        {"name": OVERALL, "n": metrics.get("n"), "arms": {arm["key"]: arm["accuracy"] for arm in arms}}
-    ]
+    rows = [{"name": OVERALL, "n": metrics.get("n"), "arms": {arm["key"]: arm["accuracy"] for arm in arms}}]
     for name in _slices(arms):
         parts = {arm["key"]: arm["slices"][name] for arm in arms if name in (arm.get("slices") or {})}
         rows.append({"name": name, "n": next(iter(parts.values())).get("n"), "arms": parts})
@@ -91,9 +89,7 @@ def difference_rows(metrics: Json) -> list[dict[str, Any]]:
     ]
     for name in _slices(items):
         parts = {other: item["slices"][name] for other, item in tests.items() if name in item["slices"]}
-        rows.append(
-            {"name": name, "n": next(iter(parts.values())).get("n"), "against": parts, "tests": {}}
-        )
+        rows.append({"name": name, "n": next(iter(parts.values())).get("n"), "against": parts, "tests": {}})
     return rows
 
 
@@ -130,7 +126,13 @@ def errors(metrics: Json) -> dict[str, Any] | None:
     given = metrics.get("errors")
     if not given:
         return None
-    names = ("both_right", "student_only_wrong", "teacher_only_wrong", "both_wrong_same", "both_wrong_different")
+    names = (
+        "both_right",
+        "student_only_wrong",
+        "teacher_only_wrong",
+        "both_wrong_same",
+        "both_wrong_different",
+    )
     cells = {name: given.get(name) or 0 for name in names}
     total = sum(cells.values())
     both = cells["both_wrong_same"] + cells["both_wrong_different"]
@@ -162,7 +164,7 @@ def errors(metrics: Json) -> dict[str, Any] | None:
 
 
 def tradeoff(metrics: Json) -> dict[str, Any] | None:
-    """Accuracy against latency; `unmeasured` names the arms without a footprint. None where no arm has one."""
+    """Accuracy against latency; `unmeasured` are the arms without a footprint. None where none has one."""
     rows = [
         {"key": arm["key"], "name": arm["name"], "accuracy": arm["accuracy"], **(arm.get("footprint") or {})}
         for arm in arms_of(metrics)
@@ -207,6 +209,23 @@ def gauge(item: Json) -> dict[str, float | None] | None:
         name: round(100 * (known[name] - least + room) / width, 2) if name in known else None
         for name in names
     }
+
+
+def scale(metrics: Json, margin: float | None) -> dict[str, Any] | None:
+    """The one picture beside the verdict: student minus teacher on a line with zero and the accepted loss.
+
+    Positions are percent of the line's width; `margin` is None where the gate has no such term.
+    """
+    found = next((item["difference"] for item in comparisons(metrics) if item["other"] == "teacher"), None)
+    if not found or not all(fmt.is_number(found.get(name)) for name in ("estimate", "low", "high")):
+        return None
+    known = {"zero": 0.0, **{name: float(found[name]) for name in ("estimate", "low", "high")}}
+    if margin is not None:
+        known["margin"] = margin
+    widest = max(max(known.values()), abs(min(known.values())), 0.01) * 1.3
+    least, most = min(-widest, 1.3 * min(known.values())), max(widest * 0.6, 1.3 * max(known.values()))
+    at = {name: round(100 * (value - least) / (most - least), 2) for name, value in known.items()}
+    return {"margin": None, **at, "values": {**found, "margin": margin}}
 
 
 def charts(metrics: Json, margin: float | None) -> dict[str, Any]:

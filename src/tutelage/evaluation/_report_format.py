@@ -9,11 +9,20 @@ from typing import Any
 
 ABSENT = "–"
 _MINUS = "−"
-_UNITS = (
+_NAMES = {
+    "n": "Examples",
+    "sha256": "SHA-256",
+    "ok": "OK",
+    "id": "Id",
+    "seconds": "Time",
+    "ece": "ECE",
+    "f1": "F1",
+}
+_UNITS = (  # the first that fits: a slice may be named in a term, and its name may hold anything
+    (re.compile(r"loss|difference|\bgap\b|\bdrop\b|points|minus|−", re.I), "points"),
     (re.compile(r"\bms\b|latency|millisecond", re.I), "ms"),
     (re.compile(r"\bmb\b|\bsize\b|megabyte", re.I), "MB"),
     (re.compile(r"\bece\b|calibration|brier", re.I), "plain"),
-    (re.compile(r"loss|difference|\bgap\b|\bdrop\b|points|minus|−", re.I), "points"),
     (re.compile(r"accuracy|retention|share|f1|recall|precision|agreement|\brate\b|%", re.I), "percent"),
 )
 
@@ -114,7 +123,9 @@ def megabytes(value: Any) -> str:
     """17 MB, 1.4 GB."""
     if not is_number(value):
         return ABSENT
-    return f"{decimal(value / 1000, 2)} GB" if value >= 1000 else f"{decimal(value, 2 if value < 100 else 3)} MB"
+    return (
+        f"{decimal(value / 1000, 2)} GB" if value >= 1000 else f"{decimal(value, 2 if value < 100 else 3)} MB"
+    )
 
 
 def large(value: Any) -> str:
@@ -185,7 +196,13 @@ def interval_in_unit(item: Mapping[str, Any], unit: str) -> str:
     return f"at most {in_unit(high, unit)}" if is_number(high) else ABSENT
 
 
+def opening(text: Any) -> str:
+    """With a capital first letter."""
+    return f"{text}"[:1].upper() + f"{text}"[1:]
+
+
 def words(key: str) -> str:
     """A key as words: `stopped_early` → Stopped early."""
-    text = key.replace("_", " ").replace("-", " ").strip()
-    return text[:1].upper() + text[1:]
+    if key.lower() in _NAMES:
+        return _NAMES[key.lower()]
+    return opening(key.replace("_", " ").replace("-", " ").strip())

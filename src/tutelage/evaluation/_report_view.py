@@ -14,6 +14,7 @@ Json = Mapping[str, Any]
 
 _STATES = {Verdict.PASS: "pass", Verdict.FAIL: "fail", Verdict.UNDECIDED: "undecided"}
 _LONGEST_LIST = 8
+_REMARKS = ("multiplicity", "critical_slices")  # facts of a release decision that its terms are read with
 
 
 def build_view(metrics: Json, decision: Json, context: Json) -> dict[str, Any]:
@@ -27,9 +28,11 @@ def build_view(metrics: Json, decision: Json, context: Json) -> dict[str, Any]:
         "created": _moment(context.get("created")),
         "version": context.get("version"),
         "verdict": _verdict(decision),
-        "lead": _lead(metrics),
+        "lead": _lead(metrics, _control_source(context)),
+        "scale": figures.scale(metrics, margin),
         "headlines": _headlines(metrics, context),
         "evidence": [_term(item) for item in decision.get("evidence") or ()],
+        "remarks": [decision[key] for key in _REMARKS if isinstance(decision.get(key), str)],
         "confidence": fmt.percent(metrics.get("confidence", 0.95), 0),
         "multi_label": bool((metrics.get("task") or {}).get("multi_label")),
         "arms": figures.arms_of(metrics),
@@ -64,11 +67,7 @@ def _margin(decision: Json) -> float | None:
     """The largest loss against the teacher that the gate accepts, as a difference: below zero."""
     for item in decision.get("evidence") or ():
         term = str(item.get("term", ""))
-        if (
-            "teacher" in term.lower()
-            and fmt.unit_of(term) == "points"
-            and fmt.is_number(item.get("limit"))
-        ):
+        if "teacher" in term.lower() and fmt.unit_of(term) == "points" and fmt.is_number(item.get("limit")):
             return -abs(float(item["limit"]))
     return None
 
@@ -87,7 +86,8 @@ def _verdict(decision: Json) -> dict[str, Any]:
     }
     state = Verdict(word) if word in set(Verdict) else Verdict.UNDECIDED
     sentence = sentences[state] if total else f"The {gate} gate has seen no evidence."
-    needed = [item["more_needed"] for item in evidence if item.get("more_needed")]
+    needed = max((item["more_needed"] for item in evidence if item.get("more_needed")), default=None)
+    known = any(fmt.count(needed) in str(item.get("reason", "")) for item in evidence)
     return {
         "state": _STATES[state],
         "word": str(state),
@@ -97,13 +97,20 @@ def _verdict(decision: Json) -> dict[str, Any]:
             for item in evidence
             if item.get("verdict") != Verdict.PASS
         ],
-        "needed": f"About {fmt.count(max(needed))} more gold examples would probably decide it."
-        if needed and not failed
+        "needed": f"About {fmt.count(needed)} more gold examples would probably decide it."
+        if needed and not failed and not known
         else None,
     }
 
 
-def _lead(metrics: Json) -> list[str]:
+def _control_source(context: Json) -> str | None:
+    """Whose hard labels the control learned from: `gold` (people's) or `teacher`; None where not recorded."""
+    control = (context.get("student") or {}).get("control")
+    source = control.get("labels") if isinstance(control, Mapping) else None
+    return source if isinstance(source, str) else None
+
+
+def _lead(metrics: Json, control_source: str | None) -> list[str]:
     student = metrics["arms"].get("student")
     if not student:
         return []
@@ -116,7 +123,8 @@ def _lead(metrics: Json) -> list[str]:
     if "teacher" in against:
         interval = fmt.points_interval(against["teacher"]["difference"])
         first += f", {_apart(against['teacher'])} the teacher ({interval})"
-    return [f"{first}.", *([_worth(against["control"])] if "control" in against else [])]
+    worth = [_worth(against["control"], control_source)] if "control" in against else []
+    return [f"{first}.", *worth]
 
 
 def _apart(comparison: Json) -> str:
@@ -129,18 +137,20 @@ def _apart(comparison: Json) -> str:
     return "level with" if size.startswith("0.0 ") else f"{size} {side}"
 
 
-def _worth(comparison: Json) -> str:
+def _worth(comparison: Json, source: str | None) -> str:
     """Whether distillation helped, said plainly."""
     difference = comparison["difference"]
     low, high = difference.get("low"), difference.get("high")
+    what = "learning the teacher’s probabilities" if source == "teacher" else "learning from the teacher"
+    whose = {"gold": "people’s labels alone", "teacher": "the teacher’s hard labels alone"}
     gain, interval = fmt.points(difference["estimate"]), fmt.points_interval(difference)
-    same = "the same student trained on hard labels alone"
+    same = f"the same student trained on {whose.get(source or '', 'hard labels alone')}"
     if fmt.is_number(low) and low > 0:
-        return f"Learning from the teacher helped: {gain} over {same} ({interval})."
+        return f"{fmt.opening(what)} helped: {gain} over {same} ({interval})."
     if fmt.is_number(high) and high < 0:
-        return f"Learning from the teacher did harm: {gain} against {same} ({interval})."
+        return f"{fmt.opening(what)} did harm: {gain} against {same} ({interval})."
     return (
-        f"Whether learning from the teacher helped can’t be told here: {gain} against {same}, "
+        f"Whether {what} helped can’t be told here: {gain} against {same}, "
         f"and the interval ({interval}) holds zero."
     )
 
@@ -193,11 +203,11 @@ def _speed_headline(metrics: Json) -> dict[str, Any]:
         }
     return {
         "label": "Against the teacher",
-        "value": fmt.times(speed),
-        "beside": "as fast" if speed is not None and speed < 1.05 else "faster",
+        "value": fmt.times(1 / speed if speed and speed < 1 else speed),
+        "beside": "" if speed is None else "faster" if speed >= 1 else "slower",
         "lines": [
             f"{mine} instead of {fmt.milliseconds(theirs.get('latency_p50_ms'))} at the median",
-            f"{size_text} instead of {fmt.megabytes(theirs.get('size_mb'))} on disk ({_size_words(size)})",
+            f"{size_text} instead of {fmt.megabytes(theirs.get('size_mb'))}: {_size_words(size)}",
         ],
     }
 
@@ -242,18 +252,24 @@ def _term(item: Json) -> dict[str, Any]:
 
 def _facts(metrics: Json, decision: Json, context: Json) -> list[dict[str, Any]]:
     """Cards of facts, each with rows of (name, text) and tables; those without content are left out."""
-    teacher = context.get("teacher") or {}
-    labelling = context.get("labelling") or {}
-    spent = {key: labelling[key] for key in ("answers", "cost") if key in labelling}
-    known = {"gate", "verdict", "evidence"}
+    teacher = dict(context.get("teacher") or {})
+    rights = {key: value for key, value in (teacher.pop("rights", None) or {}).items() if key != "gate"}
+    allowed = {str(item.get("term")): item.get("reason") for item in rights.pop("evidence", None) or ()}
+    labelling = dict(context.get("labelling") or {})
+    statuses = labelling.pop("by_status", None) or {}
+    run = dict(context.get("student") or {})
+    arms = {name: run.pop(name) for name in ("student", "control") if isinstance(run.get(name), Mapping)}
+    told = {"gate", "verdict", "evidence", *_REMARKS}
+    more = {key: value for key, value in decision.items() if key not in told}
     cards = [
         sheet("Gold set and its seal", context.get("seal") or {}, {"examples_evaluated": metrics.get("n")}),
-        sheet("Teacher", {key: teacher[key] for key in ("name", "revision") if key in teacher}),
-        sheet("Rights", teacher.get("rights") or {}),
-        sheet("Labelling", spent, labelling.get("by_status") or {}),
+        sheet("Teacher", teacher),
+        sheet("Rights", rights, allowed),
+        sheet("Labelling", labelling, statuses),
         sheet("Rows that were not taken", context.get("rejected") or {}),
-        sheet("Student: recipe and training record", context.get("student") or {}),
-        sheet("Decision", {key: value for key, value in decision.items() if key not in known}),
+        sheet("Training run", run),
+        *(sheet(f"{fmt.words(name)}: recipe and record", content) for name, content in arms.items()),
+        sheet("Decision", more),
     ]
     return [card for card in cards if card["rows"] or card["tables"]]
 
@@ -281,7 +297,7 @@ def _spread(card: dict[str, Any], content: Any, path: tuple[str, ...]) -> None:
 
 
 def _table(name: str, items: Sequence[Json]) -> dict[str, Any]:
-    columns = list(dict.fromkeys(key for item in items for key in item))
+    columns = list(dict.fromkeys(key for item in items for key, value in item.items() if value is not None))
     cells = [[_scalar(item.get(column), str(column)) for column in columns] for item in items]
     return {"name": name, "columns": [fmt.words(str(column)) for column in columns], "cells": cells}
 

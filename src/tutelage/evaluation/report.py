@@ -24,7 +24,16 @@ _STATIC = files("tutelage") / "web" / "static"
 _SCRIPTS = ("report_charts.js", "report.js")
 _FILTERS = (
     *(fmt.answer, fmt.count, fmt.decimal, fmt.fixed, fmt.large, fmt.megabytes, fmt.milliseconds, fmt.money),
-    *(fmt.p_value, fmt.percent, fmt.percent_interval, fmt.plural, fmt.points, fmt.points_interval, fmt.times),
+    *(
+        fmt.opening,
+        fmt.p_value,
+        fmt.percent,
+        fmt.percent_interval,
+        fmt.plural,
+        fmt.points,
+        fmt.points_interval,
+        fmt.times,
+    ),
 )
 # What could end the script element that holds the JSON, or (the last two) a line of JavaScript.
 _ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})

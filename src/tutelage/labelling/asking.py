@@ -224,7 +224,8 @@ class _Run:
         pairs = list(zip(batch, _checked(answers, len(batch), self._labels), strict=True))
         committed = self._recorder.put(lambda: self._ledger.record(self._key, pairs, attempt))
         committed.add_done_callback(lambda done: self._count(answers, done))
-        if self._waits_for_disk or self._recorder.waiting > WRITES_WAITING:
+        recorder = self._recorder
+        if self._waits_for_disk or recorder.failed or recorder.waiting > WRITES_WAITING:
             await committed
 
     def _count(self, answers: list[Answer], committed: asyncio.Future[Any]) -> None:
@@ -244,8 +245,8 @@ class _Run:
         if self._failures_in_a_row >= FAILURES_IN_A_ROW:
             self._stop(
                 TeacherUnavailable(
-                    f"{self._failures_in_a_row} calls in a row failed after {self._config.attempts} tries each; "
-                    f"the last: {error}",
+                    f"{self._failures_in_a_row} calls in a row failed after {self._config.attempts} tries "
+                    f"each; the last: {error}",
                     error.retry_after,
                 )
             )

@@ -22,7 +22,6 @@ from tutelage.errors import DataError, IntegrityError, UsageError
 from tutelage.records import (
     Answer,
     AnswerStatus,
-    Distribution,
     DistributionOrigin,
     Prompt,
     Usage,
@@ -31,6 +30,7 @@ from tutelage.records import (
 )
 
 if TYPE_CHECKING:
+    from tutelage.records import Distribution
     from tutelage.tasks import Classify
     from tutelage.teachers import Teacher
 
@@ -152,8 +152,8 @@ class AnswerLedger:
             yield
         except (sqlite3.OperationalError, OSError) as error:
             raise DataError(
-                f"{self.path} can't be used: {error}. Mend: check free space, permissions and other processes; "
-                "what was recorded is kept"
+                f"{self.path} can't be used: {error}. Mend: check free space, permissions and other "
+                "processes; what was recorded is kept"
             ) from error
         except sqlite3.IntegrityError as error:
             raise IntegrityError(
@@ -243,7 +243,7 @@ class AnswerLedger:
             self._database.execute("UPDATE attempts SET state=? WHERE id=?", (state, attempt))
 
     def spent(self, teacher: str | None = None) -> float:
-        """US dollars spent so far, over all runs: costs of answers plus bounds of calls without an account."""
+        """US dollars spent so far, over all runs: answers' costs and bounds of calls without an account."""
         where, parameters = ("WHERE teacher=?", [teacher]) if teacher is not None else ("WHERE 1", [])
         [(cost, bound)] = self._select(
             f"SELECT (SELECT total(cost) FROM answers {where}), "

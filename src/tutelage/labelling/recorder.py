@@ -32,6 +32,11 @@ class Recorder:
         """Writes that no transaction has taken yet."""
         return self._queue.qsize()
 
+    @property
+    def failed(self) -> bool:
+        """Whether a write failed; none is tried after that."""
+        return self._error is not None
+
     def put(self, write: Write) -> asyncio.Future[Any]:
         """Queue a write. The future has its result once it is committed, or the error it failed of."""
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

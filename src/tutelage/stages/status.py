@@ -47,7 +47,7 @@ def read_status(programme: Programme) -> Status:
     spend: Sequence[Mapping[str, Any]] = ()
     if programme.answers.exists():
         with AnswerLedger(programme.answers) as ledger:
-            spend = ledger.summary()
+            spend = [asdict(row) for row in ledger.summary()]
     head = programme.journal.head()
     return Status(
         programme=str(programme.folder.resolve()),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tutelage.records import Distribution
+if TYPE_CHECKING:
+    from tutelage.records import Distribution
 
 # The most that labels outside the listed alternatives get together at one token. What isn't listed is
 # mostly text that is no label at all, so the whole unlisted mass would be far too much.
@@ -35,7 +37,7 @@ def read_tokens(content: Any) -> list[Token] | None:
         return None
     try:
         return [_read_token(item) for item in content]
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
 
@@ -75,11 +77,10 @@ def label_distribution(tokens: Sequence[Token], answered: str, labels: Sequence[
             return _walk(tokens, starts[-1], [encode(label) for label in labels], labels.index(answered))
     if text.strip() != answered.encode("utf-8"):
         return None
-    start = len(text) - len(text.lstrip())
     ended = [
-        Token(_with_end(token.text), {_with_end(option): p for option, p in token.options.items()})
-        for token in tokens
+        _with_end_shown(token) for token in itertools.dropwhile(lambda token: not token.text.strip(), tokens)
     ]
+    start = len(ended[0].text) - len(ended[0].text.lstrip())
     return _walk(ended, start, [_bare(label) for label in labels], labels.index(answered))
 
 
@@ -95,11 +96,18 @@ def _bare(label: str) -> bytes:
     return label.encode("utf-8") + _END
 
 
-def _with_end(text: bytes) -> bytes:
-    """A token of a bare answer with its end made visible: a stop token is empty, else a new line ends it."""
-    if text and b"\n" not in text.lstrip(b"\n"):
-        return text if text.strip(b"\n") else _END * len(text)
-    return text.split(b"\n", 1)[0] + _END if text else _END
+def _with_end_shown(token: Token) -> Token:
+    """A token of a bare answer, in which a stop token (empty) or a line break means the label's end."""
+    options: dict[bytes, float] = {}
+    for text, probability in token.options.items():
+        shown = _show_end(text)
+        options[shown] = options.get(shown, 0.0) + probability
+    return Token(_show_end(token.text), options)
+
+
+def _show_end(text: bytes) -> bytes:
+    body = text.rstrip(b"\r\n")
+    return body + _END if not text or len(body) < len(text) else text
 
 
 def _walk(
@@ -161,9 +169,7 @@ def _reader(rest: dict[int, bytes]) -> Callable[[bytes], frozenset[int]]:
         if not option:
             return frozenset()
         return frozenset(
-            label
-            for label, text in rest.items()
-            if text.startswith(option) or (option.startswith(text) and len(text) > 0)
+            label for label, text in rest.items() if text.startswith(option) or option.startswith(text)
         )
 
     return leads_to

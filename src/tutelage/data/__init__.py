@@ -1,0 +1,44 @@
+"""Data: sources, duplicates, the gold set."""
+
+from tutelage.data.duplicates import DuplicateIndex, Match, drop_repeats, exclude_gold
+from tutelage.data.gold import (
+    GoldSet,
+    clean_gold,
+    examples_needed,
+    gold_gate,
+    half_width,
+    make_seal,
+    read_sealed,
+    read_training,
+    resolve_labels,
+    split_training,
+)
+from tutelage.data.profile import profile
+from tutelage.data.sources import RejectReason, Rows, read_gold, read_prompts
+from tutelage.data.tables import gold_to_table, prompts_from_table, prompts_to_table, rejections_to_table
+
+__all__ = [
+    "DuplicateIndex",
+    "GoldSet",
+    "Match",
+    "RejectReason",
+    "Rows",
+    "clean_gold",
+    "drop_repeats",
+    "examples_needed",
+    "exclude_gold",
+    "gold_gate",
+    "gold_to_table",
+    "half_width",
+    "make_seal",
+    "profile",
+    "prompts_from_table",
+    "prompts_to_table",
+    "read_gold",
+    "read_prompts",
+    "read_sealed",
+    "read_training",
+    "rejections_to_table",
+    "resolve_labels",
+    "split_training",
+]

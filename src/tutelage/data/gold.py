@@ -1,0 +1,214 @@
+"""The gold set: split, cleaned, sealed by hash; and the gate that asks whether it can decide.
+
+Width of intervals: at n sealed examples and an expected accuracy p the half-width of the 95% Wilson score
+interval (Wilson 1927). It has no degenerate width at p = 1, and its coverage is close to nominal down to
+small n, which is what planning needs; the evaluation's own intervals are exact where n is small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+from tutelage import storage
+from tutelage.config import GoldConfig
+from tutelage.data.duplicates import exclude_gold, normalise, reject
+from tutelage.data.sources import RejectReason
+from tutelage.data.tables import gold_from_table
+from tutelage.errors import ConfigError, DataError, IntegrityError
+from tutelage.gates import Decision, Evidence, Verdict
+from tutelage.records import Gold, Rejection, dump_value
+
+_CONFIDENCE = 0.95
+_MOST_NEEDED = 10_000_000
+
+
+@dataclass(frozen=True)
+class GoldSet:
+    """What will be sealed, what may be learned from, what was set aside."""
+
+    sealed: list[Gold]
+    training: list[Gold]
+    rejected: list[Rejection]
+
+
+def half_width(n: int, accuracy: float) -> float:
+    """Half the width of the 95% Wilson interval for `accuracy` measured on `n` examples; 0.5 for none."""
+    if n == 0:
+        return 0.5
+    z = NormalDist().inv_cdf(0.5 + _CONFIDENCE / 2)
+    return z / (1 + z * z / n) * math.sqrt(accuracy * (1 - accuracy) / n + z * z / (4 * n * n))
+
+
+def examples_needed(margin: float, accuracy: float) -> int:
+    """The least n whose `half_width` is at most `margin`."""
+    low, high = 1, _MOST_NEEDED
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if half_width(middle, accuracy) <= margin else (middle + 1, high)
+    return low
+
+
+def split_training(examples: Sequence[Gold], share: float, seed: int) -> tuple[list[Gold], list[Gold]]:
+    """Split into (training part, rest), stratified by value and slice.
+
+    Each stratum gives its share rounded so that the totals come out right (largest remainders); which of
+    its examples go follows from `seed` and the order in the file.
+    """
+    import numpy as np
+
+    strata: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index, item in enumerate(examples):
+        strata[dump_value(item.value), item.prompt.slice].append(index)
+    generator = np.random.default_rng(seed)
+    exact = {key: share * len(members) for key, members in strata.items()}
+    counts = {key: math.floor(value) for key, value in exact.items()}
+    remaining = round(share * len(examples)) - sum(counts.values())
+    for key in sorted(exact, key=lambda key: (counts[key] - exact[key], key))[:remaining]:
+        counts[key] += 1
+    chosen: set[int] = set()
+    for key in sorted(strata):
+        members = strata[key]
+        chosen.update(members[place] for place in generator.permutation(len(members))[: counts[key]])
+    training = [item for index, item in enumerate(examples) if index in chosen]
+    return training, [item for index, item in enumerate(examples) if index not in chosen]
+
+
+def clean_gold(examples: Sequence[Gold], training: Sequence[Gold], near_duplicate: float) -> GoldSet:
+    """Drop repeats and contradictions from gold, and from the training part whatever sealed gold has too."""
+    sealed, rejected = _without_repeats(examples)
+    kept_prompts, duplicates = exclude_gold(
+        [item.prompt for item in training], [item.prompt for item in sealed], near_duplicate
+    )
+    kept = {id(prompt) for prompt in kept_prompts}
+    training_kept, training_rejected = _without_repeats(
+        [item for item in training if id(item.prompt) in kept]
+    )
+    return GoldSet(sealed, training_kept, [*rejected, *duplicates, *training_rejected])
+
+
+def _without_repeats(examples: Sequence[Gold]) -> tuple[list[Gold], list[Rejection]]:
+    groups: dict[str, list[tuple[int, Gold]]] = defaultdict(list)
+    for row, item in enumerate(examples, start=1):
+        groups[normalise(item.prompt.text)].append((row, item))
+    kept: list[Gold] = []
+    rejected: list[Rejection] = []
+    for group in groups.values():
+        (_, first), *others = group
+        if all(item.value == first.value for _, item in others):
+            kept.append(first)
+            rejected += [
+                reject(
+                    item.prompt,
+                    row,
+                    RejectReason.DUPLICATE_TEXT,
+                    f"same text and label as {first.prompt.id!r}",
+                )
+                for row, item in others
+            ]
+        else:
+            values = " and ".join(sorted({dump_value(item.value) for _, item in group}))
+            rejected += [
+                reject(
+                    item.prompt,
+                    row,
+                    RejectReason.CONFLICTING_LABEL,
+                    f"the same text is labelled {values[:120]}",
+                )
+                for row, item in group
+            ]
+    return kept, rejected
+
+
+def resolve_labels(
+    gold: GoldSet, declared: Mapping[str, str] | None, out_of_scope: str | None
+) -> dict[str, str]:
+    """The label set with descriptions: as declared, else what gold has, sorted.
+
+    Raises DataError where gold has fewer than two labels, ConfigError where `out_of_scope` is none of them.
+    """
+    found = sorted({name for item in (*gold.sealed, *gold.training) for name in _names(item)})
+    labels = dict(declared) if declared is not None else dict.fromkeys(found, "")
+    if len(labels) < 2:
+        raise DataError(
+            f"gold has {len(labels)} label(s): {found}; two are the least. Mend: check gold.columns.label"
+        )
+    if out_of_scope is not None and out_of_scope not in labels:
+        raise ConfigError(
+            f"task.out_of_scope {out_of_scope!r} is not in the label set. Mend: correct it, or add it"
+        )
+    return labels
+
+
+def _names(item: Gold) -> Sequence[str]:
+    return item.value if isinstance(item.value, tuple) else (item.value,)
+
+
+def make_seal(
+    gold: GoldSet, labels: Mapping[str, str], config: GoldConfig, sealed_path: Path
+) -> dict[str, Any]:
+    """What `gold/seal.json` says. Raises DataError where nothing is left to seal."""
+    if not gold.sealed:
+        raise DataError("no gold example is left to seal. Mend: see gold/rejected.parquet for the reasons")
+    slices = Counter(item.prompt.slice for item in gold.sealed)
+    accuracy = config.expected_accuracy
+    return {
+        "hash": storage.hash_file(sealed_path),
+        "labels": dict(labels),
+        "n": len(gold.sealed),
+        "training_n": len(gold.training),
+        "rejected": dict(sorted(Counter(str(item.reason) for item in gold.rejected).items())),
+        "slices": {
+            name: {"n": n, "half_width": half_width(n, accuracy)} for name, n in sorted(slices.items())
+        },
+        "half_width": half_width(len(gold.sealed), accuracy),
+        "margin": config.margin,
+        "expected_accuracy": accuracy,
+        "needed": examples_needed(config.margin, accuracy),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def read_sealed(sealed_path: Path, seal_path: Path) -> list[Gold]:
+    """The sealed examples. Raises IntegrityError where they are not those that were sealed."""
+    seal = storage.read_json(seal_path)
+    if storage.hash_file(sealed_path) != seal["hash"]:
+        raise IntegrityError(
+            f"{sealed_path} is not what {seal_path} sealed. Mend: run `tutelage gold --force`, knowing that evaluations "
+            "before and after can't be compared"
+        )
+    return gold_from_table(storage.read_table(sealed_path))
+
+
+def read_training(path: Path) -> list[Gold]:
+    """Gold's training part."""
+    return gold_from_table(storage.read_table(path))
+
+
+def gold_gate(seal: Mapping[str, Any], config: GoldConfig) -> Decision:
+    """Whether sealed gold is large enough for the margin in tutelage.yaml."""
+    n, width = int(seal["n"]), half_width(int(seal["n"]), config.expected_accuracy)
+    needed = examples_needed(config.margin, config.expected_accuracy)
+    enough = width <= config.margin
+    reason = (
+        f"{n:,} sealed examples give an interval of ±{width:.1%} at an accuracy of {config.expected_accuracy:.0%}; "
+        f"gold.margin is ±{config.margin:.1%}."
+    )
+    if not enough:
+        reason += f" Mend: label {needed - n:,} more, or widen gold.margin."
+    evidence = Evidence(
+        term="half-width of the accuracy interval",
+        verdict=Verdict.PASS if enough else Verdict.FAIL,
+        reason=reason,
+        estimate=width,
+        limit=config.margin,
+        n=n,
+        more_needed=None if enough else needed - n,
+    )
+    return Decision.of("gold", [evidence])

@@ -1,0 +1,200 @@
+"""Sources: rows of CSV, JSONL, Parquet, paired line files or `hf://` as prompts or gold.
+
+A row that can't be taken becomes a Rejection; a source that can't be read at all is one DataError. Whatever
+the bytes, `len(accepted) + len(rejected) == total`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from tutelage.config import ColumnsConfig
+from tutelage.data.rows import Row, open_rows
+from tutelage.records import NORMAL_SLICE, Gold, Prompt, Rejection, Value
+
+MOST_CHARACTERS = 100_000
+_SHOWN = 200
+
+T = TypeVar("T")
+
+
+class RejectReason(StrEnum):
+    """Why a row was not taken."""
+
+    MALFORMED_ROW = "malformed_row"
+    MISSING_COLUMN = "missing_column"
+    NOT_TEXT = "not_text"
+    EMPTY_TEXT = "empty_text"
+    NOT_UTF8 = "not_utf8"
+    NUL = "nul"
+    LONE_SURROGATE = "lone_surrogate"
+    TOO_LONG = "too_long"
+    EMPTY_LABEL = "empty_label"
+    LABEL_OUT_OF_SET = "label_out_of_set"
+    DUPLICATE_ID = "duplicate_id"
+    DUPLICATE_TEXT = "duplicate_text"
+    CONFLICTING_LABEL = "conflicting_label"
+    DUPLICATE_OF_GOLD = "duplicate_of_gold"
+    NEAR_DUPLICATE_OF_GOLD = "near_duplicate_of_gold"
+
+
+@dataclass(frozen=True)
+class Rows(Generic[T]):
+    """What a source gave. `total` counts its rows."""
+
+    accepted: list[T]
+    rejected: list[Rejection]
+    total: int
+
+
+class _Refused(Exception):  # noqa: N818
+    def __init__(self, reason: RejectReason, detail: str) -> None:
+        self.reason, self.detail = reason, detail
+
+
+@dataclass
+class _Reader(Generic[T]):
+    """Turns rows into T, keeping count of ids and of what is refused."""
+
+    source: str
+    columns: ColumnsConfig
+    make: Callable[[Prompt, Row], T]
+    ids: set[str] = field(default_factory=set)
+
+    def read(self, rows: Iterator[Row], limit: int | None) -> Rows[T]:
+        accepted: list[T] = []
+        rejected: list[Rejection] = []
+        total = 0
+        for row in rows:
+            if limit is not None and total >= limit:
+                break
+            total += 1
+            try:
+                accepted.append(self._take(row))
+            except _Refused as refused:
+                rejected.append(self._rejection(row, refused))
+        return Rows(accepted, rejected, total)
+
+    def _take(self, row: Row) -> T:
+        if row.fault is not None:
+            raise _Refused(RejectReason.MALFORMED_ROW, row.fault)
+        text = _checked_text(row, self.columns.text)
+        given = row.cells.get(self.columns.id) if self.columns.id else None
+        if self.columns.id and (given is None or str(given).strip() == ""):
+            raise _Refused(RejectReason.MISSING_COLUMN, f"no {self.columns.id!r}")
+        id_ = str(given).strip() if self.columns.id else f"{Path(self.source).stem}-{row.number}"
+        if id_ in self.ids:
+            raise _Refused(RejectReason.DUPLICATE_ID, f"{id_[:80]!r} stands in an earlier row")
+        slice_ = (
+            str(row.cells.get(self.columns.slice) or NORMAL_SLICE) if self.columns.slice else NORMAL_SLICE
+        )
+        for name, value in (("id", id_), ("slice", slice_)):
+            _refuse_undecodable(value, f"{name} ")
+        made = self.make(Prompt(id_, text, self.source, slice_.strip() or NORMAL_SLICE), row)
+        self.ids.add(id_)
+        return made
+
+    def _rejection(self, row: Row, refused: _Refused) -> Rejection:
+        def shown(name: str | None) -> str:
+            return _printable(row.cells.get(name, "") if name else "")
+
+        text = shown(self.columns.text) or _printable(row.raw)
+        return Rejection(
+            self.source, row.number, shown(self.columns.id), refused.reason, refused.detail, text
+        )
+
+
+def _printable(value: Any) -> str:
+    text = "" if value is None else str(value)[:_SHOWN]
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")
+
+
+def _checked_text(row: Row, column: str) -> str:
+    if column not in row.cells or row.cells[column] is None:
+        raise _Refused(RejectReason.MISSING_COLUMN, f"no {column!r}")
+    text = row.cells[column]
+    if not isinstance(text, str):
+        raise _Refused(RejectReason.NOT_TEXT, f"{column!r} holds {type(text).__name__}")
+    if len(text) > MOST_CHARACTERS:
+        raise _Refused(RejectReason.TOO_LONG, f"{len(text):,} characters; {MOST_CHARACTERS:,} are the most")
+    _refuse_undecodable(text, "")
+    if not text.strip():
+        raise _Refused(RejectReason.EMPTY_TEXT, f"{column!r} is empty")
+    return text
+
+
+def _refuse_undecodable(text: str, what: str) -> None:
+    if "\0" in text:
+        raise _Refused(RejectReason.NUL, f"{what}holds a NUL character")
+    for character in text:
+        # Bytes that aren't UTF-8 were read as U+DC80 to U+DCFF (surrogateescape).
+        if "\udc80" <= character <= "\udcff":
+            raise _Refused(RejectReason.NOT_UTF8, f"{what}byte 0x{ord(character) - 0xDC00:02x} is not UTF-8")
+        if "\ud800" <= character <= "\udfff":
+            raise _Refused(RejectReason.LONE_SURROGATE, f"{what}U+{ord(character):04X} stands alone")
+
+
+def read_prompts(
+    path: Path | str, columns: ColumnsConfig, *, form: str | None = None, limit: int | None = None
+) -> Rows[Prompt]:
+    """Read unlabelled prompts. Raises DataError (see the module), MissingExtraError for `hf://` without datasets."""
+    rows = open_rows(path, form, _wanted(columns, labelled=False))
+    return _Reader(str(path), columns, lambda prompt, row: prompt).read(rows, limit)
+
+
+def read_gold(
+    path: Path | str,
+    columns: ColumnsConfig,
+    *,
+    labels: Collection[str] | None,
+    multi_label: bool,
+    form: str | None = None,
+    limit: int | None = None,
+) -> Rows[Gold]:
+    """Read human-labelled examples; a label outside `labels` (where given) is refused. Raises as `read_prompts`."""
+
+    def make(prompt: Prompt, row: Row) -> Gold:
+        names = _label_names(row, columns, multi_label)
+        unknown = [name for name in names if labels is not None and name not in labels]
+        if unknown:
+            raise _Refused(RejectReason.LABEL_OUT_OF_SET, f"{unknown[0][:80]!r} is not in the label set")
+        value: Value = tuple(sorted(set(names))) if multi_label else names[0]
+        return Gold(prompt, value)
+
+    rows = open_rows(path, form, _wanted(columns, labelled=True))
+    return _Reader(str(path), columns, make).read(rows, limit)
+
+
+def _wanted(columns: ColumnsConfig, *, labelled: bool) -> dict[str, str]:
+    """The columns that have to be there, each with the key that maps it."""
+    wanted = {columns.text: "columns.text"}
+    if labelled:
+        wanted[columns.label] = "columns.label"
+    for name, key in ((columns.id, "columns.id"), (columns.slice, "columns.slice")):
+        if name is not None:
+            wanted[name] = key
+    return wanted
+
+
+def _label_names(row: Row, columns: ColumnsConfig, multi_label: bool) -> list[str]:
+    cell = row.cells.get(columns.label)
+    if cell is None and columns.label not in row.cells:
+        raise _Refused(RejectReason.MISSING_COLUMN, f"no {columns.label!r}")
+    if multi_label:
+        parts = (
+            cell if isinstance(cell, list) else str(cell if cell is not None else "").split(columns.separator)
+        )
+        names = [str(part).strip() for part in parts if str(part).strip()]
+    else:
+        if isinstance(cell, float | list | dict):
+            raise _Refused(RejectReason.NOT_TEXT, f"{columns.label!r} holds {type(cell).__name__}")
+        names = [str(cell).strip()] if cell is not None and str(cell).strip() else []
+        if not names:
+            raise _Refused(RejectReason.EMPTY_LABEL, f"{columns.label!r} is empty")
+    for name in names:
+        _refuse_undecodable(name, "label ")
+    return names

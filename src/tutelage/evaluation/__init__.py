@@ -1,0 +1,30 @@
+"""Evaluation on sealed gold: metrics with intervals, calibration, inherited errors, and the release gate."""
+
+from tutelage.evaluation.arms import Arm
+from tutelage.evaluation.footprint import Footprint, measure_footprint
+from tutelage.evaluation.intervals import (
+    clopper_pearson,
+    mcnemar_exact,
+    paired_difference_interval,
+    proportion_interval,
+    wilson,
+)
+from tutelage.evaluation.metrics import evaluate
+from tutelage.evaluation.predictions import predictions_table
+from tutelage.evaluation.release import release_decision
+from tutelage.evaluation.report import render_report
+
+__all__ = [
+    "Arm",
+    "Footprint",
+    "clopper_pearson",
+    "evaluate",
+    "mcnemar_exact",
+    "measure_footprint",
+    "paired_difference_interval",
+    "predictions_table",
+    "proportion_interval",
+    "release_decision",
+    "render_report",
+    "wilson",
+]

@@ -1,0 +1,82 @@
+"""An arm: what one of teacher, control and student said of the whole gold set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tutelage.errors import DataError
+from tutelage.evaluation.footprint import Footprint
+from tutelage.records import Gold, Value
+from tutelage.tasks import Classify
+
+if TYPE_CHECKING:
+    from tutelage.records import Distribution
+
+ARM_NAMES = ("teacher", "control", "student")
+# How far a row of probabilities may sum from 1: what half precision and rounded log-probabilities leave.
+_SUM_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """One arm's answers, in the order of gold.
+
+    `name` is teacher, control or student. A value of None (quarantined, or never answered) counts as wrong.
+    `distributions` is float32 [n, labels] in the task's order, or None; a row of NaN is an answer without
+    probabilities, which calibration leaves out.
+    """
+
+    name: str
+    title: str
+    values: Sequence[Value | None]
+    distributions: Distribution | None = None
+    footprint: Footprint | None = None
+
+
+def check_arms(task: Classify, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> None:
+    """Raise DataError unless every arm answers every example of gold in the task's labels."""
+    if not gold:
+        raise DataError("gold holds no example, so there is nothing to evaluate on. Mend: seal a gold set")
+    if unknown := sorted(set(arms) - set(ARM_NAMES)):
+        raise DataError(f"unknown arm {unknown[0]!r}. Mend: the arms are {', '.join(ARM_NAMES)}")
+    _check_labels(task, [item.value for item in gold], "gold")
+    for name, arm in arms.items():
+        if len(arm.values) != len(gold):
+            raise DataError(
+                f"arm {name!r} has {len(arm.values)} values for {len(gold)} examples of gold. "
+                "Mend: give one for each, None where there is no answer"
+            )
+        _check_labels(task, arm.values, f"arm {name!r}")
+        if arm.distributions is not None:
+            _check_distributions(task, arm.distributions, len(gold), name)
+
+
+def _check_labels(task: Classify, values: Sequence[Value | None], where: str) -> None:
+    known = set(task.labels)
+    for position, value in enumerate(values):
+        for label in () if value is None else task.names_of(value):
+            if label not in known:
+                raise DataError(
+                    f"{where}, example {position + 1}: {label!r} is none of the task's {len(known)} labels. "
+                    "Mend: add it to task.labels, or quarantine the answer (None)"
+                )
+
+
+def _check_distributions(task: Classify, distributions: Distribution, n: int, name: str) -> None:
+    if distributions.shape != (n, len(task.labels)):
+        raise DataError(
+            f"arm {name!r}: distributions have shape {distributions.shape}, not {(n, len(task.labels))}. "
+            "Mend: one row for each example, one column for each label"
+        )
+    stated = distributions[~np.isnan(distributions).all(axis=1)]
+    sums = stated.sum(axis=1, dtype=np.float64)
+    in_range = ((stated >= -_SUM_TOLERANCE) & (stated <= 1 + _SUM_TOLERANCE)).all()
+    if not in_range or not (task.multi_label or (np.abs(sums - 1) <= _SUM_TOLERANCE).all()):
+        raise DataError(
+            f"arm {name!r}: distributions hold numbers that are no probabilities. "
+            "Mend: give softmax (one label) or sigmoid (several) outputs, a row of NaN where there is none"
+        )

@@ -1,0 +1,168 @@
+"""Whether stated confidence can be believed: ECE, Brier score, reliability.
+
+A *decision* is one answer (single label: its probability is the confidence), or with several labels the yes
+or no to one label (confidence: the probability of what was said). Answers without probabilities, and
+quarantined ones, state no confidence and are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tutelage.evaluation.intervals import CONFIDENCE
+from tutelage.records import Value
+from tutelage.tasks import Classify
+
+if TYPE_CHECKING:
+    from tutelage.records import Distribution
+
+Floats = npt.NDArray[np.float64]
+
+BINS = 15
+_LEAST_IN_BIN = 20  # examples; smaller bins add more noise to the ECE than they show miscalibration
+_CELLS = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """`ece` with its interval, `brier`, and the bins as `{"confidence", "accuracy", "n"}`, n in decisions."""
+
+    ece: float
+    ece_low: float
+    ece_high: float
+    brier: float
+    reliability: tuple[dict[str, Any], ...]
+
+
+def calibrate(
+    task: Classify,
+    gold: Sequence[Value],
+    values: Sequence[Value | None],
+    distributions: Distribution | None,
+    *,
+    seed: int,
+    resamples: int,
+) -> Calibration | None:
+    """Calibration of one arm, or None where it states no confidence. The interval is of the ECE at 95%."""
+    stated = stated_rows(values, distributions)
+    if distributions is None or not len(stated):
+        return None
+    probabilities = distributions[stated].astype(np.float64)
+    truth = task.encode([gold[row] for row in stated]) > 0
+    given = task.encode([value for row in stated if (value := values[row]) is not None]) > 0
+    confidence, correct = _decisions(task, probabilities, truth, given)
+    bins = equal_mass_bins(confidence.ravel(), bin_count(len(stated))).reshape(confidence.shape)
+    gaps = _gaps(confidence, correct, bins)
+    ece = float(np.abs(gaps.sum(axis=0)).sum() / confidence.size)
+    low, high = _ece_interval(gaps, confidence.size, ece, seed, resamples)
+    squared = (probabilities - truth) ** 2
+    return Calibration(
+        ece=ece,
+        ece_low=low,
+        ece_high=high,
+        brier=float(squared.mean() if task.multi_label else squared.sum(axis=1).mean()),
+        reliability=tuple(_reliability(confidence.ravel(), correct.ravel(), bins.ravel())),
+    )
+
+
+def stated_rows(values: Sequence[Value | None], distributions: Distribution | None) -> npt.NDArray[np.int64]:
+    """Rows that hold both an answer and its probabilities."""
+    if distributions is None:
+        return np.empty(0, dtype=np.int64)
+    answered = np.array([value is not None for value in values], dtype=bool)
+    return np.flatnonzero(answered & ~np.isnan(distributions).any(axis=1))
+
+
+def stated_confidence(values: Sequence[Value | None], distributions: Distribution | None) -> Floats:
+    """The confidence in each whole answer, float64 [n]; NaN where none was stated.
+
+    It is the largest probability; with several labels the product over labels of the larger of p and 1 − p,
+    which takes them as independent.
+    """
+    confidence = np.full(len(values), np.nan)
+    rows = stated_rows(values, distributions)
+    if distributions is None or not len(rows):
+        return confidence
+    probabilities = distributions[rows].astype(np.float64)
+    if isinstance(values[rows[0]], tuple):
+        confidence[rows] = np.maximum(probabilities, 1 - probabilities).prod(axis=1)
+    else:
+        confidence[rows] = probabilities.max(axis=1)
+    return confidence
+
+
+def bin_count(examples: int) -> int:
+    """15 bins, fewer where a bin would hold less than 20 examples."""
+    return max(1, min(BINS, examples // _LEAST_IN_BIN))
+
+
+def equal_mass_bins(confidence: Floats, bins: int) -> npt.NDArray[np.int64]:
+    """The bin of each confidence, int64 [n]: as many in each as ties allow, which share a bin.
+
+    Equal-mass binning after Nguyen and O'Connor (2015); equal confidences stay together so that the bins
+    don't depend on the order of examples.
+    """
+    _, inverse, counts = np.unique(confidence, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - counts
+    result: npt.NDArray[np.int64] = (ranks * bins // len(confidence))[inverse]
+    return result
+
+
+def expected_calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_], bins: int = BINS) -> float:
+    """Mean over decisions of |accuracy − confidence| in their bin (Guo et al. 2017, equation 3)."""
+    of = equal_mass_bins(confidence, bins)
+    gaps = np.bincount(of, weights=confidence - correct, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def _decisions(
+    task: Classify, probabilities: Floats, truth: npt.NDArray[np.bool_], given: npt.NDArray[np.bool_]
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Confidence and correctness of each decision: [n, 1], or [n, labels] with several labels."""
+    if task.multi_label:
+        return np.where(given, probabilities, 1 - probabilities), given == truth
+    return probabilities[given][:, None], (given == truth).all(axis=1)[:, None]
+
+
+def _gaps(confidence: Floats, correct: npt.NDArray[np.bool_], bins: npt.NDArray[np.int64]) -> Floats:
+    """Per example and bin the sum of confidence − correctness, float64 [n, bins], in canonical order."""
+    gaps = np.zeros((len(confidence), int(bins.max()) + 1))
+    rows = np.broadcast_to(np.arange(len(confidence))[:, None], bins.shape)
+    np.add.at(gaps, (rows, bins), confidence - correct)
+    return gaps[np.lexsort(gaps.T)]
+
+
+def _ece_interval(
+    gaps: Floats, decisions: int, ece: float, seed: int, resamples: int, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Basic bootstrap interval over examples (Davison and Hinkley 1997, equation 5.6), cut to [0, 1].
+
+    The binned ECE is biased upward: noise within bins has a size but no sign. Resampling adds that bias once
+    more, so that percentiles would lie too high; reflecting them about the estimate takes it off again.
+    """
+    generator = np.random.default_rng(seed)
+    n = len(gaps)
+    block = max(1, _CELLS // n)
+    errors = []
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        drawn = generator.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+        errors.append(np.abs(weights @ gaps).sum(axis=1) / decisions)
+    low, high = np.quantile(np.concatenate(errors), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(np.clip(2 * ece - high, 0, 1)), float(np.clip(2 * ece - low, 0, 1))
+
+
+def _reliability(confidence: Floats, correct: npt.NDArray[np.bool_], bins: npt.NDArray[np.int64]) -> Any:
+    for index in np.unique(bins):
+        inside = bins == index
+        yield {
+            "confidence": float(confidence[inside].mean()),
+            "accuracy": float(correct[inside].mean()),
+            "n": int(inside.sum()),
+        }

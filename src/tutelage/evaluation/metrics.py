@@ -1,0 +1,194 @@
+"""The evaluation as one JSON-able dictionary: `metrics.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from tutelage.evaluation import _inheritance
+from tutelage.evaluation._coded import UNANSWERED, Coded, Codes, Flags, encode
+from tutelage.evaluation._resampling import Resampled, macro_f1_of, percentile_interval, resample
+from tutelage.evaluation.arms import Arm, check_arms
+from tutelage.evaluation.calibration import calibrate, stated_confidence
+from tutelage.evaluation.intervals import (
+    CONFIDENCE,
+    mcnemar_exact,
+    paired_difference_interval,
+    proportion_interval,
+)
+from tutelage.records import Gold
+from tutelage.tasks import Classify
+
+PAIRS = (("student", "teacher"), ("student", "control"), ("control", "teacher"))
+CRITICAL_SLICES = ("critical", "safety")
+
+
+def evaluate(
+    task: Classify,
+    gold: Sequence[Gold],
+    arms: Mapping[str, Arm],
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+    critical_slices: Sequence[str] = CRITICAL_SLICES,
+) -> dict[str, Any]:
+    """Score the arms on gold, each alone and against each other, with 95% intervals.
+
+    Accuracy is exact match (of sets, with several labels); an answer that isn't there is wrong. Intervals:
+    of proportions by `proportion_interval`, of differences by `paired_difference_interval`, of macro-F1,
+    retention and recovered gap by a paired percentile bootstrap of `resamples`, of the ECE by a basic one.
+    A difference is a − b in accuracy. The result doesn't depend on the order of examples. What can't be
+    computed (an arm is absent, nothing to divide by) is None; a comparison with an absent arm is left out.
+    `critical_slices` only says which errors are listed first in "worst".
+
+    Raises DataError where the arms don't fit gold or the task.
+    """
+    check_arms(task, gold, arms)
+    coded = encode(task, gold, arms)
+    drawn = resample(coded, seed=seed, resamples=resamples)
+    values = {name: arms[name].values for name in coded.answers}
+    student = arms.get("student")
+    return {
+        "n": coded.n,
+        "confidence": CONFIDENCE,
+        "task": {
+            "labels": list(task.labels),
+            "multi_label": task.multi_label,
+            "out_of_scope": task.out_of_scope,
+        },
+        "arms": {
+            name: {
+                **_arm(task, coded, name, drawn),
+                **_calibration(task, gold, arms[name], seed, resamples),
+                "title": arms[name].title,
+                "footprint": asdict(footprint) if (footprint := arms[name].footprint) else None,
+            }
+            for name in coded.answers
+        },
+        "comparisons": [_comparison(coded, a, b) for a, b in PAIRS if {a, b} <= set(coded.answers)],
+        "retention": _retention(coded, drawn),
+        "gap_recovered": _gap_recovered(coded, drawn),
+        "errors": _inheritance.errors(coded),
+        "worst": _inheritance.worst(
+            gold, values, stated_confidence(student.values, student.distributions), critical_slices
+        )
+        if student
+        else [],
+    }
+
+
+def _arm(task: Classify, coded: Coded, name: str, drawn: Resampled) -> dict[str, Any]:
+    right, answers = coded.right[name], coded.answers[name]
+    truth, predicted = coded.members[coded.gold], coded.members[answers]
+    support, given, hits = truth.sum(axis=0), predicted.sum(axis=0), (truth & predicted).sum(axis=0)
+    macro_f1 = float(macro_f1_of(support, given, hits))
+    return {
+        "accuracy": _proportion(right),
+        "macro_f1": percentile_interval(macro_f1, drawn.macro_f1[name])
+        if np.isfinite(macro_f1)
+        else {"estimate": None, "low": None, "high": None},
+        "slices": {slice_: _proportion(right[rows]) for slice_, rows in coded.slices.items()},
+        "labels": {
+            label: _label(int(support[index]), int(given[index]), int(hits[index]))
+            for index, label in enumerate(task.labels)
+        },
+        "agreement_with_teacher": _agreement(coded, answers) if name != "teacher" else None,
+        "unanswered": int((answers == UNANSWERED).sum()),
+    }
+
+
+def _proportion(flags: Flags) -> dict[str, Any]:
+    successes, n = int(flags.sum()), len(flags)
+    low, high = proportion_interval(successes, n)
+    return {"estimate": successes / n, "low": low, "high": high, "n": n}
+
+
+def _label(support: int, given: int, hits: int) -> dict[str, Any]:
+    """One label; None where there is nothing to divide by."""
+    low, high = proportion_interval(hits, support) if support else (None, None)
+    return {
+        "support": support,
+        "precision": hits / given if given else None,
+        "recall": hits / support if support else None,
+        "f1": 2 * hits / (support + given) if support + given else None,
+        "recall_low": low,
+        "recall_high": high,
+    }
+
+
+def _agreement(coded: Coded, answers: Codes) -> dict[str, Any] | None:
+    """How often an arm says what the teacher says, where the teacher says anything."""
+    teacher = coded.answers.get("teacher")
+    if teacher is None or (teacher == UNANSWERED).all():
+        return None
+    answered = teacher != UNANSWERED
+    return _proportion((answers == teacher)[answered])
+
+
+def _calibration(task: Classify, gold: Sequence[Gold], arm: Arm, seed: int, resamples: int) -> dict[str, Any]:
+    truths = [item.value for item in gold]
+    found = calibrate(task, truths, arm.values, arm.distributions, seed=seed, resamples=resamples)
+    if found is None:
+        return dict.fromkeys(("ece", "ece_low", "ece_high", "brier", "reliability"))
+    return {**asdict(found), "reliability": list(found.reliability)}
+
+
+def _comparison(coded: Coded, a: str, b: str) -> dict[str, Any]:
+    whole = _difference(coded.right[a], coded.right[b])
+    return {
+        "a": a,
+        "b": b,
+        "difference": {key: whole[key] for key in ("estimate", "low", "high")},
+        "mcnemar_p": mcnemar_exact(whole["only_a_right"], whole["only_b_right"]),
+        "only_a_right": whole["only_a_right"],
+        "only_b_right": whole["only_b_right"],
+        "slices": {
+            name: _difference(coded.right[a][rows], coded.right[b][rows])
+            for name, rows in coded.slices.items()
+        },
+    }
+
+
+def _difference(a: Flags, b: Flags) -> dict[str, Any]:
+    n, only_a, only_b = len(a), int((a & ~b).sum()), int((b & ~a).sum())
+    low, high = paired_difference_interval(only_a, only_b, n)
+    return {
+        "estimate": (only_a - only_b) / n,
+        "low": low,
+        "high": high,
+        "n": n,
+        "only_a_right": only_a,
+        "only_b_right": only_b,
+    }
+
+
+def _retention(coded: Coded, drawn: Resampled) -> dict[str, Any] | None:
+    """Student accuracy over teacher accuracy; None where the teacher is never right or an arm is absent."""
+    if not {"teacher", "student"} <= set(coded.answers) or not coded.right["teacher"].any():
+        return None
+    estimate = coded.right["student"].mean() / coded.right["teacher"].mean()
+    return percentile_interval(estimate, _ratio(drawn.accuracy["student"], drawn.accuracy["teacher"]))
+
+
+def _gap_recovered(coded: Coded, drawn: Resampled) -> dict[str, Any] | None:
+    """(student − control) / (teacher − control), where the 95% interval of the gap lies above zero.
+
+    The few resamples without a gap have no ratio and are left out.
+    """
+    if not {"teacher", "control", "student"} <= set(coded.answers):
+        return None
+    teacher, control, student = (coded.right[name] for name in ("teacher", "control", "student"))
+    if _difference(teacher, control)["low"] <= 0:
+        return None
+    estimate = (student.mean() - control.mean()) / (teacher.mean() - control.mean())
+    accuracy = drawn.accuracy
+    gains, gaps = accuracy["student"] - accuracy["control"], accuracy["teacher"] - accuracy["control"]
+    return percentile_interval(estimate, _ratio(gains, gaps))
+
+
+def _ratio(over: Any, under: Any) -> Any:
+    """NaN where the divisor isn't positive."""
+    return np.divide(over, under, out=np.full_like(over, np.nan), where=under > 0)

@@ -1,0 +1,83 @@
+"""The registry of terms: data, one entry for each provider and way of access."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from tutelage.errors import ConfigError
+
+StudentKind = Literal["classifier", "extractor", "generator"]
+Distribution = Literal["internal", "distributed"]
+Reading = Literal["allow", "review", "deny"]
+
+
+class Terms(BaseModel):
+    """What one provider's terms say for one way of access, who read it where and when."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    provider: str
+    access: Literal["api", "cloud", "consumer", "weights", "own"]
+    clause: str
+    source: str
+    effective: date | None = None
+    read: date
+    expires: date
+    second_hand: bool = False
+    verdicts: dict[StudentKind, dict[Distribution, Reading]]
+    duties: tuple[str, ...] = ()
+    notes: str = ""
+
+    @model_validator(mode="after")
+    def _sound(self) -> Terms:
+        if self.expires <= self.read:
+            raise ValueError(f"expires {self.expires} is not after read {self.read}")
+        readings = {reading for by_use in self.verdicts.values() for reading in by_use.values()}
+        if self.second_hand and "allow" in readings:
+            raise ValueError("a clause known at second hand can't allow anything")
+        return self
+
+    def reading(self, student_kind: str, distribution: str) -> Reading:
+        """What the entry says of a use; deny where it says nothing."""
+        by_use: Mapping[str, Reading] = dict(self.verdicts).get(student_kind, {})  # type: ignore[call-overload]
+        return by_use.get(distribution, "deny")
+
+
+class Registry:
+    """Entries by id."""
+
+    def __init__(self, entries: list[Terms]) -> None:
+        self._entries = {entry.id: entry for entry in entries}
+        if len(self._entries) != len(entries):
+            raise ConfigError("the rights registry has an id twice")
+
+    def __iter__(self) -> Iterator[Terms]:
+        return iter(self._entries.values())
+
+    def find(self, entry_id: str) -> Terms | None:
+        """The entry, or None."""
+        return self._entries.get(entry_id)
+
+    def nearest(self, entry_id: str) -> list[str]:
+        """Ids that look like this one."""
+        return difflib.get_close_matches(entry_id, self._entries, n=3, cutoff=0.4)
+
+
+def load_registry(path: Path | None = None) -> Registry:
+    """Read the package's registry, or another file of the same form. Raises ConfigError where it isn't sound."""
+    import yaml
+
+    source = path or files("tutelage.rights").joinpath("registry.yaml")
+    try:
+        content = yaml.safe_load(source.read_text(encoding="utf-8"))
+        return Registry(TypeAdapter(list[Terms]).validate_python(content))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(f"the rights registry {source} can't be used: {error}") from error

@@ -1,0 +1,60 @@
+"""`collect`: traffic becomes prompts that may be labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tutelage import storage
+from tutelage.data import (
+    drop_repeats,
+    exclude_gold,
+    profile,
+    prompts_to_table,
+    read_prompts,
+    read_sealed,
+    rejections_to_table,
+)
+from tutelage.errors import DataError
+from tutelage.programme import Programme, Stage, fingerprint
+from tutelage.progress import Progress
+from tutelage.stages.sources import source_fingerprint, source_path
+
+
+def _inputs(programme: Programme) -> Mapping[str, str]:
+    traffic = programme.config.traffic
+    return {
+        "traffic": fingerprint(traffic),
+        traffic.path: source_fingerprint(programme, traffic.path),
+        "gold/sealed.parquet": fingerprint(programme.sealed),
+    }
+
+
+def _work(programme: Programme, progress: Progress) -> str:
+    traffic = programme.config.traffic
+    rows = read_prompts(
+        source_path(programme, traffic.path), traffic.columns, form=traffic.format, limit=traffic.limit
+    )
+    distinct, repeats = drop_repeats(rows.accepted)
+    gold = [item.prompt for item in read_sealed(programme.sealed, programme.seal)]
+    kept, in_gold = exclude_gold(distinct, gold, traffic.near_duplicate)
+    rejected = [*rows.rejected, *repeats, *in_gold]
+    about = profile(kept, rejected, rows.total)
+    storage.write_table(programme.prompts, prompts_to_table(kept))
+    storage.write_table(programme.prompts_rejected, rejections_to_table(rejected))
+    storage.write_json(programme.profile, about)
+    for reason, count in about["rejected"].items():
+        progress.say(f"          [yellow]{count:,} not taken:[/yellow] {reason} (prompts/rejected.parquet)")
+    if not kept:
+        raise DataError(
+            f"none of {rows.total:,} rows of {traffic.path} can be used; see prompts/rejected.parquet"
+        )
+    return f"{len(kept):,} of {rows.total:,} rows taken"
+
+
+COLLECT = Stage(
+    name="collect",
+    inputs=_inputs,
+    outputs=lambda programme: [programme.prompts, programme.prompts_rejected, programme.profile],
+    work=_work,
+    needs=lambda programme: {programme.sealed: "gold", programme.seal: "gold"},
+)

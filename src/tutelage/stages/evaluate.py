@@ -1,0 +1,114 @@
+"""`evaluate`: teacher, control and student on sealed gold, and the release decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tutelage import storage
+from tutelage.data import gold_gate, read_sealed, read_training
+from tutelage.evaluation import (
+    Arm,
+    Footprint,
+    evaluate,
+    measure_footprint,
+    predictions_table,
+    release_decision,
+)
+from tutelage.programme import Programme, Stage, fingerprint
+from tutelage.progress import Progress
+from tutelage.records import AnswerStatus, Gold, Value, load_value
+from tutelage.stages.label import open_teacher
+from tutelage.stages.task import resolved_task
+from tutelage.students import load_student
+from tutelage.tasks import Classify
+
+_TIMED_TEXTS = 300
+
+
+def _inputs(programme: Programme) -> Mapping[str, str]:
+    return {
+        "gold/sealed.parquet": fingerprint(programme.sealed),
+        "answers/gold.parquet": fingerprint(programme.gold_answers),
+        f"students/{programme.config.student.run}": fingerprint(programme.student),
+        "release": fingerprint(programme.config.release),
+    }
+
+
+def _work(programme: Programme, progress: Progress) -> str:
+    task = resolved_task(programme)
+    gold = read_sealed(programme.sealed, programme.seal)
+    texts = [item.prompt.text for item in gold]
+    with progress.track("evaluating", 3, "arms") as tracker:
+        arms = {"teacher": _teacher_arm(programme, task, gold)}
+        tracker.advance()
+        for name in ("control", "student"):
+            arms[name] = _student_arm(programme, name, task, texts)
+            tracker.advance()
+    metrics = evaluate(task, gold, arms)
+    seal_decision = gold_gate(storage.read_json(programme.seal), programme.config.gold)
+    decision = release_decision(metrics, programme.config.release, gold_decision=seal_decision)
+    programme.journal.append("gate", run=programme.config.student.run, **decision.to_json())
+    storage.write_table(programme.evaluation / "predictions.parquet", predictions_table(gold, arms))
+    storage.write_json(programme.evaluation / "metrics.json", metrics)
+    storage.write_json(programme.evaluation / "decision.json", decision.to_json())
+    accuracy = {name: arm["accuracy"]["estimate"] for name, arm in metrics["arms"].items()}
+    shown = ", ".join(f"{name} {value:.1%}" for name, value in accuracy.items())
+    return f"{shown} on {len(gold):,} sealed; release: {decision.verdict}"
+
+
+def _teacher_arm(programme: Programme, task: Classify, gold: Sequence[Gold]) -> Arm:
+    answers = {row["hash"]: row for row in storage.read_table(programme.gold_answers).to_pylist()}
+    rows = [answers.get(item.prompt.hash) for item in gold]
+    values: list[Value | None] = [
+        load_value(row["value"]) if row and row["status"] == AnswerStatus.OK else None for row in rows
+    ]
+    known = [row["distribution"] for row in rows if row and row["distribution"] is not None]
+    distributions = np.array(known, dtype=np.float32) if len(known) == len(gold) else None
+    name = storage.read_json(programme.teacher_record)["name"]
+    footprint = _teacher_footprint(programme, gold)
+    return Arm("teacher", f"teacher ({name})", values, distributions, footprint)
+
+
+def _teacher_footprint(programme: Programme, gold: Sequence[Gold]) -> Footprint | None:
+    """Measured for teachers that run here and can predict; an API's latency is no property of its model."""
+    teacher: Any = open_teacher(programme, read_training(programme.gold_training))
+    if not hasattr(teacher, "predict"):
+        return None
+    texts = [item.prompt.text for item in gold[:_TIMED_TEXTS]]
+    return measure_footprint(
+        teacher.predict, texts, folder=None, parameters=teacher.parameters, size_mb=teacher.size_mb
+    )
+
+
+def _student_arm(programme: Programme, name: str, task: Classify, texts: Sequence[str]) -> Arm:
+    folder = programme.student / name
+    student = load_student(folder)
+    distributions = student.predict(texts)
+    footprint = measure_footprint(
+        student.predict, texts[:_TIMED_TEXTS], folder=folder, parameters=student.parameters
+    )
+    title = (
+        programme.config.student.run
+        if name == "student"
+        else f"{programme.config.student.run} on hard labels"
+    )
+    return Arm(name, title, task.decide(distributions), distributions, footprint)
+
+
+EVALUATE = Stage(
+    name="evaluate",
+    inputs=_inputs,
+    outputs=lambda programme: [
+        programme.evaluation / name for name in ("metrics.json", "predictions.parquet", "decision.json")
+    ],
+    work=_work,
+    per_run=True,
+    needs=lambda programme: {
+        programme.sealed: "gold",
+        programme.gold_answers: "label",
+        programme.student: "train",
+    },
+)

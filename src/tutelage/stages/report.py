@@ -1,0 +1,68 @@
+"""`report`: metrics and decision as one HTML file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tutelage import __version__, storage
+from tutelage.evaluation import render_report
+from tutelage.labelling import AnswerLedger
+from tutelage.programme import Programme, Stage, fingerprint
+from tutelage.progress import Progress
+
+
+def _report_path(programme: Programme) -> Path:
+    return programme.evaluation / "report.html"
+
+
+def _inputs(programme: Programme) -> Mapping[str, str]:
+    return {name: fingerprint(programme.evaluation / name) for name in ("metrics.json", "decision.json")} | {
+        "version": __version__
+    }
+
+
+def _work(programme: Programme, progress: Progress) -> str:
+    path = _report_path(programme)
+    metrics = storage.read_json(programme.evaluation / "metrics.json")
+    decision = storage.read_json(programme.evaluation / "decision.json")
+    render_report(metrics, decision, _context(programme), path)
+    return str(path)
+
+
+def _context(programme: Programme) -> dict[str, Any]:
+    rejected: Counter[str] = Counter()
+    for table in (programme.gold_rejected, programme.prompts_rejected):
+        if table.exists():
+            rejected.update(storage.read_table(table).column("reason").to_pylist())
+    with AnswerLedger(programme.answers) as ledger:
+        answers = ledger.summary()
+    return {
+        "programme": programme.folder.resolve().name,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seal": storage.read_json(programme.seal),
+        "teacher": storage.read_json(programme.teacher_record),
+        "labelling": {
+            "answers": sum(row.answers for row in answers),
+            "cost": sum(row.cost for row in answers),
+        },
+        "student": storage.read_json(programme.student / "run.json"),
+        "rejected": dict(rejected),
+        "version": __version__,
+    }
+
+
+REPORT = Stage(
+    name="report",
+    inputs=_inputs,
+    outputs=lambda programme: [_report_path(programme)],
+    work=_work,
+    per_run=True,
+    needs=lambda programme: {
+        programme.evaluation / "metrics.json": "evaluate",
+        programme.evaluation / "decision.json": "evaluate",
+    },
+)

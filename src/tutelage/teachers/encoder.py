@@ -1,0 +1,141 @@
+"""The `encoder` teacher: a frozen sentence encoder with a linear head fitted on gold's training part."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tutelage import storage
+from tutelage.checkpoints import resolve_checkpoint
+from tutelage.config import EncoderTeacherConfig
+from tutelage.errors import DataError, MissingExtraError
+from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage, dump_value
+from tutelage.teachers.protocol import TeacherContext
+
+if TYPE_CHECKING:
+    from tutelage.teachers._head import Head
+
+Floats = npt.NDArray[np.float32]
+
+_RECIPE = (
+    "mean-pool, l2, logistic head by 3-fold log-loss, v1"  # part of the revision: change it with the code
+)
+_LEAST_EXAMPLES = 2
+
+
+class EncoderTeacher:
+    """See `Teacher`. The encoder is loaded and the head fitted when the first answer is asked for."""
+
+    name = "encoder"
+    paid = False
+    concurrency = 1
+
+    def __init__(self, config: EncoderTeacherConfig, context: TeacherContext) -> None:
+        if find_spec("torch") is None or find_spec("transformers") is None:
+            raise MissingExtraError("torch", "train", "the teacher 'encoder'")
+        if len(context.training) < _LEAST_EXAMPLES:
+            raise DataError(
+                f"the encoder teacher's head is fitted on gold's training part, which has {len(context.training)} "
+                "examples. Mend: set gold.training with a share"
+            )
+        self._config, self._task, self._training = config, context.task, context.training
+        self._checkpoint = resolve_checkpoint(config.model, context.folder)
+        self.batch_size = config.batch_size
+
+    @cached_property
+    def revision(self) -> str:
+        """Follows from the weights, the training part, the task and this recipe, not from the machine."""
+        local = Path(self._checkpoint)
+        weights = storage.hash_path(local) if local.is_dir() else self._checkpoint
+        examples = [(item.prompt.text, dump_value(item.value)) for item in self._training]
+        return storage.hash_json([_RECIPE, weights, self._config.max_tokens, self._task.version, examples])
+
+    def most_expensive(self, prompts: Sequence[Prompt]) -> float:
+        """Nothing: it runs here."""
+        return 0.0
+
+    async def answer(self, prompts: Sequence[Prompt]) -> list[Answer]:
+        """See `Teacher.answer`; computed in a thread beside the event loop."""
+        distributions = await asyncio.to_thread(self.predict, [prompt.text for prompt in prompts])
+        values = self._task.decide(distributions)
+        return [
+            Answer(
+                AnswerStatus.OK,
+                value,
+                row,
+                DistributionOrigin.MODEL,
+                model=self._config.model,
+                usage=Usage(calls=1),
+            )
+            for value, row in zip(values, distributions, strict=True)
+        ]
+
+    async def close(self) -> None:
+        """Let go of the model."""
+        self.__dict__.pop("_encoder", None)
+
+    def predict(self, texts: Sequence[str]) -> Floats:
+        """Probabilities, float32 [n, labels]."""
+        head = self._head
+        return head.probabilities(self.embed(texts))
+
+    def embed(self, texts: Sequence[str]) -> Floats:
+        """Mean-pooled, L2-normalised embeddings, float32 [n, width]."""
+        import torch
+
+        tokenizer, model = self._encoder
+        order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
+        result = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(order), self.batch_size):
+                chosen = order[start : start + self.batch_size]
+                batch = tokenizer(
+                    [texts[index] for index in chosen],
+                    padding=True,
+                    truncation=True,
+                    max_length=self._config.max_tokens,
+                    return_tensors="pt",
+                ).to(model.device)
+                hidden = model(**batch).last_hidden_state.float()
+                mask = batch["attention_mask"].unsqueeze(-1)
+                pooled = (hidden * mask).sum(1) / mask.sum(1).clamp_min(1)
+                result[chosen] = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
+        return result
+
+    @property
+    def parameters(self) -> int:
+        """Weights of encoder and head."""
+        _, model = self._encoder
+        return sum(weight.numel() for weight in model.parameters()) + self._head.parameters
+
+    @property
+    def size_mb(self) -> float:
+        """Megabytes of those weights as they stand in memory."""
+        _, model = self._encoder
+        return (
+            sum(w.numel() * w.element_size() for w in model.parameters()) + 4 * self._head.parameters
+        ) / 1e6
+
+    @cached_property
+    def _encoder(self) -> tuple[Any, Any]:
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model = AutoModel.from_pretrained(self._checkpoint, use_safetensors=True).eval().to(device)
+        return AutoTokenizer.from_pretrained(self._checkpoint), model
+
+    @cached_property
+    def _head(self) -> Head:
+        from tutelage.teachers._head import fit_head
+
+        embeddings = self.embed([item.prompt.text for item in self._training])
+        targets = self._task.encode([item.value for item in self._training])
+        return fit_head(embeddings, targets, multi_label=self._task.multi_label)

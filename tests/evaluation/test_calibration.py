@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import brier_score_loss
+
+from tutelage.evaluation.calibration import (
+    bin_count,
+    calibrate,
+    equal_mass_bins,
+    expected_calibration_error,
+    stated_confidence,
+)
+from tutelage.tasks import Classify
+
+SINGLE = Classify(("a", "b", "c"))
+MULTI = Classify(("a", "b", "c"), multi_label=True)
+
+
+def softmax(logits):
+    exponentials = np.exp(logits)
+    return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def drawn(n, *, overconfidence=1.0, seed=0):
+    """Gold drawn from the probabilities, which are then sharpened: calibrated where overconfidence is 1."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(size=(n, 3)) * 1.5
+    truth = [SINGLE.labels[generator.choice(3, p=row / row.sum())] for row in softmax(logits).astype(np.float64)]
+    return truth, softmax(logits * overconfidence)
+
+
+def of(truth, probabilities, task=SINGLE, resamples=400):
+    return calibrate(task, truth, task.decide(probabilities), probabilities, seed=0, resamples=resamples)
+
+
+def test_brier_agrees_with_sklearn():
+    truth, probabilities = drawn(300)
+    assert of(truth, probabilities).brier == pytest.approx(
+        brier_score_loss(truth, probabilities, labels=list(SINGLE.labels), scale_by_half=False), abs=1e-6
+    )
+
+
+def test_brier_of_several_labels_is_the_mean_over_labels():
+    generator = np.random.default_rng(1)
+    probabilities = generator.random((200, 3)).astype(np.float32)
+    flags = generator.random((200, 3)) < 0.4
+    truth = [MULTI.value_of([name for name, flag in zip(MULTI.labels, row, strict=True) if flag]) for row in flags]
+    by_label = [brier_score_loss(flags[:, column], probabilities[:, column]) for column in range(3)]
+    assert of(truth, probabilities, MULTI).brier == pytest.approx(np.mean(by_label), abs=1e-6)
+
+
+def test_ece_by_hand():
+    confidence = np.array([0.6, 0.6, 0.9, 0.9])
+    correct = np.array([True, False, True, True])
+    # Bins {0.6, 0.6} and {0.9, 0.9}: |0.5 − 0.6| and |1 − 0.9|, half of the examples each.
+    assert expected_calibration_error(confidence, correct, bins=2) == pytest.approx(0.1)
+    assert expected_calibration_error(confidence, correct, bins=1) == pytest.approx(0.0)
+
+
+def test_ece_of_an_answer_is_that_of_its_bins():
+    truth, probabilities = drawn(900, overconfidence=2.0)
+    found = of(truth, probabilities)
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    correct = np.array(SINGLE.decide(probabilities)) == np.array(truth)
+    assert found.ece == pytest.approx(expected_calibration_error(confidence, correct))
+    from_bins = sum(item["n"] * abs(item["confidence"] - item["accuracy"]) for item in found.reliability) / 900
+    assert found.ece == pytest.approx(from_bins)
+    assert [item["n"] for item in found.reliability] == [60] * 15
+
+
+def test_several_labels_are_judged_by_decisions():
+    probabilities = np.array([[0.9, 0.2, 0.4]] * 40, dtype=np.float32)
+    found = of([("a",)] * 40, probabilities, MULTI)
+    # Every decision is right: confidences 0.9, 0.8 and 0.6 fall short of 1 by 0.1, 0.2 and 0.4.
+    assert found.ece == pytest.approx(0.7 / 3, abs=1e-6)
+    assert sum(item["n"] for item in found.reliability) == 120
+
+
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.35, 0.5, 0.99]), min_size=1, max_size=80), st.integers(1, 15))
+def test_equal_confidences_share_a_bin_and_bins_are_ordered(confidences, bins):
+    confidence = np.array(confidences)
+    found = equal_mass_bins(confidence, bins)
+    assert found.min() == 0
+    assert found.max() < bins
+    order = np.argsort(confidence, kind="stable")
+    assert (np.diff(found[order]) >= 0).all()
+    assert len(set(zip(confidences, found.tolist(), strict=True))) == len(set(confidences))
+
+
+def test_bins_are_fewer_where_examples_are():
+    assert [bin_count(n) for n in (1, 39, 40, 299, 300, 10_000)] == [1, 1, 2, 14, 15, 15]
+
+
+def test_rows_without_probabilities_or_answer_are_left_out():
+    truth, probabilities = drawn(60)
+    values = SINGLE.decide(probabilities)
+    holed = np.vstack([probabilities, np.full((1, 3), np.nan, np.float32), probabilities[:1]])
+    both = calibrate(SINGLE, [*truth, "a", "a"], [*values, "a", None], holed, seed=0, resamples=50)
+    assert both == of(truth, probabilities, resamples=50)
+    assert np.isnan(stated_confidence([*values, "a", None], holed)[60:]).all()
+
+
+def test_nothing_is_said_where_nothing_was_stated():
+    assert calibrate(SINGLE, ["a"], ["a"], None, seed=0, resamples=10) is None
+    assert calibrate(SINGLE, ["a"], [None], np.full((1, 3), 1 / 3, np.float32), seed=0, resamples=10) is None
+
+
+@pytest.mark.parametrize("overconfidence", [1.0, 2.0])
+def test_the_ece_interval_doesnt_mistake_noise_for_miscalibration(overconfidence):
+    """Binned ECE lies too high in small samples; both one-sided bounds of the interval hold all the same."""
+    truth, probabilities = drawn(200_000, overconfidence=overconfidence, seed=9)
+    true_ece = of(truth, probabilities, resamples=1).ece
+    found = [of(*drawn(400, overconfidence=overconfidence, seed=seed), resamples=200) for seed in range(100)]
+    assert np.mean([item.ece for item in found]) > true_ece + (0.02 if overconfidence == 1.0 else 0.0)
+    assert np.mean([item.ece_high >= true_ece for item in found]) >= 0.9
+    assert np.mean([item.ece_low <= true_ece + 0.01 for item in found]) >= 0.9
+
+
+def test_confidence_in_a_set_is_the_product_over_labels():
+    probabilities = np.array([[0.9, 0.2, 0.5]], dtype=np.float32)
+    assert stated_confidence([("a", "c")], probabilities) == pytest.approx([0.9 * 0.8 * 0.5], abs=1e-6)
+    assert stated_confidence(["a"], np.array([[0.7, 0.2, 0.1]], np.float32)) == pytest.approx([0.7], abs=1e-6)

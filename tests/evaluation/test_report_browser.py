@@ -1,0 +1,112 @@
+"""The report in a real browser: every figure is drawn, hostile content does nothing, nothing is loaded."""
+
+from __future__ import annotations
+
+import html
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None)
+QUIET = ("gpu", "quic", "background-networking", "component-update", "sync", "extensions", "default-apps")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason=f"none of {', '.join(NAMES)} is on this machine"),
+]
+
+
+def _beside(name: str) -> ModuleType:
+    """A module of this folder: with `--import-mode=importlib` it isn't on the path."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+world = _beside("report_world")
+
+
+def browse(page: Path, folder: Path, *more: str) -> tuple[str, str, set[str]]:
+    """The DOM after the page's scripts ran, what stood on the console, and what the page asked the network for.
+
+    The browser's own errands have no origin in its log. No name resolves, so nothing leaves in any case.
+    """
+    log = folder / "net.json"
+    done = subprocess.run(
+        [
+            str(CHROMIUM),
+            "--headless",
+            "--no-sandbox",
+            "--no-first-run",
+            *(f"--disable-{name}" for name in QUIET),
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            f"--user-data-dir={folder / 'profile'}",
+            f"--log-net-log={log}",
+            "--enable-logging=stderr",
+            "--window-size=1280,2000",
+            "--virtual-time-budget=3000",
+            *more,
+            "--dump-dom",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    lines = done.stderr.decode(errors="replace").splitlines()
+    events = [event.get("params") or {} for event in json.loads(log.read_text(encoding="utf-8"))["events"]]
+    asked = {
+        event["url"]
+        for event in events
+        if event.get("initiator", "not an origin") != "not an origin"
+        and re.match(r"(https?|wss?):", event.get("url", ""))
+    }
+    return (
+        done.stdout.decode("utf-8", errors="replace"),
+        "\n".join(line for line in lines if "CONSOLE" in line),
+        asked,
+    )
+
+
+def test_the_browser_would_tell_of_a_request(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text('<!doctype html><img src="http://tutelage.invalid/pixel.png">', encoding="utf-8")
+    assert browse(page, tmp_path)[2] == {"http://tutelage.invalid/pixel.png"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_figure_is_drawn_and_nothing_is_loaded(tmp_path: Path, scheme: str) -> None:
+    metrics, made, about = world.harmed(world.HOSTILE, "http://tutelage.invalid")
+    before = world.Page(world.rendered(tmp_path, metrics, made, about))
+    choice = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
+    dom, console, asked = browse(tmp_path / "report.html", tmp_path, choice)
+    after = world.Page(dom)
+    assert console == ""
+    assert asked == set()
+    charts = [given for tag, given in before.elements if tag == "div" and "data-chart" in given]
+    assert len(charts) == 7
+    assert len(re.findall(r'data-chart="[^"]+"[^>]*><div[^>]*><svg', dom)) == len(charts)
+    title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
+    assert title is not None
+    assert html.unescape(title[1]) == f"{world.HOSTILE[0]}: Fail – release report"
+    assert not {"img", "iframe", "video", "object", "embed", "base"} & {tag for tag, _ in after.elements}
+    assert len(after.scripts) == len(before.scripts) == 3
+    assert ("#9aa8f0" in dom.split("<body>")[1].split("<script")[0]) == (scheme == "dark")
+
+
+def test_a_report_of_an_api_teacher_draws_what_there_is(tmp_path: Path) -> None:
+    world.rendered(tmp_path, world.small(api=True), about={})
+    dom, console, _ = browse(tmp_path / "report.html", tmp_path, "--window-size=420,2000")
+    assert console == ""
+    assert len(re.findall(r'data-chart="[^"]+"[^>]*><div[^>]*><svg', dom)) == 6
+    assert 'data-chart="calibration-teacher"' not in dom

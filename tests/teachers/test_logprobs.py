@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tutelage.teachers._logprobs import EPSILON, Token, label_distribution, read_tokens
+
+
+def walked(*steps: dict[str, float]) -> list[Token]:
+    """Tokens of an answer: each step's options, of which the first was taken."""
+    return [
+        Token(next(iter(step)).encode(), {text.encode(): p for text, p in step.items()}) for step in steps
+    ]
+
+
+OPEN, CLOSE = {'{"label": "': 1.0}, {'"}': 1.0}
+
+
+def test_first_token_tells_the_labels_apart() -> None:
+    tokens = walked(OPEN, {"card": 0.6, "refund": 0.3, "other": 0.1}, CLOSE)
+    row = label_distribution(tokens, "card", ["refund", "card", "other"])
+    np.testing.assert_allclose(row, [0.3, 0.6, 0.1], rtol=1e-6)
+
+
+def test_shared_beginnings_are_walked_to_where_they_part() -> None:
+    tokens = walked(OPEN, {"card": 0.9, "re": 0.1}, {"_": 1.0}, {"lost": 0.7, "stolen": 0.3}, CLOSE)
+    row = label_distribution(tokens, "card_lost", ["card_lost", "card_stolen", "refund", "reversal"])
+    np.testing.assert_allclose(row, [0.63, 0.27, 0.05, 0.05], rtol=1e-6)
+
+
+def test_a_label_that_begins_another() -> None:
+    tokens = walked(OPEN, {"card": 1.0}, {'"}': 0.8, " stolen": 0.2})
+    np.testing.assert_allclose(label_distribution(tokens, "card", ["card", "card stolen"]), [0.8, 0.2])
+    tokens = walked(OPEN, {"card": 1.0}, {" stolen": 0.2, '"': 0.3, '"}': 0.5}, CLOSE)
+    np.testing.assert_allclose(label_distribution(tokens, "card stolen", ["card", "card stolen"]), [0.8, 0.2])
+
+
+def test_text_that_is_no_label_is_left_out() -> None:
+    """As from a runtime that reports probabilities from before its grammar was applied."""
+    tokens = walked(OPEN, {"ref": 0.03, "Your": 0.5, "card": 0.01}, {"und": 0.5, "use": 0.3}, CLOSE)
+    np.testing.assert_allclose(
+        label_distribution(tokens, "refund", ["refund", "card"]), [0.75, 0.25], rtol=1e-6
+    )
+
+
+def test_other_cuts_of_the_same_text_change_nothing() -> None:
+    tokens = walked(OPEN, {"ref": 0.3, "refu": 0.3, "re": 0.2, "card": 0.2}, {"und": 1.0}, CLOSE)
+    row = label_distribution(tokens, "refund", ["refund", "reversal", "card"])
+    np.testing.assert_allclose(row, [0.75, 0, 0.25], rtol=1e-6)
+
+
+def test_tokens_that_reach_over_the_labels_edges() -> None:
+    tokens = walked({'{"label":': 1.0}, {' "card': 0.6, ' "refund"}': 0.4}, {'"}': 1.0})
+    np.testing.assert_allclose(label_distribution(tokens, "card", ["refund", "card"]), [0.4, 0.6], rtol=1e-6)
+
+
+def test_unlisted_mass_goes_to_labels_that_were_not_seen_up_to_epsilon() -> None:
+    row = label_distribution(walked(OPEN, {"a": 0.9}, CLOSE), "a", ["a", "b", "c"])
+    np.testing.assert_allclose(row, [1 - EPSILON, EPSILON / 2, EPSILON / 2], rtol=1e-5)
+    row = label_distribution(walked(OPEN, {"a": 1 - 1e-5}, CLOSE), "a", ["a", "b"])
+    np.testing.assert_allclose(row, [1 - 1e-5, 1e-5], rtol=1e-3)
+
+
+def test_bare_labels_and_their_end() -> None:
+    tokens = walked({"\n": 1.0}, {"card": 1.0}, {"": 0.7, " stolen": 0.2, "\n": 0.1})
+    np.testing.assert_allclose(
+        label_distribution(tokens, "card", ["card", "card stolen"]), [0.8, 0.2], rtol=1e-6
+    )
+    tokens = walked({"card": 0.75, "refund": 0.25})  # no token for the end
+    np.testing.assert_allclose(
+        label_distribution(tokens, "card", ["card", "card stolen", "refund"]), [0.75, 0, 0.25]
+    )
+
+
+def test_a_code_fence_and_line_breaks_around_the_object() -> None:
+    tokens = walked(
+        {"```json\n": 1.0},
+        {'{\n  "label"': 1.0},
+        {" : ": 1.0},
+        {'"': 1.0},
+        {"b": 0.8, "a": 0.2},
+        {'"\n}\n```': 1.0},
+    )
+    np.testing.assert_allclose(label_distribution(tokens, "b", ["a", "b"]), [0.2, 0.8])
+
+
+def test_characters_cut_in_two_and_escapes() -> None:
+    labels = ["über", "österreich", 'the "best"']
+    high, low = "ü".encode()[:1], "ü".encode()[1:]
+    tokens = [
+        Token(b'{"label": "', {b'{"label": "': 1.0}),
+        Token(high, {high: 0.9, b"the": 0.1}),
+        Token(low, {low: 0.5, "ö".encode()[1:]: 0.5}),
+        Token(b'ber"}', {b'ber"}': 1.0}),
+    ]
+    np.testing.assert_allclose(label_distribution(tokens, "über", labels), [0.45, 0.45, 0.1], rtol=1e-6)
+    tokens = walked(OPEN, {"\\u00f": 1.0}, {"c": 0.6, "6": 0.4}, {'ber"}': 1.0})
+    np.testing.assert_allclose(label_distribution(tokens, "über", labels[:2]), [0.6, 0.4], rtol=1e-6)
+    tokens = walked(OPEN, {"the \\": 1.0}, {'"best': 1.0}, {'\\"': 1.0}, CLOSE)
+    np.testing.assert_allclose(label_distribution(tokens, labels[2], labels[1:]), [0, 1])
+
+
+def test_tokens_that_say_something_else() -> None:
+    assert label_distribution(walked(OPEN, {"dog": 1.0}, CLOSE), "card", ["card", "dog"]) is None
+    assert label_distribution([], "card", ["card"]) is None
+    assert label_distribution(walked(OPEN, {"card": 0.0}, CLOSE), "card", ["card", "dog"]) is None
+
+
+def test_read_tokens_takes_bytes_and_adds_the_token_taken() -> None:
+    content = [
+        {
+            "token": "\ufffd",
+            "bytes": [195],
+            "logprob": -9999.0,
+            "top_logprobs": [{"token": "a", "logprob": 0.0}],
+        }
+    ]
+    assert read_tokens(content) == [Token(b"\xc3", {b"a": 1.0, b"\xc3": 0.0})]
+    assert read_tokens([{"token": "a", "logprob": 1e-6, "top_logprobs": None}]) == [Token(b"a", {b"a": 1.0})]
+    assert read_tokens([{"token": "a", "logprob": math.nan}]) is None
+
+
+label_sets = st.lists(
+    st.text('abé"_ ', min_size=1, max_size=6).filter(lambda text: text.strip() == text),
+    min_size=2,
+    max_size=8,
+    unique=True,
+)
+
+
+def spelt(labels: Sequence[str], weights: Sequence[float], answered: int) -> list[Token]:
+    """What a model that says whole labels with these probabilities reports, a byte a token, when it says one."""
+    targets = [json.dumps(label, ensure_ascii=False)[1:].encode() for label in labels]
+    tokens = [Token(b'{"label": "', {b'{"label": "': 1.0})]
+    for position in range(len(targets[answered])):
+        before = targets[answered][:position]
+        alive = [i for i, text in enumerate(targets) if text.startswith(before)]
+        total = sum(weights[i] for i in alive)
+        options: dict[bytes, float] = {}
+        for i in alive:
+            byte = targets[i][position : position + 1]
+            options[byte] = options.get(byte, 0.0) + weights[i] / total
+        tokens.append(Token(targets[answered][position : position + 1], options))
+    return [*tokens, Token(b"}", {b"}": 1.0})]
+
+
+@given(label_sets, st.data())
+def test_agrees_with_a_model_whose_distribution_is_known(labels: list[str], data: st.DataObject) -> None:
+    weights = data.draw(st.lists(st.floats(0.01, 1), min_size=len(labels), max_size=len(labels)))
+    answered = data.draw(st.integers(0, len(labels) - 1))
+    row = label_distribution(spelt(labels, weights, answered), labels[answered], labels)
+    assert row is not None
+    assert row[answered] == pytest.approx(weights[answered] / sum(weights), rel=1e-4)
+    assert row.sum() == pytest.approx(1.0, abs=1e-5)
+    assert (row > 0).all()  # every label can be said, so every label has a share
+
+
+@given(label_sets, st.data())
+def test_any_options_give_a_distribution_led_by_a_dominant_answer(
+    labels: list[str], data: st.DataObject
+) -> None:
+    """Noise of every kind among the options, cut wherever: still finite, summing to 1, and the answer leads."""
+    answered = data.draw(st.sampled_from(labels))
+    text = json.dumps(answered, ensure_ascii=False)[1:].encode() + b"}"
+    tokens = [Token(b'{"label": "', {b'{"label": "': 1.0})]
+    pieces = st.one_of(
+        st.binary(max_size=4),
+        st.sampled_from([json.dumps(label, ensure_ascii=False)[1:].encode() for label in labels]),
+    )
+    while text:
+        size = data.draw(st.integers(1, len(text)))
+        taken, text = text[:size], text[size:]
+        noise = data.draw(st.dictionaries(pieces, st.floats(0, 1), max_size=6))
+        # Of all that is listed the token taken has more than 15/16, and there are at most 11 tokens (two bytes
+        # each for `é` and an escaped quote, and the two after them), so the path keeps (15/16)**14 > 0.4.
+        scale = 1 / 16 / max(sum(noise.values()), 1.0)
+        options = {name: p * scale for name, p in noise.items() if name != taken}
+        tokens.append(Token(taken, {taken: 15 / 16, **options}))
+    row = label_distribution(tokens, answered, labels)
+    assert row is not None and row.dtype == np.float32
+    assert np.isfinite(row).all() and (row >= 0).all()
+    assert row.sum() == pytest.approx(1.0, abs=1e-5)
+    if (15 / 16) ** len(tokens) > 0.5 + EPSILON * len(tokens):
+        assert labels[int(row.argmax())] == answered
