@@ -32,14 +32,23 @@ def resolve_checkpoint(name: str, folder: Path) -> str:
     return str(local)
 
 
+def quieten_loading() -> None:
+    """Keep transformers from drawing bars and reports of its own; stages show progress themselves."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
 def _refuse_unsafe(folder: Path) -> None:
     if not any(folder.glob("*.safetensors")):
         raise UnsafeModelError(
-            f"{folder} has no .safetensors weights. Tutelage opens nothing else, since pickled weights can run "
-            "code. Mend: save the model with safe_serialization=True"
+            f"{folder} has no .safetensors weights. Tutelage opens nothing else, since pickled weights "
+            "can run code. Mend: save the model with safe_serialization=True"
         )
     config = folder / "config.json"
     if config.exists() and "auto_map" in json.dumps(json.loads(config.read_text(encoding="utf-8"))):
         raise UnsafeModelError(
-            f"{config} has an auto_map, so the model wants its own code run. Mend: use a model that transformers knows"
+            f"{config} has an auto_map, so the model wants its own code run. Mend: use a model "
+            "that transformers knows"
         )

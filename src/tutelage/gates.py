@@ -13,7 +13,7 @@ from tutelage.errors import GateRefused
 class Verdict(StrEnum):
     """What a gate says. `UNDECIDED` means that the evidence can't tell, not that it's nearly a pass."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105
     FAIL = "fail"
     UNDECIDED = "not enough evidence"
 

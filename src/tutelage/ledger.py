@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -74,7 +75,7 @@ class Journal:
             tail = file.read(size - start)
             whole = tail[: tail.rfind(b"\n") + 1]
             lines = whole.splitlines()
-            # The first line of a window that doesn't start the file may be cut; two whole ones prove it isn't.
+            # The first line of a window that doesn't start the file may be cut; with two, the last is whole.
             if start == 0 or len(lines) > 1:
                 break
             window *= 4
@@ -109,10 +110,7 @@ class Journal:
 
     def head(self) -> Entry | None:
         """The last entry, or None."""
-        last = None
-        for last in self.entries():
-            pass
-        return last
+        return next(iter(deque(self.entries(), maxlen=1)), None)
 
 
 def _to_line(entry: Entry) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -22,16 +22,11 @@ class Progress(Protocol):
         """One line for the reader."""
         ...
 
-    def track(self, description: str, total: int | None, unit: str, done: int = 0) -> TrackerContext:
+    def track(
+        self, description: str, total: int | None, unit: str, done: int = 0
+    ) -> AbstractContextManager[Tracker]:
         """Work of `total` units (None: unknown), `done` of them from an earlier run."""
         ...
-
-
-class TrackerContext(Protocol):
-    """`with progress.track(...) as tracker:`."""
-
-    def __enter__(self) -> Tracker: ...
-    def __exit__(self, *exception: object) -> bool | None: ...
 
 
 class Silent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -82,37 +82,26 @@ def print_outcome(outcome: Outcome) -> None:
 
 
 def _arms_table(metrics: dict[str, Any]) -> Table:
-    table = Table(title=f"On {metrics['n']} sealed gold examples, 95% intervals", title_justify="left")
-    for column in (
-        "",
-        "accuracy",
-        "macro-F1",
-        "agrees with teacher",
-        "ECE",
-        "p50 ms",
-        "texts/s",
-        "MB",
-        "parameters",
-    ):
-        table.add_column(column, justify="left" if not column else "right")
-    for arm in metrics["arms"].values():
-        footprint = arm["footprint"] or {}
-        table.add_row(
-            arm["title"],
-            _interval(arm["accuracy"]),
-            f"{arm['macro_f1']['estimate']:.1%}",
-            _number((arm["agreement_with_teacher"] or {}).get("estimate"), "{:.1%}"),
-            _number(arm["ece"], "{:.3f}"),
-            _number(footprint.get("latency_p50_ms"), "{:.3f}"),
-            _number(footprint.get("throughput"), "{:,.0f}"),
-            _number(footprint.get("size_mb"), "{:,.1f}"),
-            _number(footprint.get("parameters"), "{:,.0f}"),
-        )
+    table = Table(title=f"On {metrics['n']:,} sealed gold examples, 95% intervals", title_justify="left")
+    arms = [metrics["arms"][name] for name in ("teacher", "control", "student") if name in metrics["arms"]]
+    table.add_column("")
+    for arm in arms:
+        table.add_column(arm["title"], justify="right")
+    for name, show in _ARM_ROWS.items():
+        table.add_row(name, *(show(arm) for arm in arms))
     return table
 
 
+def _footprint(key: str, form: str) -> Callable[[dict[str, Any]], str]:
+    return lambda arm: _number((arm["footprint"] or {}).get(key), form)
+
+
+def _share(value: dict[str, float] | None) -> str:
+    return "-" if value is None else f"{value['estimate']:.1%}"
+
+
 def _interval(value: dict[str, float]) -> str:
-    return f"{value['estimate']:.1%} ({value['low']:.1%} to {value['high']:.1%})"
+    return f"{value['estimate']:.1%} ({value['low']:.1%}–{value['high']:.1%})"
 
 
 def _number(value: float | None, form: str) -> str:
@@ -152,3 +141,16 @@ def print_findings(findings: Sequence[Finding]) -> None:
         mark = "[green]yes[/]" if finding.found else "[red]no[/]" if finding.needed else "[yellow]no[/]"
         table.add_row(finding.name, mark, finding.detail, "" if finding.found else finding.mend)
     Console(highlight=False).print(table)
+
+
+_ARM_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "accuracy": lambda arm: _interval(arm["accuracy"]),
+    "macro-F1": lambda arm: _share(arm["macro_f1"]),
+    "agrees with the teacher": lambda arm: _share(arm["agreement_with_teacher"]),
+    "calibration error (ECE)": lambda arm: _number(arm["ece"], "{:.3f}"),
+    "p50 at batch 1, one thread": _footprint("latency_p50_ms", "{:,.3f} ms"),
+    "p95": _footprint("latency_p95_ms", "{:,.3f} ms"),
+    "texts a second, one thread": _footprint("throughput", "{:,.0f}"),
+    "size": _footprint("size_mb", "{:,.1f} MB"),
+    "parameters": _footprint("parameters", "{:,.0f}"),
+}

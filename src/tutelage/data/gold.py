@@ -180,8 +180,8 @@ def read_sealed(sealed_path: Path, seal_path: Path) -> list[Gold]:
     seal = storage.read_json(seal_path)
     if storage.hash_file(sealed_path) != seal["hash"]:
         raise IntegrityError(
-            f"{sealed_path} is not what {seal_path} sealed. Mend: run `tutelage gold --force`, knowing that evaluations "
-            "before and after can't be compared"
+            f"{sealed_path} is not what {seal_path} sealed. Mend: run `tutelage gold --force`, knowing that "
+            "evaluations before and after can't be compared"
         )
     return gold_from_table(storage.read_table(sealed_path))
 
@@ -197,8 +197,8 @@ def gold_gate(seal: Mapping[str, Any], config: GoldConfig) -> Decision:
     needed = examples_needed(config.margin, config.expected_accuracy)
     enough = width <= config.margin
     reason = (
-        f"{n:,} sealed examples give an interval of ±{width:.1%} at an accuracy of {config.expected_accuracy:.0%}; "
-        f"gold.margin is ±{config.margin:.1%}."
+        f"{n:,} sealed examples give an interval of ±{width:.1%} at an accuracy of "
+        f"{config.expected_accuracy:.0%}; gold.margin is ±{config.margin:.1%}."
     )
     if not enough:
         reason += f" Mend: label {needed - n:,} more, or widen gold.margin."

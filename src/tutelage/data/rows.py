@@ -47,7 +47,8 @@ def open_rows(path: Path | str, form: str | None, wanted: Mapping[str, str]) -> 
     readers = {"csv": _csv_rows, "jsonl": _jsonl_rows, "parquet": _parquet_rows}
     if form not in readers:
         raise DataError(
-            f"{path}: format unknown from its ending {path.suffix!r}. Mend: set format to csv, jsonl or parquet"
+            f"{path}: format unknown from its ending {path.suffix!r}. "
+            "Mend: set format to csv, jsonl or parquet"
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty. Mend: give it a header and rows")
@@ -120,8 +121,8 @@ def _refuse_runaway_quote(path: Path, cells: list[str], opened: int, ended: int)
     """A quote that is never closed swallows the rest of the file into one cell."""
     if ended - opened >= 50 and cells[-1].count("\n") >= 50:
         raise DataError(
-            f"{path}, line {opened}: a quote is opened here and not closed, which swallows {ended - opened} lines. "
-            "Mend: close it, or double the quotes inside a cell"
+            f"{path}, line {opened}: a quote is opened here and not closed, which swallows {ended - opened} "
+            "lines. Mend: close it, or double the quotes inside a cell"
         )
 
 
@@ -192,7 +193,8 @@ def _line_rows(folder: Path) -> Iterator[Row]:
     labels = _lines(labels_path) if labels_path.is_file() else None
     if labels is not None and len(labels) != len(texts):
         raise DataError(
-            f"{labels_path} has {len(labels)} lines and {texts_path} {len(texts)}. Mend: they must go line by line"
+            f"{labels_path} has {len(labels)} lines and {texts_path} {len(texts)}. "
+            "Mend: they must go line by line"
         )
     for index, text in enumerate(texts):
         cells = {"text": text} if labels is None else {"text": text, "label": labels[index]}

@@ -51,7 +51,7 @@ class Rows(Generic[T]):
     total: int
 
 
-class _Refused(Exception):  # noqa: N818
+class _Refused(Exception):
     def __init__(self, reason: RejectReason, detail: str) -> None:
         self.reason, self.detail = reason, detail
 
@@ -141,7 +141,10 @@ def _refuse_undecodable(text: str, what: str) -> None:
 def read_prompts(
     path: Path | str, columns: ColumnsConfig, *, form: str | None = None, limit: int | None = None
 ) -> Rows[Prompt]:
-    """Read unlabelled prompts. Raises DataError (see the module), MissingExtraError for `hf://` without datasets."""
+    """Read unlabelled prompts.
+
+    Raises DataError (see the module), MissingExtraError for `hf://` without datasets.
+    """
     rows = open_rows(path, form, _wanted(columns, labelled=False))
     return _Reader(str(path), columns, lambda prompt, row: prompt).read(rows, limit)
 
@@ -155,7 +158,10 @@ def read_gold(
     form: str | None = None,
     limit: int | None = None,
 ) -> Rows[Gold]:
-    """Read human-labelled examples; a label outside `labels` (where given) is refused. Raises as `read_prompts`."""
+    """Read human-labelled examples; a label outside `labels` (where given) is refused.
+
+    Raises as `read_prompts`.
+    """
 
     def make(prompt: Prompt, row: Row) -> Gold:
         names = _label_names(row, columns, multi_label)

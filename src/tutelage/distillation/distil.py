@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,11 @@ class Distilled:
         return {"recipe": asdict(self.recipe), "record": asdict(self.record), "examples": self.examples}
 
 
+def _hash_of(signals: Signals) -> str:
+    arrays = (signals.teacher, signals.softened, signals.has_teacher, signals.gold, signals.has_gold)
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+
+
 def distil(
     signals: Signals,
     task: Classify,
@@ -66,7 +72,7 @@ def distil(
             config.model_dump(),
             task.version,
             signals.texts,
-            storage.hash_json(signals.targets.tolist()),
+            _hash_of(signals),
         ]
     )
     trainer = Trainer(

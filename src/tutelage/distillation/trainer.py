@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,10 @@ class Trainer:
 
         The learner is left with the best weights seen. Raises TutelageError where the loss is not finite.
         """
+        with _threads(self._learner.threads):
+            return self._train(progress, description)
+
+    def _train(self, progress: Progress, description: str) -> TrainingRecord:
         started = time.perf_counter()
         learning = self._learner.encode(self._learning.texts)
         held_back = self._learner.encode(self._validation.texts)
@@ -260,6 +265,16 @@ class Trainer:
         except (IntegrityError, json.JSONDecodeError):
             return None
         return about if about.get("fingerprint") == self._fingerprint else None
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _merit(check: dict[str, float]) -> tuple[float, float]:

@@ -93,7 +93,7 @@ def _verdict(decision: Json) -> dict[str, Any]:
         "word": str(state),
         "sentence": sentence,
         "against": [
-            {"state": _STATES.get(item.get("verdict"), "undecided"), "reason": item.get("reason", "")}
+            {"state": _STATES.get(item.get("verdict", ""), "undecided"), "reason": item.get("reason", "")}
             for item in evidence
             if item.get("verdict") != Verdict.PASS
         ],
@@ -243,7 +243,7 @@ def _term(item: Json) -> dict[str, Any]:
         "interval": fmt.interval_in_unit(item, unit),
         "limit": fmt.in_unit(item.get("limit"), unit),
         "n": fmt.count(item.get("n")),
-        "state": _STATES.get(item.get("verdict"), "undecided"),
+        "state": _STATES.get(item.get("verdict", ""), "undecided"),
         "verdict": item.get("verdict", ""),
         "reason": item.get("reason", ""),
         "gauge": figures.gauge(item),

@@ -72,7 +72,10 @@ class Registry:
 
 
 def load_registry(path: Path | None = None) -> Registry:
-    """Read the package's registry, or another file of the same form. Raises ConfigError where it isn't sound."""
+    """Read the package's registry, or another file of the same form.
+
+    Raises ConfigError where it isn't sound.
+    """
     import yaml
 
     source = path or files("tutelage.rights").joinpath("registry.yaml")

@@ -1,4 +1,4 @@
-"""The stages of a programme, in order, and what joins them: each reads files, calls the library, writes files."""
+"""The stages of a programme, in order: each reads files, calls the library, writes files."""
 
 from tutelage.stages.lifecycle import STAGES, Outcome, run_all, run_stage
 from tutelage.stages.status import StageStatus, Status, read_status

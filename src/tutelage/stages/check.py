@@ -46,9 +46,9 @@ def _work(programme: Programme, progress: Progress) -> str:
     for reason in rights.reasons:
         progress.say(f"          [yellow]rights:[/yellow] {reason}")
     return (
-        f"{len(gold.sealed):,} gold examples to seal, {len(gold.training):,} to learn from, {len(labels)} labels; "
-        f"{len(traffic.accepted):,} of the first {traffic.total:,} traffic rows usable; rights: {rights.verdict}; "
-        f"journal: {entries} entries, whole"
+        f"{len(gold.sealed):,} gold examples to seal, {len(gold.training):,} to learn from, "
+        f"{len(labels)} labels; {len(traffic.accepted):,} of the first {traffic.total:,} traffic rows "
+        f"usable; rights: {rights.verdict}; journal: {entries} entries, whole"
     )
 
 

@@ -26,6 +26,8 @@ from tutelage.students import load_student
 from tutelage.tasks import Classify
 
 _TIMED_TEXTS = 300
+_TIMED_CALLS = 200
+_TIMED_SECONDS = 5.0
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -79,7 +81,13 @@ def _teacher_footprint(programme: Programme, gold: Sequence[Gold]) -> Footprint 
         return None
     texts = [item.prompt.text for item in gold[:_TIMED_TEXTS]]
     return measure_footprint(
-        teacher.predict, texts, folder=None, parameters=teacher.parameters, size_mb=teacher.size_mb
+        teacher.predict,
+        texts,
+        folder=None,
+        parameters=teacher.parameters,
+        size_mb=teacher.size_mb,
+        calls=_TIMED_CALLS,
+        seconds=_TIMED_SECONDS,
     )
 
 
@@ -88,7 +96,12 @@ def _student_arm(programme: Programme, name: str, task: Classify, texts: Sequenc
     student = load_student(folder)
     distributions = student.predict(texts)
     footprint = measure_footprint(
-        student.predict, texts[:_TIMED_TEXTS], folder=folder, parameters=student.parameters
+        student.predict,
+        texts[:_TIMED_TEXTS],
+        folder=folder,
+        parameters=student.parameters,
+        calls=_TIMED_CALLS,
+        seconds=_TIMED_SECONDS,
     )
     title = (
         programme.config.student.run

@@ -57,7 +57,8 @@ def read_gold_parts(programme: Programme) -> tuple[GoldSet, dict[str, str]]:
 
     columns, form, limit = config.gold.columns, config.gold.format, config.gold.limit
     rows = read(source_path(programme, config.gold.path))
-    sealed, training, rejected = rows.accepted, [], list(rows.rejected)
+    sealed, rejected = rows.accepted, list(rows.rejected)
+    training: list[Gold] = []
     part = config.gold.training
     if part is not None and part.path is None:
         training, sealed = split_training(sealed, part.share, part.seed)
@@ -83,8 +84,8 @@ def _work(programme: Programme, progress: Progress) -> str:
     for reason, count in seal["rejected"].items():
         progress.say(f"          [yellow]{count:,} not taken:[/yellow] {reason} (gold/rejected.parquet)")
     return (
-        f"{seal['n']:,} sealed (interval ±{seal['half_width']:.1%} at {seal['expected_accuracy']:.0%}; margin "
-        f"±{seal['margin']:.1%}), {seal['training_n']:,} to learn from, {len(labels)} labels"
+        f"{seal['n']:,} sealed (interval ±{seal['half_width']:.1%} at {seal['expected_accuracy']:.0%}; "
+        f"margin ±{seal['margin']:.1%}), {seal['training_n']:,} to learn from, {len(labels)} labels"
     )
 
 

@@ -80,8 +80,8 @@ def _work(programme: Programme, progress: Progress) -> str:
     )
     if report.failed:
         raise TeacherUnavailable(
-            f"{report.failed} prompts have no answer after all their tries. Mend: run `tutelage label` again; "
-            "what was answered is kept"
+            f"{report.failed} prompts have no answer after all their tries. Mend: run `tutelage label` "
+            "again; what was answered is kept"
         )
     return _summary(report)
 

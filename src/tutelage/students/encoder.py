@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from tutelage import storage
-from tutelage.checkpoints import resolve_checkpoint
+from tutelage.checkpoints import quieten_loading, resolve_checkpoint
 from tutelage.config import EMBEDDED_ENCODER, StudentConfig
 from tutelage.errors import ConfigError, IntegrityError
 from tutelage.students.protocol import STUDENT_FILE
@@ -143,9 +143,12 @@ class EncoderLearner:
     """See `Learner`. Token embeddings taken from a base are frozen: moving 30,000 rows for the few that a
     batch holds costs much and gains nothing measurable."""
 
+    threads: int | None = None
+
     def __init__(self, config: StudentConfig, task: Classify, folder: Path) -> None:
         from transformers import AutoTokenizer
 
+        quieten_loading()
         checkpoint = resolve_checkpoint(config.base or EMBEDDED_ENCODER, folder)
         self._task = task
         self._max_tokens = config.max_tokens

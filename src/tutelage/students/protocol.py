@@ -42,10 +42,11 @@ class Learner(Protocol):
     """A student while it learns: a torch module with its own way to encode texts and to be optimised.
 
     `encoded` is whatever `encode` returned; it has a length for each text (`lengths`, int64 [n]), by which
-    batches are bucketed.
+    batches are bucketed. `threads` is how many of the processor's a step can use; None: all of them.
     """
 
     module: torch.nn.Module
+    threads: int | None
 
     def encode(self, texts: Sequence[str]) -> Any:
         """Tokenise texts once, before the first epoch."""

@@ -48,6 +48,8 @@ class _Network(nn.Module):
 class StaticLearner:
     """See `Learner`. The vocabulary is every feature of the transfer set's texts."""
 
+    threads: int | None = 1  # steps are so small that a second thread mostly waits
+
     def __init__(self, config: StudentConfig, task: Classify, texts: Sequence[str]) -> None:
         self._task = task
         self._features = Features(max_words=max(1, 2 * config.max_tokens))

@@ -150,7 +150,7 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def declared_labels(config: TaskConfig, folder: Path) -> dict[str, str] | None:
-    """Labels with their descriptions as tutelage.yaml or its `labels_file` gives them; None where neither does.
+    """Labels with descriptions as tutelage.yaml or its `labels_file` gives them; None where neither does.
 
     Raises ConfigError where the file can't be used.
     """

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tutelage import storage
-from tutelage.checkpoints import resolve_checkpoint
+from tutelage.checkpoints import quieten_loading, resolve_checkpoint
 from tutelage.config import EncoderTeacherConfig
 from tutelage.errors import DataError, MissingExtraError
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage, dump_value
@@ -42,8 +42,8 @@ class EncoderTeacher:
             raise MissingExtraError("torch", "train", "the teacher 'encoder'")
         if len(context.training) < _LEAST_EXAMPLES:
             raise DataError(
-                f"the encoder teacher's head is fitted on gold's training part, which has {len(context.training)} "
-                "examples. Mend: set gold.training with a share"
+                f"the encoder teacher's head is fitted on gold's training part, which has "
+                f"{len(context.training)} examples. Mend: set gold.training with a share"
             )
         self._config, self._task, self._training = config, context.task, context.training
         self._checkpoint = resolve_checkpoint(config.model, context.folder)
@@ -113,21 +113,21 @@ class EncoderTeacher:
     def parameters(self) -> int:
         """Weights of encoder and head."""
         _, model = self._encoder
-        return sum(weight.numel() for weight in model.parameters()) + self._head.parameters
+        return int(sum(weight.numel() for weight in model.parameters())) + self._head.parameters
 
     @property
     def size_mb(self) -> float:
         """Megabytes of those weights as they stand in memory."""
         _, model = self._encoder
-        return (
-            sum(w.numel() * w.element_size() for w in model.parameters()) + 4 * self._head.parameters
-        ) / 1e6
+        encoder = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+        return float(encoder + 4 * self._head.parameters) / 1e6
 
     @cached_property
     def _encoder(self) -> tuple[Any, Any]:
         import torch
         from transformers import AutoModel, AutoTokenizer
 
+        quieten_loading()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = AutoModel.from_pretrained(self._checkpoint, use_safetensors=True).eval().to(device)
         return AutoTokenizer.from_pretrained(self._checkpoint), model

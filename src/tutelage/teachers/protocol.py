@@ -30,7 +30,9 @@ class Teacher(Protocol):
     batch_size: int
     concurrency: int | None
 
-    def most_expensive(self, prompts: Sequence[Prompt]) -> float: ...
+    def most_expensive(self, prompts: Sequence[Prompt]) -> float:
+        """US dollars that one `answer(prompts)` can cost at most."""
+        ...
 
     async def answer(self, prompts: Sequence[Prompt]) -> list[Answer]:
         """One answer for each prompt, in order.
