@@ -52,15 +52,14 @@ def test_coverage_of_proportions(n):
 @pytest.mark.parametrize(("p_only_a", "p_only_b"), [(0.02, 0.02), (0.1, 0.1), (0.03, 0.12), (0.005, 0.04), (0.3, 0.2)])
 @pytest.mark.parametrize("n", [25, 60])
 def test_coverage_of_paired_differences(n, p_only_a, p_only_b):
+    cells = [(only_a, only_b) for only_a in range(n + 1) for only_b in range(n + 1 - only_a)]
+    counts = np.array([(only_a, only_b, n - only_a - only_b) for only_a, only_b in cells])
+    weights = stats.multinomial.pmf(counts, n, [p_only_a, p_only_b, 1 - p_only_a - p_only_b])
+    likely = [(cell, weight) for cell, weight in zip(cells, weights, strict=True) if weight > 1e-6]
     coverage = 0.0
-    for only_a in range(n + 1):
-        for only_b in range(n + 1 - only_a):
-            probability = stats.multinomial.pmf(
-                [only_a, only_b, n - only_a - only_b], n, [p_only_a, p_only_b, 1 - p_only_a - p_only_b]
-            )
-            if probability > 1e-7:
-                low, high = paired_difference_interval(only_a, only_b, n)
-                coverage += probability * (low <= p_only_a - p_only_b <= high)
+    for (only_a, only_b), weight in likely:
+        low, high = paired_difference_interval(only_a, only_b, n)
+        coverage += weight * (low <= p_only_a - p_only_b <= high)
     assert coverage >= 0.93
 
 

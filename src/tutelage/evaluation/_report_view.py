@@ -225,7 +225,7 @@ def _ratio(over: Any, under: Any) -> float | None:
 def _cost_headline(context: Json) -> dict[str, Any]:
     labelling = context.get("labelling") or {}
     cost, answers = labelling.get("cost"), labelling.get("answers")
-    lines = [f"{fmt.plural(answers, 'answer')} asked for"] if fmt.is_number(answers) else []
+    lines = [f"{fmt.plural(int(answers), 'answer')} asked for"] if fmt.is_number(answers) else []
     if not fmt.is_number(cost):
         lines.append("No cost was recorded")
     elif cost == 0:

@@ -118,8 +118,8 @@ class TransformersTeacher:
         missing = [label for label in self._task.labels if label not in mapped]
         if missing:
             raise ConfigError(
-                f"the model {self._config.model!r} has no output for the task's label(s) {missing}; its labels "
-                f"are {sorted(names.values())}. Mend: map them in teacher.label_map"
+                f"the model {self._config.model!r} has no output for the task's label(s) {missing}; its "
+                f"labels are {sorted(names.values())}. Mend: map them in teacher.label_map"
             )
         return [mapped[label] for label in self._task.labels]
 
