@@ -49,7 +49,9 @@ def test_coverage_of_proportions(n):
     assert coverage.mean() >= 0.949
 
 
-@pytest.mark.parametrize(("p_only_a", "p_only_b"), [(0.02, 0.02), (0.1, 0.1), (0.03, 0.12), (0.005, 0.04), (0.3, 0.2)])
+@pytest.mark.parametrize(
+    ("p_only_a", "p_only_b"), [(0.02, 0.02), (0.1, 0.1), (0.03, 0.12), (0.005, 0.04), (0.3, 0.2)]
+)
 @pytest.mark.parametrize("n", [25, 60])
 def test_coverage_of_paired_differences(n, p_only_a, p_only_b):
     cells = [(only_a, only_b) for only_a in range(n + 1) for only_b in range(n + 1 - only_a)]
@@ -72,7 +74,9 @@ def score_statistic(only_a, only_b, n, difference):
         return -float(np.sum(np.where(observed > 0, observed * np.log(np.maximum(cells, 1e-300)), 0.0)))
 
     bounds = (max(0.0, -difference), (1 - difference) / 2)
-    q = optimize.minimize_scalar(minus_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x
+    q = optimize.minimize_scalar(
+        minus_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-12}
+    ).x
     return (only_a - only_b - n * difference) / math.sqrt(n * (2 * q + difference * (1 - difference)))
 
 
@@ -95,7 +99,9 @@ def test_closed_forms_of_the_paired_interval():
 
 def test_on_many_examples_the_paired_interval_is_the_bootstraps():
     only_a, only_b, n = 206, 244, 3080
-    draws = np.random.default_rng(0).multinomial(n, np.array([only_a, only_b, n - only_a - only_b]) / n, 40_000)
+    draws = np.random.default_rng(0).multinomial(
+        n, np.array([only_a, only_b, n - only_a - only_b]) / n, 40_000
+    )
     bootstrap = np.quantile((draws[:, 0] - draws[:, 1]) / n, [0.025, 0.975])
     assert paired_difference_interval(only_a, only_b, n) == pytest.approx(tuple(bootstrap), abs=5e-4)
 
@@ -125,7 +131,9 @@ def test_mcnemar_agrees_with_statsmodels(only_a, only_b):
 
 
 @pytest.mark.parametrize("interval", [wilson, clopper_pearson, proportion_interval])
-@pytest.mark.parametrize(("successes", "n", "confidence"), [(0, 0, 0.95), (-1, 5, 0.95), (6, 5, 0.95), (1, 5, 1.0)])
+@pytest.mark.parametrize(
+    ("successes", "n", "confidence"), [(0, 0, 0.95), (-1, 5, 0.95), (6, 5, 0.95), (1, 5, 1.0)]
+)
 def test_impossible_counts_are_refused(interval, successes, n, confidence):
     with pytest.raises(UsageError, match="Mend"):
         interval(successes, n, confidence)

@@ -77,7 +77,8 @@ class Trainer:
         started = time.perf_counter()
         learning = self._learner.encode(self._learning.texts)
         held_back = self._learner.encode(self._validation.texts)
-        self._resume()
+        if not self._resume():
+            self._learner.warm_up(learning, self._learning.targets)
         done_before = self.record.seconds
         every = max(1, self._recipe.steps // self._recipe.checks)
         losses: list[float] = []
@@ -230,16 +231,16 @@ class Trainer:
             if old != weights:
                 old.unlink()
 
-    def _resume(self) -> None:
+    def _resume(self) -> bool:
         about = self._read_checkpoint()
         if about is None or self._checkpoint is None:
-            return
+            return False
         from safetensors.torch import load_file
 
         record = TrainingRecord(**about["record"])
         path = self._checkpoint / f"step-{record.steps}.safetensors"
         if not path.exists() or storage.hash_file(path) != about["hash"]:
-            return
+            return False
         tensors = load_file(path)
         self.record = record
         self._best = {name[5:]: value for name, value in tensors.items() if name.startswith("best.")}
@@ -256,6 +257,7 @@ class Trainer:
                     state["state"].setdefault(int(index), {})[key] = int(value) if plain else value
             optimizer.load_state_dict(state)
         torch.set_rng_state(tensors["random"])
+        return True
 
     def _read_checkpoint(self) -> dict[str, Any] | None:
         if self._checkpoint is None or not (self._checkpoint / "checkpoint.json").exists():

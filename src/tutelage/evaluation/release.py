@@ -93,9 +93,7 @@ def _against_teacher(metrics: Json, release: ReleaseConfig) -> Evidence:
             term, Verdict.UNDECIDED, "The teacher wasn't evaluated, so the student can't be compared to it."
         )
     counts = {**comparison, "n": metrics["n"]}
-    return _non_inferiority(
-        term, "against the teacher", counts, release.max_loss, CONFIDENCE, "gold examples"
-    )
+    return _non_inferiority(term, "the teacher", counts, release.max_loss, CONFIDENCE, "gold examples")
 
 
 def _slice_against_teacher(metrics: Json, release: ReleaseConfig, name: str, slices: int) -> Evidence:
@@ -106,7 +104,7 @@ def _slice_against_teacher(metrics: Json, release: ReleaseConfig, name: str, sli
         return Evidence(term, Verdict.UNDECIDED, reason)
     return _non_inferiority(
         term,
-        f"against the teacher on slice {name!r}",
+        f"the teacher on slice {name!r}",
         comparison["slices"][name],
         release.max_critical_loss,
         _joint(slices),
@@ -119,14 +117,14 @@ def _joint(slices: int) -> float:
 
 
 def _non_inferiority(
-    term: str, where: str, counts: Json, max_loss: float, confidence: float, examples: str
+    term: str, whom: str, counts: Json, max_loss: float, confidence: float, examples: str
 ) -> Evidence:
     n, only_a, only_b = counts["n"], counts["only_a_right"], counts["only_b_right"]
     low, high = paired_difference_interval(only_a, only_b, n, confidence)
     estimate = (only_a - only_b) / n
     verdict = _at_least(low, high, -max_loss)
     reason = (
-        f"Student {_change(estimate)} {where} ({_percent(confidence)} interval "
+        f"Student {_change(estimate, whom)} ({_percent(confidence)} interval "
         f"{fmt.points_interval({'low': low, 'high': high})}); "
         f"a loss of at most {fmt.points(max_loss, plus=False)} is acceptable."
     )
@@ -191,7 +189,7 @@ def _measured(what: str, value: float | None, limit: float, show: Any) -> Eviden
 def _worse_than_control(comparison: Json, n: int) -> Evidence:
     estimate, low, high = (comparison["difference"][key] for key in ("estimate", "low", "high"))
     reason = (
-        f"Student {_change(estimate)} against the control, the same student trained on hard labels alone "
+        f"Student {_change(estimate, 'the control')}, the same student trained on hard labels alone "
         f"(95% interval {fmt.points_interval(comparison['difference'])}): the control should be shipped "
         "instead."
     )
@@ -223,7 +221,7 @@ def _distillation(metrics: Json) -> str:
         return "There is no control arm, so whether distillation helped isn't known."
     difference = comparison["difference"]
     found = (
-        f"student {_change(difference['estimate'])} against the control "
+        f"student {_change(difference['estimate'], 'the control')} "
         f"(95% interval {fmt.points_interval(difference)})."
     )
     if difference["low"] > 0:
@@ -240,11 +238,11 @@ def _at_least(low: float, high: float, limit: float) -> Verdict:
     return Verdict.FAIL if high < limit else Verdict.UNDECIDED
 
 
-def _change(difference: float) -> str:
+def _change(difference: float, whom: str) -> str:
     if abs(difference) < 0.0005:
-        return "is level (0.0 points)"
+        return f"is level with {whom}"
     size = fmt.points(abs(difference), plus=False)
-    return f"loses {size}" if difference < 0 else f"gains {size}"
+    return f"loses {size} against {whom}" if difference < 0 else f"gains {size} over {whom}"
 
 
 def _percent(confidence: float) -> str:

@@ -17,6 +17,7 @@ from tutelage import storage
 from tutelage.checkpoints import quieten_loading, resolve_checkpoint
 from tutelage.config import EMBEDDED_ENCODER, StudentConfig
 from tutelage.errors import ConfigError, IntegrityError
+from tutelage.heads import regress
 from tutelage.students.protocol import STUDENT_FILE
 from tutelage.tasks import Classify
 
@@ -25,6 +26,8 @@ _DEFAULT_LAYERS = 3
 _HEAD_RATE = 7.0  # of the body's learning rate: the head starts from nothing
 _WEIGHT_DECAY = 0.01
 _PREDICT_BATCH = 64
+_WARM_UP_TEXTS = 4_000
+_WARM_UP_STRENGTH = 10.0
 
 
 class EncoderNetwork(nn.Module):
@@ -37,11 +40,15 @@ class EncoderNetwork(nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """`input_ids` and `attention_mask`: int64 [batch, tokens]."""
+        logits: torch.Tensor = self.head(self.embed(input_ids, attention_mask)).float()
+        return logits
+
+    def embed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """What the head reads: [batch, width], each of length 1."""
         hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         pooled = (hidden * mask).sum(1) / mask.sum(1).clamp_min(1.0)
-        logits: torch.Tensor = self.head(nn.functional.normalize(pooled, dim=-1)).float()
-        return logits
+        return nn.functional.normalize(pooled, dim=-1)
 
 
 class _Tokens:
@@ -155,6 +162,7 @@ class EncoderLearner:
         self._tokenizer = AutoTokenizer.from_pretrained(checkpoint)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(config.seed)
+        self._is_random = config.hidden_size is not None
         body = _own_shape(config, checkpoint) if config.hidden_size else _evenly_spaced(config, checkpoint)
         self.module: nn.Module = EncoderNetwork(body, len(task.labels)).to(self._device)
         if not config.hidden_size:
@@ -168,6 +176,29 @@ class EncoderLearner:
     def lengths(self, encoded: _Tokens) -> npt.NDArray[np.int64]:
         """Tokens of each text."""
         return encoded.lengths
+
+    def warm_up(self, encoded: _Tokens, targets: npt.NDArray[np.float32]) -> None:
+        """Fit the head on the embeddings as they are, so that the first steps don't spoil them.
+
+        Linear probing, then fine-tuning: Kumar et al. 2022. Some thousand texts are enough for it. A student
+        of its own shape has random embeddings, and nothing is done.
+        """
+        if self._is_random:
+            return
+        count = min(len(targets), _WARM_UP_TEXTS)
+        chosen = np.sort(np.random.default_rng(0).permutation(len(targets))[:count])
+        chosen = chosen[np.argsort(encoded.lengths[chosen], kind="stable")]
+        self.module.eval()
+        with torch.no_grad():
+            batches = [
+                self.module.embed(*encoded.batch(chosen[start : start + _PREDICT_BATCH], self._device))
+                for start in range(0, count, _PREDICT_BATCH)
+            ]
+        embeddings = torch.cat(batches).float().cpu().numpy()
+        head = regress(embeddings, targets[chosen], _WARM_UP_STRENGTH, self._task.multi_label)
+        with torch.no_grad():
+            self.module.head.weight.copy_(torch.from_numpy(head.weight))
+            self.module.head.bias.copy_(torch.from_numpy(head.bias))
 
     def logits(self, encoded: _Tokens, indices: npt.NDArray[np.int64]) -> torch.Tensor:
         """See `Learner.logits`."""

@@ -56,6 +56,10 @@ class Learner(Protocol):
         """Tokens of each encoded text."""
         ...
 
+    def warm_up(self, encoded: Any, targets: npt.NDArray[np.float32]) -> None:
+        """Fit what can be fitted before the first step; `targets`: float32 [n, labels]."""
+        ...
+
     def logits(self, encoded: Any, indices: npt.NDArray[np.int64]) -> torch.Tensor:
         """Scores of the encoded texts at `indices`: float32 [len(indices), labels]."""
         ...

