@@ -464,11 +464,12 @@ def known_keys() -> dict[str, str]:
 def _keys_of(section: type[Section], prefix: str) -> Iterator[tuple[str, str]]:
     for name, field in section.model_fields.items():
         yield f"{prefix}{name}", field.description or ""
-        for below in _sections_in(field.annotation):
+        for below in sections_in(field.annotation):
             yield from _keys_of(below, f"{prefix}{name}.")
 
 
-def _sections_in(annotation: Any) -> list[type[Section]]:
+def sections_in(annotation: Any) -> list[type[Section]]:
+    """The sections that a field's type may hold."""
     if isinstance(annotation, type):
         return [annotation] if issubclass(annotation, Section) else []
-    return [section for part in getattr(annotation, "__args__", ()) for section in _sections_in(part)]
+    return [section for part in getattr(annotation, "__args__", ()) for section in sections_in(part)]
