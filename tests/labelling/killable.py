@@ -7,6 +7,7 @@ its process id is printed, and when it has ended its wait status.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def run(url: str, ledger: str, prompts: int, concurrency: int) -> int:
 
 def main() -> None:
     url, ledger, prompts, concurrency = sys.argv[1:]
+    # A shell starts background jobs with SIGINT ignored, which Python would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     print("ready", flush=True)
     for _ in sys.stdin:
         child = os.fork()
