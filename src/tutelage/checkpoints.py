@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+from tutelage import storage
 from tutelage.config import EMBEDDED_ENCODER
 from tutelage.errors import MissingExtraError, UnsafeModelError
 
@@ -25,11 +26,17 @@ def resolve_checkpoint(name: str, folder: Path) -> str:
         if spec is None or not spec.submodule_search_locations:
             raise MissingExtraError(package, "train", f"the model {name!r}")
         return str(Path(spec.submodule_search_locations[0]) / "model")
-    local = folder / Path(name).expanduser()
-    if not local.is_dir():
+    local = checkpoint_folder(name, folder)
+    if local is None:
         return name
     _refuse_unsafe(local)
     return str(local)
+
+
+def checkpoint_folder(name: str, folder: Path) -> Path | None:
+    """The folder on disk that `name` means (a relative one starts at `folder`); None for any other model."""
+    local = folder / Path(name).expanduser()
+    return local if name not in _EMBEDDED and local.is_dir() else None
 
 
 def quieten_loading() -> None:
@@ -46,9 +53,15 @@ def _refuse_unsafe(folder: Path) -> None:
             f"{folder} has no .safetensors weights. Tutelage opens nothing else, since pickled weights "
             "can run code. Mend: save the model with safe_serialization=True"
         )
-    config = folder / "config.json"
-    if config.exists() and "auto_map" in json.dumps(json.loads(config.read_text(encoding="utf-8"))):
-        raise UnsafeModelError(
-            f"{config} has an auto_map, so the model wants its own code run. Mend: use a model "
-            "that transformers knows"
-        )
+    for path in (folder / "config.json", folder / "tokenizer_config.json"):
+        if path.exists() and _has_key("auto_map", storage.read_json(path)):
+            raise UnsafeModelError(
+                f"{path} has an auto_map, so the model wants its own code run. Mend: use a model "
+                "that transformers knows"
+            )
+
+
+def _has_key(key: str, content: Any) -> bool:
+    if isinstance(content, dict):
+        return key in content or any(_has_key(key, value) for value in content.values())
+    return isinstance(content, list) and any(_has_key(key, value) for value in content)

@@ -19,6 +19,8 @@ A message says what was wrong (value and limit), where, and the mend.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 
 class TutelageError(Exception):
     """Root of the tree. `exit_code` is what the command line ends with."""
@@ -79,9 +81,22 @@ class BudgetExhausted(TutelageError):
 
 
 class TeacherError(TutelageError):
-    """The teacher could not answer."""
+    """The teacher could not answer.
+
+    It may have cost money all the same, and what is told here is what the answer ledger books, in US dollars.
+    `spent` is the cost of replies that did come; it is told once, so an answer made with them later leaves it
+    out. `unaccounted` is the upper bound of requests of which nobody knows whether they were billed; where it
+    is None, the teacher can't say, and all that its call could have cost counts if it may have been `billed`.
+    `kept` holds those replies by prompt hash, in whatever form the teacher's `resume` takes them back.
+    """
 
     exit_code = 7
+    billed = True
+
+    def __init__(self, message: str, *, spent: float = 0.0, unaccounted: float | None = None) -> None:
+        super().__init__(message)
+        self.spent, self.unaccounted = spent, unaccounted
+        self.kept: Mapping[str, Sequence[str]] = {}
 
 
 class TeacherUnavailable(TeacherError):
@@ -90,11 +105,21 @@ class TeacherUnavailable(TeacherError):
     `billed` tells that the call may have cost money all the same (a time-out, an answer lost on the way).
     """
 
-    def __init__(self, message: str, retry_after: float | None = None, billed: bool = False) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        retry_after: float | None = None,
+        billed: bool = False,
+        *,
+        spent: float = 0.0,
+        unaccounted: float | None = None,
+    ) -> None:
+        super().__init__(message, spent=spent, unaccounted=unaccounted)
         self.retry_after = retry_after
         self.billed = billed
 
 
 class TeacherRefusesAccess(TeacherError):
     """Key, credit, permission or model name: asking again would change nothing."""
+
+    billed = False

@@ -72,10 +72,10 @@ class Decision:
     def to_json(self) -> dict[str, Any]:
         """For decision.json and the journal."""
         return {
+            **self.facts,
             "gate": self.gate,
             "verdict": str(self.verdict),
             "evidence": [
                 {name: getattr(item, name) for name in Evidence.__slots__} for item in self.evidence
             ],
-            **self.facts,
         }

@@ -37,7 +37,8 @@ class Entry:
 
 def _entry_hash(sequence: int, time: str, event: str, data: Mapping[str, Any], previous: str) -> str:
     body = json.dumps([sequence, time, event, data, previous], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(body.encode()).hexdigest()
+    # What was written has no lone surrogate; a line that was changed may, and must be told apart too.
+    return hashlib.sha256(body.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 class Journal:
@@ -53,7 +54,8 @@ class Journal:
         middle of a write) was never acknowledged and is removed.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        data = json.loads(json.dumps(data, default=str))
+        # As JSON will give it back; what is no Unicode (a file's name in another coding) becomes "?".
+        data = json.loads(json.dumps(data, default=str, ensure_ascii=False).encode("utf-8", "replace"))
         with self.path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             head = self._repair_and_read_head(file)
@@ -120,8 +122,15 @@ def _to_line(entry: Entry) -> bytes:
 
 def _from_line(line: bytes, number: int) -> Entry:
     try:
-        content = json.loads(line)
-        return Entry(**content)
-    except (ValueError, TypeError) as error:
+        return Entry(**json.loads(line, object_pairs_hook=_unique_keys))
+    except (ValueError, TypeError, RecursionError) as error:
         where = "the last line" if number < 0 else f"line {number}"
         raise IntegrityError(f"ledger.jsonl, {where}: not a journal entry ({error})") from error
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Readers of JSON differ in which of two equal keys they take, so that none may stand in the journal."""
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError("a key stands twice")
+    return content

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from typing import Any
 
 from tutelage import storage
 from tutelage.config import ProgrammeConfig, load_config
-from tutelage.errors import ConfigError, ProgrammeBusyError, UsageError
+from tutelage.errors import ConfigError, ProgrammeBusyError
 from tutelage.ledger import Journal
 from tutelage.progress import Progress
 
 CONFIG_NAME = "tutelage.yaml"
+_MAY_HOLD_A_SECRET = re.compile(r"\s*teacher\s*(\.options\b.*)?")  # the one such place of the schema
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,20 @@ class Programme:
     overrides: tuple[str, ...] = ()
 
     @classmethod
-    def open(cls, folder: Path, overrides: Sequence[str] = ()) -> Programme:
+    def open(cls, folder: Path | str, overrides: Sequence[str] = ()) -> Programme:
         """Open the programme in `folder`. Raises ConfigError."""
+        folder = Path(folder)
         if not folder.is_dir():
             raise ConfigError(f"{folder} is no folder. Mend: name the folder that holds {CONFIG_NAME}")
         return cls(folder, load_config(folder / CONFIG_NAME, overrides), tuple(overrides))
+
+    @property
+    def journalled_overrides(self) -> list[str]:
+        """The overrides as the journal keeps them, out of which nothing can be taken: no secret's value."""
+        return [
+            f"{key}=..." if _MAY_HOLD_A_SECRET.fullmatch(key) else f"{key}{equals}{value}"
+            for key, equals, value in (override.partition("=") for override in self.overrides)
+        ]
 
     @property
     def journal(self) -> Journal:
@@ -53,6 +64,11 @@ class Programme:
     def seal(self) -> Path:
         """The seal: hashes, counts, labels, interval widths."""
         return self.folder / "gold" / "seal.json"
+
+    @property
+    def retired_seals(self) -> Path:
+        """The folder of seals that were given up."""
+        return self.folder / "gold" / "retired"
 
     @property
     def gold_training(self) -> Path:
@@ -146,8 +162,7 @@ class Stage:
     """A step of the lifecycle.
 
     `inputs` gives named fingerprints (see `fingerprint`), `outputs` what it leaves. `per_run` stages keep
-    one state for each student run. `needs` maps files that must be there to the verb that makes them. `work`
-    returns one line that says what it did.
+    one state for each student run. `work` returns one line that says what it did.
     """
 
     name: str
@@ -155,7 +170,6 @@ class Stage:
     outputs: Callable[[Programme], Sequence[Path]]
     work: Callable[[Programme, Progress], str]
     per_run: bool = False
-    needs: Callable[[Programme], Mapping[Path, str]] = lambda programme: {}
 
     def state_path(self, programme: Programme) -> Path:
         """Where the stage remembers what it last did."""
@@ -183,18 +197,13 @@ class Stage:
     def run(self, programme: Programme, progress: Progress, force: bool = False) -> bool:
         """Run the stage unless nothing has changed; return whether it ran. Journalled when it finishes.
 
-        Raises UsageError where a file it needs isn't there, and whatever its work raises.
+        The stages before it must be up to date. Raises whatever its work raises.
         """
-        for path, verb in self.needs(programme).items():
-            if not path.exists():
-                raise UsageError(
-                    f"{self.name} needs {path}, which isn't there. Mend: run `tutelage {verb}` first"
-                )
         reason = "it was asked for" if force else self.reason_to_run(programme)
         if reason is None:
-            progress.say(f"[dim]{self.name:<9} skipped: nothing it depends on has changed[/dim]")
+            progress.stage(self.name, "skipped: nothing it depends on has changed", quiet=True)
             return False
-        progress.say(f"[bold]{self.name:<9}[/bold] runs: {reason}")
+        progress.stage(self.name, f"runs: {reason}")
         inputs = dict(self.inputs(programme))
         started = datetime.now(UTC)
         summary = self.work(programme, progress)
@@ -205,9 +214,9 @@ class Stage:
             if path.suffix != ".sqlite"
         }
         state: dict[str, Any] = {"inputs": inputs, "outputs": outputs, "summary": summary, "seconds": seconds}
+        programme.journal.append("stage", stage=self.name, overrides=programme.journalled_overrides, **state)
         storage.write_json(self.state_path(programme), state)
-        programme.journal.append("stage", stage=self.name, overrides=programme.overrides, **state)
-        progress.say(f"[bold]{self.name:<9}[/bold] {summary} [dim]({seconds:.1f} s)[/dim]")
+        progress.stage(self.name, f"{summary} ({seconds:.1f} s)")
         return True
 
 

@@ -1,4 +1,7 @@
-"""How long work tells of itself. Stages speak to a `Progress`; the command line draws it."""
+"""How long work tells of itself. Stages speak to a `Progress`; the command line draws it.
+
+All text is plain: what looks like markup in it (a slice named "[red]") is shown as it stands.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,16 @@ class Tracker(Protocol):
 class Progress(Protocol):
     """Where a stage reports to."""
 
-    def say(self, text: str) -> None:
-        """One line for the reader."""
+    def stage(self, name: str, text: str, *, quiet: bool = False) -> None:
+        """What stage `name` does, did, or (`quiet`) needn't do."""
+        ...
+
+    def note(self, text: str) -> None:
+        """A line below the stage's own."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """A line below the stage's own that should not be passed over."""
         ...
 
     def track(
@@ -32,7 +43,13 @@ class Progress(Protocol):
 class Silent:
     """A Progress that keeps quiet: for libraries and tests."""
 
-    def say(self, text: str) -> None:
+    def stage(self, name: str, text: str, *, quiet: bool = False) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def warn(self, text: str) -> None:
         """Say nothing."""
 
     @contextmanager

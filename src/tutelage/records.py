@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -42,12 +42,17 @@ def load_value(text: str) -> Value:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One input of the task. `id` is unique in its file; `source` names the file or data set."""
+    """One input of the task. `id` is unique in its file; `source` names the file or data set.
+
+    `row` is its row there, from 1, for whoever has to find it again; 0 where it isn't known. It is no part
+    of what the prompt is: two that differ in it alone are equal, and tables don't keep it.
+    """
 
     id: str
     text: str
     source: str = ""
     slice: str = NORMAL_SLICE
+    row: int = field(default=0, compare=False)
 
     @property
     def hash(self) -> str:

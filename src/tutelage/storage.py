@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -39,7 +39,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    _sync(path.parent)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -52,7 +52,7 @@ def read_json(path: Path) -> Any:
     """Read JSON that Tutelage wrote. Raises IntegrityError where it can't be parsed."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise IntegrityError(
             f"{path} is damaged: {error}. Mend: delete it and run its stage again"
         ) from error
@@ -75,7 +75,9 @@ def read_table(path: Path) -> pa.Table:
 
     try:
         return pq.read_table(path)
-    except pa.ArrowInvalid as error:
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
         raise IntegrityError(
             f"{path} is damaged: {error}. Mend: delete it and run its stage again"
         ) from error
@@ -90,18 +92,34 @@ def fresh_folder(path: Path) -> Iterator[Path]:
     beside.mkdir()
     try:
         yield beside
-        if path.exists():
-            shutil.rmtree(path)
-        beside.rename(path)
-        _sync_folder(path.parent)
+        _swap_in(beside, path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _swap_in(fresh: Path, path: Path) -> None:
+    """Rename `fresh` to `path`; what stood there is gone only once that has succeeded."""
+    for file in fresh.rglob("*"):
+        if file.is_file():
+            _sync(file)
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.rename(old)
+    try:
+        fresh.rename(path)
+    except BaseException:
+        if old.exists():
+            old.rename(path)
+        raise
+    _sync(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def hash_json(content: Any) -> str:
     """SHA-256 of canonical JSON, 32 hex digits."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
 def hash_file(path: Path) -> str:
@@ -111,6 +129,16 @@ def hash_file(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()[:32]
+
+
+def stat_path(path: Path) -> str:
+    """A hash of names, sizes and times of change of the files in a folder, 32 hex digits.
+
+    Of weights of many gigabytes, where reading them to see whether they changed would take minutes.
+    """
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    stats = [(str(file.relative_to(path)), file.stat()) for file in files]
+    return hash_json([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
 
 def hash_path(path: Path) -> str:

@@ -6,7 +6,7 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from tutelage import storage
-from tutelage.config import GoldConfig
+from tutelage.config import ColumnsConfig, GoldConfig
 from tutelage.data import (
     GoldSet,
     clean_gold,
@@ -15,13 +15,15 @@ from tutelage.data import (
     gold_to_table,
     half_width,
     make_seal,
+    read_gold,
     read_sealed,
     resolve_labels,
     split_training,
 )
+from tutelage.data.duplicates import normalise
 from tutelage.errors import ConfigError, DataError, GateRefused, IntegrityError
 from tutelage.gates import Verdict
-from tutelage.records import Gold, Prompt
+from tutelage.records import Gold, Prompt, Rejection
 
 CONFIG = GoldConfig(path="gold.csv", margin=0.05)
 
@@ -73,6 +75,70 @@ def test_contradictions_judge_nothing_and_the_training_part_may_not_repeat_gold(
     }
 
 
+def test_what_the_split_parts_is_never_the_same_text():
+    examples = [_gold(n, "ab"[n % 2]) for n in range(40)]
+    examples += [_gold(50 + n, "ab"[n % 2], text="Where is my card" + " " * n) for n in range(2)]
+    examples += [_gold(60 + n, "a", text="same text, same label") for n in range(3)]
+    sealed_too = set()
+    for seed in range(20):
+        training, rest = split_training(examples, 0.3, seed)
+        assert len(training) + len(rest) == len(examples)
+        assert not {normalise(item.prompt.text) for item in training} & {
+            normalise(item.prompt.text) for item in rest
+        }
+        cleaned = clean_gold(rest, training, 0.85)
+        by_reason = Counter(str(item.reason) for item in cleaned.rejected)
+        assert by_reason == {"conflicting_label": 2, "duplicate_text": 2}
+        assert len(cleaned.training) + len(cleaned.sealed) == 41
+        assert len(cleaned.training) in (12, 13)
+        sealed_too |= {item.prompt.text for item in cleaned.sealed}
+    assert not any("card" in text for text in sealed_too)
+
+
+def test_a_contradicted_text_leaves_the_split_of_the_others_as_it_should_be():
+    examples = [_gold(n, "ab"[n % 2]) for n in range(200)]
+    examples += [_gold(300 + n, "ab"[n % 2], text=f"doubtful {n // 2}") for n in range(20)]
+    training, rest = split_training(examples, 0.3, seed=4)
+    cleaned = clean_gold(rest, training, 0.85)
+    assert Counter(item.value for item in cleaned.training) == {"a": 30, "b": 30}
+    everything, nothing = split_training(examples, 1.0, seed=0)
+    assert (len(everything), nothing) == (len(examples), [])
+
+
+def test_a_training_file_that_contradicts_sealed_gold_is_told_so_without_the_sealed_label():
+    gold = [_gold(1, "secret", text="where is my card"), _gold(2, "b", text="cancel my order")]
+    training = [
+        _gold(3, "b", text="Where is my card"),
+        _gold(4, "b", text="cancel my order"),
+        _gold(5, "a", text="something else"),
+    ]
+    cleaned = clean_gold(gold, training, 0.85)
+    assert [item.prompt.id for item in cleaned.sealed] == ["g1", "g2"]
+    assert [item.prompt.id for item in cleaned.training] == ["g5"]
+    assert [(item.id, str(item.reason)) for item in cleaned.rejected] == [
+        ("g3", "conflicting_label"),
+        ("g4", "duplicate_of_gold"),
+    ]
+    assert "'g1'" in cleaned.rejected[0].detail
+    assert not any("secret" in item.detail for item in cleaned.rejected)
+
+
+def test_rejections_give_the_rows_of_the_file(tmp_path):
+    lines = [",a", "first words,a", ",b", "Doubtful,a", "first words,a", "doubtful,b", "other,b"]
+    path = tmp_path / "gold.csv"
+    path.write_text("\n".join(["text,label", *lines]))
+    rows = read_gold(path, ColumnsConfig(), labels=None, multi_label=False)
+    assert [item.prompt.row for item in rows.accepted] == [2, 4, 5, 6, 7]
+    cleaned = clean_gold(rows.accepted, [], 0.85)
+    assert sorted((item.row, str(item.reason)) for item in (*rows.rejected, *cleaned.rejected)) == [
+        (1, "empty_text"),
+        (3, "empty_text"),
+        (4, "conflicting_label"),
+        (5, "duplicate_text"),
+        (6, "conflicting_label"),
+    ]
+
+
 def test_the_seal_is_broken_by_any_change(tmp_path):
     gold = GoldSet([_gold(n, "ab"[n % 2]) for n in range(300)], [], [])
     sealed, seal_path = tmp_path / "sealed.parquet", tmp_path / "seal.json"
@@ -113,5 +179,28 @@ def test_labels_come_from_the_file_or_from_gold():
 def test_nothing_left_to_seal_is_an_error(tmp_path):
     sealed = tmp_path / "sealed.parquet"
     storage.write_table(sealed, gold_to_table([]))
-    with pytest.raises(DataError, match="no gold example"):
+    with pytest.raises(DataError, match="no gold example.*Mend"):
         make_seal(GoldSet([], [], []), {}, CONFIG, sealed)
+    with pytest.raises(DataError, match=_COUNTS):
+        make_seal(GoldSet([], [], _REJECTED), {}, CONFIG, sealed)
+
+
+_REJECTED = [
+    Rejection("gold.csv", row, "", reason, f"why {row}", "text")
+    for row, reason in enumerate(
+        ["nul"] + ["label_out_of_set"] * 1200 + ["empty_text"] * 3 + ["not_utf8"] * 2, start=1
+    )
+]
+_COUNTS = (
+    r"1,206 rows were not taken: 1,200 label_out_of_set \(row 2 of gold\.csv: why 2\), 3 empty_text "
+    r"\(row 1202 of .*\), 2 not_utf8 \(.*\) and others\. Mend"
+)
+
+
+def test_gold_of_which_nothing_was_taken_says_why():
+    with pytest.raises(DataError, match="no gold example is left to seal; " + _COUNTS):
+        resolve_labels(GoldSet([], [], _REJECTED), None, None)
+    with pytest.raises(DataError, match="no gold example is left to seal; no row was refused.*Mend"):
+        resolve_labels(GoldSet([], [_gold(1)], []), {"a": "", "b": ""}, None)
+    with pytest.raises(DataError, match=r"gold has 1 label\(s\): \['a'\].*" + _COUNTS):
+        resolve_labels(GoldSet([_gold(1)], [], _REJECTED), None, None)

@@ -5,6 +5,7 @@ import pytest
 from evaluation_world import TASK, arm_of, gold_of, random_world
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import bootstrap
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
 from tutelage.errors import DataError
@@ -106,7 +107,30 @@ def test_the_result_is_json_and_repeats(world):
     assert evaluate(TASK, gold, arms) == metrics
     other = evaluate(TASK, gold, arms, seed=1)
     assert other["arms"]["student"]["macro_f1"] != metrics["arms"]["student"]["macro_f1"]
-    assert other["comparisons"] == metrics["comparisons"]
+    exact = [
+        {k: v for k, v in item.items() if k != "bootstrap" and k != "macro_f1"}
+        for item in other["comparisons"]
+    ]
+    assert all(item.items() <= full.items() for item, full in zip(exact, metrics["comparisons"], strict=True))
+
+
+def test_paired_differences_by_the_bootstrap_are_scipys(world):
+    gold, arms, metrics = world
+    right = {
+        name: np.array([v == g.value for v, g in zip(arm.values, gold, strict=True)])
+        for name, arm in arms.items()
+    }
+    for item in metrics["comparisons"]:
+        pair = (right[item["a"]].astype(float), right[item["b"]].astype(float))
+        theirs = bootstrap(
+            pair, lambda a, b, axis=-1: (a - b).mean(axis), paired=True, method="percentile", n_resamples=4000,
+            rng=np.random.default_rng(0),
+        ).confidence_interval  # fmt: skip
+        assert item["bootstrap"]["low"] == pytest.approx(theirs.low, abs=0.004)
+        assert item["bootstrap"]["high"] == pytest.approx(theirs.high, abs=0.004)
+        scores = [metrics["arms"][item[side]]["macro_f1"]["estimate"] for side in "ab"]
+        assert item["macro_f1"]["estimate"] == pytest.approx(scores[0] - scores[1])
+        assert item["macro_f1"]["low"] < item["macro_f1"]["estimate"] < item["macro_f1"]["high"]
 
 
 @settings(max_examples=15, deadline=None)
@@ -184,6 +208,8 @@ def test_sets_of_labels_match_exactly_or_not_at_all():
         "precision": 0.0,
         "recall": None,
         "f1": 0.0,
+        "precision_low": 0.0,
+        "precision_high": pytest.approx(0.975),
         "recall_low": None,
         "recall_high": None,
     }

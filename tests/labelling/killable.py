@@ -23,7 +23,7 @@ import stamina  # noqa: F401 isort: skip - imported by the first call otherwise
 
 def run(url: str, ledger: str, prompts: int, concurrency: int) -> int:
     task = Classify(("refund", "card", "card stolen"))
-    config = OpenAITeacherConfig(rights="own", model="scripted-1", base_url=url)
+    config = OpenAITeacherConfig(rights="own", model="scripted-1", base_url=url, samples=1)
     teacher = OpenAITeacher(config, TeacherContext(task, (), Path()))
     texts = [Prompt(str(number), f"prompt {number} " + "x" * (number % 7)) for number in range(prompts)]
     try:

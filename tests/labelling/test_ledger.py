@@ -11,7 +11,7 @@ import pytest
 
 from tutelage.errors import DataError, IntegrityError, UsageError
 from tutelage.labelling import AnswerLedger, LedgerKey
-from tutelage.labelling.ledger import SCHEMA_VERSION, AttemptState
+from tutelage.labelling.ledger import _STEPS, SCHEMA_VERSION
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage
 
 KEY = LedgerKey("t", "r", "v")
@@ -72,17 +72,57 @@ def test_money_is_counted_over_restarts_with_calls_that_have_no_account(tmp_path
         assert ledger.spent() == 1.0  # under way: might cost that
         ledger.record(KEY, [(Prompt("1", "x"), FULL)], answered)
         assert ledger.spent() == 0.25
-        ledger.close_attempt(ledger.open_attempt(KEY, 1.0), AttemptState.FREE)
-        ledger.close_attempt(ledger.open_attempt(KEY, 0.5), AttemptState.UNACCOUNTED)
+        ledger.fail_attempt(ledger.open_attempt(KEY, 1.0))
+        ledger.fail_attempt(ledger.open_attempt(KEY, 4.0), cost=0.125, unaccounted=0.5)
         ledger.open_attempt(other, 2.0)  # and then the process was killed
     with AnswerLedger(path) as ledger:
-        assert (ledger.spent(), ledger.spent("t"), ledger.spent("u")) == (2.75, 0.75, 2.0)
+        assert (ledger.spent(), ledger.spent("t"), ledger.spent("u")) == (2.875, 0.875, 2.0)
         ledger.record(KEY, [(Prompt("2", "y"), BAD)])
         first, second = ledger.summary()
     assert (first.teacher, first.answers, first.by_status) == ("t", 2, {"ok": 1, "refused": 1})
-    assert (first.cost, first.unaccounted, first.attempts) == (0.25, 0.5, 3)
+    assert (first.cost, first.unaccounted, first.attempts) == (0.375, 0.5, 3)
+    assert (first.spent, second.spent) == (0.875, 2.0)
     assert (first.input_tokens, first.output_tokens, first.calls) == (20, 5, 2)
     assert (second.teacher, second.answers, second.unaccounted, second.attempts) == ("u", 0, 2.0, 1)
+
+
+def test_replies_without_an_answer_stay_until_there_is_one(tmp_path: Path) -> None:
+    first, second = Prompt("1", "x"), Prompt("2", "y")
+    with AnswerLedger(tmp_path / "a.sqlite") as ledger:
+        assert ledger.replies(KEY) == {}
+        ledger.keep_replies(KEY, {first.hash: ["a", "b"], second.hash: ["c"]})
+        ledger.keep_replies(KEY, {first.hash: ["d"]})
+        ledger.keep_replies(LedgerKey("t", "other", "v"), {first.hash: ["e"]})
+        assert ledger.replies(KEY) == {first.hash: ["a", "b", "d"], second.hash: ["c"]}
+        ledger.record(KEY, [(first, FULL)])
+        assert ledger.replies(KEY) == {second.hash: ["c"]}
+        assert ledger.replies(LedgerKey("t", "other", "v")) == {first.hash: ["e"]}
+
+
+def test_a_usable_answer_is_one_of_status_ok_under_the_key(tmp_path: Path) -> None:
+    with AnswerLedger(tmp_path / "a.sqlite") as ledger:
+        ledger.record(KEY, [(Prompt("1", "x"), BAD)])
+        assert not ledger.has_usable(KEY)
+        ledger.record(KEY, [(Prompt("2", "y"), FULL)])
+        assert ledger.has_usable(KEY) and not ledger.has_usable(LedgerKey("t", "other", "v"))
+
+
+def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    with sqlite3.connect(path) as database:
+        database.executescript(_STEPS[0])
+        for bound, state in ((1.0, "answered"), (2.0, "free"), (4.0, "unaccounted"), (8.0, "open")):
+            database.execute(
+                "INSERT INTO attempts (teacher, revision, bound, state, created) VALUES ('t', 'r', ?, ?, '')",
+                (bound, state),
+            )
+        database.execute("PRAGMA user_version=1")
+    database.close()
+    for _ in range(2):
+        with AnswerLedger(path) as ledger:
+            assert ledger.spent() == 12.0
+            assert ledger._select("PRAGMA user_version") == [(SCHEMA_VERSION,)]
+            ledger.keep_replies(KEY, {"h": ["a"]})
 
 
 def test_a_newer_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

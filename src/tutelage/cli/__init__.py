@@ -15,6 +15,8 @@ def main() -> None:
     except TutelageError as error:
         sys.stderr.write(f"tutelage: {error}\n")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except SystemExit as stopped:
+        if stopped.code != 130:
+            raise
         sys.stderr.write("\ntutelage: stopped. What was done is kept; the same command goes on from here.\n")
         sys.exit(130)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from tutelage.programme import Programme
 
 app = typer.Typer(
     name="tutelage",
@@ -57,14 +60,30 @@ def init(
 
 @app.command()
 def check(folder: Folder = Path(), overrides: Overrides = None) -> None:
-    """Validate the configuration, sources, rights and journal; write nothing."""
+    """Validate the configuration, sources, rights and journal, before anything is sealed, sent or paid."""
     _stage_command("check", folder, overrides, force=True)
 
 
 @app.command()
-def gold(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
+def gold(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    force: Force = False,
+    reseal: Annotated[
+        bool, typer.Option("--reseal", help="Give up a seal that evaluations stand on; it is journalled.")
+    ] = False,
+) -> None:
     """Seal the human-labelled examples and say how much they can decide."""
-    _stage_command("gold", folder, overrides, force)
+    if not reseal:
+        _stage_command("gold", folder, overrides, force)
+        return
+    from tutelage.cli.display import RichProgress
+    from tutelage.programme import Programme
+    from tutelage.stages import reseal as reseal_gold
+
+    programme = Programme.open(folder, overrides or ())
+    with programme.locked():
+        reseal_gold(programme, RichProgress())
 
 
 @app.command()
@@ -87,8 +106,14 @@ def train(folder: Folder = Path(), overrides: Overrides = None, force: Force = F
 
 @app.command()
 def evaluate(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
-    """Compare teacher, control and student on sealed gold; decide."""
-    _stage_command("evaluate", folder, overrides, force)
+    """Compare teacher, control and student on sealed gold; decide. Exit status as of run."""
+    from tutelage.cli.display import print_outcome
+    from tutelage.stages import read_outcome
+
+    programme = _stage_command("evaluate", folder, overrides, force)
+    outcome = read_outcome(programme)
+    print_outcome(outcome)
+    raise typer.Exit(outcome.exit_code)
 
 
 @app.command()
@@ -136,7 +161,7 @@ def doctor() -> None:
     raise typer.Exit(0 if all(finding.found or not finding.needed for finding in findings) else 2)
 
 
-def _stage_command(name: str, folder: Path, overrides: list[str] | None, force: bool) -> None:
+def _stage_command(name: str, folder: Path, overrides: list[str] | None, force: bool) -> Programme:
     from tutelage.cli.display import RichProgress
     from tutelage.programme import Programme
     from tutelage.stages import run_stage
@@ -144,3 +169,4 @@ def _stage_command(name: str, folder: Path, overrides: list[str] | None, force: 
     programme = Programme.open(folder, overrides or ())
     with programme.locked():
         run_stage(programme, name, RichProgress(), force=force)
+    return programme

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "not enough evidence": "bold yellow"}
 
 
+_INDENT = " " * 10
+
+
 class _Rate(ProgressColumn):
     """Units a second."""
 
@@ -48,20 +51,29 @@ class RichProgress:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)
 
-    def say(self, text: str) -> None:
-        """Print one line; rich markup is understood."""
-        self._console.print(text, soft_wrap=True)
+    def stage(self, name: str, text: str, *, quiet: bool = False) -> None:
+        """See `Progress.stage`."""
+        line = Text.assemble((f"{name:<9}", "dim" if quiet else "bold"), " ", (text, "dim" if quiet else ""))
+        self._console.print(line, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """See `Progress.note`."""
+        self._console.print(Text(_INDENT + text), soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """See `Progress.warn`."""
+        self._console.print(Text(_INDENT + text, "yellow"), soft_wrap=True)
 
     @contextmanager
     def track(self, description: str, total: int | None, unit: str, done: int = 0) -> Iterator[_Tracker]:
         """A bar that stays until the block ends."""
         columns = (
-            TextColumn("          {task.description}"),
+            TextColumn(_INDENT + "{task.description}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             _Rate(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         with Progress(*columns, console=self._console, transient=True) as bar:
             yield _Tracker(bar, bar.add_task(description, total=total, completed=done, unit=unit, note=""))
@@ -73,12 +85,16 @@ def print_outcome(outcome: Outcome) -> None:
     console.print()
     console.print(_arms_table(outcome.metrics))
     decision = outcome.decision
-    console.print(f"Release: [{_VERDICT_STYLE[decision['verdict']]}]{decision['verdict']}[/]")
+    console.print(Text.assemble("Release: ", _verdict(decision["verdict"], decision["verdict"])))
     for item in decision["evidence"]:
-        console.print(
-            f"  [{_VERDICT_STYLE[item['verdict']]}]{item['verdict']:<20}[/] {item['reason']}", soft_wrap=True
-        )
-    console.print(f"Report: {outcome.report}", soft_wrap=True)
+        line = Text.assemble("  ", _verdict(f"{item['verdict']:<20}", item["verdict"]), f" {item['reason']}")
+        console.print(line, soft_wrap=True)
+    if outcome.report.exists():
+        console.print(Text(f"Report: {outcome.report}"), soft_wrap=True)
+
+
+def _verdict(text: str, verdict: str) -> tuple[str, str]:
+    return text, _VERDICT_STYLE.get(verdict, "dim")
 
 
 def _arms_table(metrics: dict[str, Any]) -> Table:
@@ -86,7 +102,7 @@ def _arms_table(metrics: dict[str, Any]) -> Table:
     arms = [metrics["arms"][name] for name in ("teacher", "control", "student") if name in metrics["arms"]]
     table.add_column("")
     for arm in arms:
-        table.add_column(arm["title"], justify="right")
+        table.add_column(Text(arm["title"]), justify="right")
     for name, show in _ARM_ROWS.items():
         table.add_row(name, *(show(arm) for arm in arms))
     return table
@@ -112,24 +128,33 @@ def print_status(status: Status, *, as_json: bool) -> None:
     """Stages, spend, runs and the journal's head."""
     console = Console(highlight=False)
     if as_json:
-        console.print_json(json.dumps(status.to_json()))
+        console.out(json.dumps(status.to_json(), indent=2))
         return
-    table = Table(title=f"{status.programme}", title_justify="left")
+    table = Table(title=Text(status.programme), title_justify="left")
     for column in ("stage", "state", "last did"):
         table.add_column(column)
     for stage in status.stages:
-        state = "[green]up to date[/]" if stage.reason is None else f"[yellow]to run: {stage.reason}[/]"
-        table.add_row(stage.name, state, stage.summary)
+        current = stage.reason is None
+        state = Text("up to date", "green") if current else Text(f"to run: {stage.reason}", "yellow")
+        table.add_row(stage.name, state, Text(stage.summary))
     console.print(table)
     for row in status.spend:
-        console.print(
-            f"{row['teacher']}: {row['answers']:,} answers, ${row['cost']:.4f}, "
-            f"{row['answers'] - row['by_status'].get('ok', 0):,} quarantined"
-        )
+        console.print(Text(_spend(row)), soft_wrap=True)
     for run in status.runs:
-        style = _VERDICT_STYLE.get(run["verdict"], "dim")
-        console.print(f"run {run['run']}: [{style}]{run['verdict']}[/], accuracy {run['accuracy']}")
-    console.print(f"journal: {status.entries} entries, head {status.head or 'none'}")
+        gold = "" if run["on_sealed_gold"] else ", on gold that was sealed before"
+        verdict = _verdict(run["verdict"], run["verdict"])
+        console.print(Text.assemble(f"run {run['run']}: ", verdict, f", accuracy {run['accuracy']}{gold}"))
+    console.print(f"journal: {status.entries} entries, head {status.head or 'none'}", soft_wrap=True)
+
+
+def _spend(row: Mapping[str, Any]) -> str:
+    text = (
+        f"{row['teacher']}: {row['answers']:,} answers, ${row['spent']:.4f}, "
+        f"{row['answers'] - row['by_status'].get('ok', 0):,} quarantined"
+    )
+    if row["unaccounted"]:
+        text += f"; ${row['unaccounted']:.4f} of it for calls of which no account came, at their upper bound"
+    return text
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
@@ -139,7 +164,9 @@ def print_findings(findings: Sequence[Finding]) -> None:
         table.add_column(column)
     for finding in findings:
         mark = "[green]yes[/]" if finding.found else "[red]no[/]" if finding.needed else "[yellow]no[/]"
-        table.add_row(finding.name, mark, finding.detail, "" if finding.found else finding.mend)
+        table.add_row(
+            Text(finding.name), mark, Text(finding.detail), Text("" if finding.found else finding.mend)
+        )
     Console(highlight=False).print(table)
 
 

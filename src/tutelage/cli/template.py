@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from tutelage import storage
-from tutelage.config import load_config
+from tutelage.config import parse_config
 from tutelage.errors import UsageError
 from tutelage.programme import CONFIG_NAME
 
@@ -19,10 +18,11 @@ teacher:
 teacher:
   type: openai               # any OpenAI-compatible endpoint
   rights: openai-api         # entry of the rights registry: which terms bind this teacher (docs/rights.md)
-  model: gpt-5-mini
+  model: gpt-4.1-mini        # gives log-probabilities; of a model that doesn't, 5 samples vote
+  # max_output_tokens: 2048  # for a reasoning model, whose reasoning counts
   # base_url: http://127.0.0.1:8000/v1
   api_key_env: OPENAI_API_KEY
-  price: {input: 0.25, output: 2.0}    # dollars a million tokens; look yours up
+  price: {input: 0.4, output: 1.6}     # dollars a million tokens; look yours up
 labelling:
   budget: 10                 # dollars; no call is made that could pass it
 """,
@@ -64,13 +64,20 @@ def write_template(folder: Path, *, gold: str, traffic: str, text: str, label: s
         raise UsageError(f"{path} exists already. Mend: edit it, or name another folder")
     if teacher not in _TEACHERS:
         raise UsageError(f"--teacher {teacher!r} is none of {', '.join(_TEACHERS)}")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file. Mend: name a folder")
+    import yaml
+
+    names = {"gold": gold, "traffic": traffic, "text": text, "label": label}
+    try:
+        " ".join(names.values()).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"a file's or column's name is not UTF-8: {error}. Mend: rename it") from error
     quoted = {
-        name: json.dumps(value, ensure_ascii=False) for name, value in (("gold", gold), ("traffic", traffic))
+        name: yaml.safe_dump(value, default_style='"', allow_unicode=True, width=10**9).strip()
+        for name, value in names.items()
     }
-    columns = {
-        name: json.dumps(value, ensure_ascii=False) for name, value in (("text", text), ("label", label))
-    }
-    content = _TEMPLATE.format(teacher=_TEACHERS[teacher], **quoted, **columns)
+    content = _TEMPLATE.format(teacher=_TEACHERS[teacher], **quoted)
+    parse_config(yaml.safe_load(content), str(path))
     storage.write_bytes(path, content.encode())
-    load_config(path)
     return path

@@ -12,6 +12,7 @@ from tutelage.data.gold import (
     read_training,
     resolve_labels,
     split_training,
+    verify_seal,
 )
 from tutelage.data.profile import profile
 from tutelage.data.sources import RejectReason, Rows, read_gold, read_prompts
@@ -41,4 +42,5 @@ __all__ = [
     "rejections_to_table",
     "resolve_labels",
     "split_training",
+    "verify_seal",
 ]

@@ -58,70 +58,94 @@ def examples_needed(margin: float, accuracy: float) -> int:
 def split_training(examples: Sequence[Gold], share: float, seed: int) -> tuple[list[Gold], list[Gold]]:
     """Split into (training part, rest), stratified by value and slice.
 
-    Each stratum gives its share rounded so that the totals come out right (largest remainders); which of
-    its examples go follows from `seed` and the order in the file.
+    Examples with the same text (normalised) go together, so that `clean_gold` sees every repeat and
+    contradiction: parted, one of two contradictory labels would be sealed as the truth. Shares are counted in
+    texts; contradicted ones are a stratum of their own. Each stratum gives its share rounded so that the
+    totals come out right (largest remainders); which of its texts go follows from `seed` and the order in the
+    file.
     """
     import numpy as np
 
-    strata: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for index, item in enumerate(examples):
-        strata[dump_value(item.value), item.prompt.slice].append(index)
+    strata: dict[tuple[str, str], list[list[int]]] = defaultdict(list)
+    for group in _by_text(examples):
+        strata[_stratum([examples[index] for index in group])].append(group)
     generator = np.random.default_rng(seed)
-    exact = {key: share * len(members) for key, members in strata.items()}
+    exact = {key: share * len(groups) for key, groups in strata.items()}
     counts = {key: math.floor(value) for key, value in exact.items()}
-    remaining = round(share * len(examples)) - sum(counts.values())
+    remaining = round(share * sum(map(len, strata.values()))) - sum(counts.values())
     for key in sorted(exact, key=lambda key: (counts[key] - exact[key], key))[:remaining]:
         counts[key] += 1
     chosen: set[int] = set()
     for key in sorted(strata):
-        members = strata[key]
-        chosen.update(members[place] for place in generator.permutation(len(members))[: counts[key]])
+        groups = strata[key]
+        for place in generator.permutation(len(groups))[: counts[key]]:
+            chosen.update(groups[place])
     training = [item for index, item in enumerate(examples) if index in chosen]
     return training, [item for index, item in enumerate(examples) if index not in chosen]
 
 
+def _by_text(examples: Sequence[Gold]) -> list[list[int]]:
+    """Indices of examples, together where the text is the same after normalisation, in order of the first."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, item in enumerate(examples):
+        groups[normalise(item.prompt.text)].append(index)
+    return list(groups.values())
+
+
+def _stratum(group: Sequence[Gold]) -> tuple[str, str]:
+    first = group[0]
+    if any(item.value != first.value for item in group):
+        return "", ""  # of no value: these are JSON, and never empty
+    return dump_value(first.value), first.prompt.slice
+
+
 def clean_gold(examples: Sequence[Gold], training: Sequence[Gold], near_duplicate: float) -> GoldSet:
-    """Drop repeats and contradictions from gold, and from the training part whatever sealed gold has too."""
+    """Drop repeats and contradictions from gold, and from the training part whatever sealed gold has too.
+
+    An example of the training part that gives a sealed text another label counts as contradictory; the
+    sealed label stands, and isn't told.
+    """
     sealed, rejected = _without_repeats(examples)
+    agreeing, contradicting = _split_contradicting(training, sealed)
     kept_prompts, duplicates = exclude_gold(
-        [item.prompt for item in training], [item.prompt for item in sealed], near_duplicate
+        [item.prompt for item in agreeing], [item.prompt for item in sealed], near_duplicate
     )
     kept = {id(prompt) for prompt in kept_prompts}
     training_kept, training_rejected = _without_repeats(
-        [item for item in training if id(item.prompt) in kept]
+        [item for item in agreeing if id(item.prompt) in kept]
     )
-    return GoldSet(sealed, training_kept, [*rejected, *duplicates, *training_rejected])
+    return GoldSet(sealed, training_kept, [*rejected, *contradicting, *duplicates, *training_rejected])
+
+
+def _split_contradicting(
+    training: Sequence[Gold], sealed: Sequence[Gold]
+) -> tuple[list[Gold], list[Rejection]]:
+    truths = {normalise(item.prompt.text): item for item in sealed}
+    agreeing, contradicting = [], []
+    for item in training:
+        truth = truths.get(normalise(item.prompt.text), item)
+        if truth.value == item.value:
+            agreeing.append(item)
+            continue
+        detail = f"the same text has another label in sealed gold, as {truth.prompt.id!r}"
+        contradicting.append(reject(item.prompt, RejectReason.CONFLICTING_LABEL, detail))
+    return agreeing, contradicting
 
 
 def _without_repeats(examples: Sequence[Gold]) -> tuple[list[Gold], list[Rejection]]:
-    groups: dict[str, list[tuple[int, Gold]]] = defaultdict(list)
-    for row, item in enumerate(examples, start=1):
-        groups[normalise(item.prompt.text)].append((row, item))
     kept: list[Gold] = []
     rejected: list[Rejection] = []
-    for group in groups.values():
-        (_, first), *others = group
-        if all(item.value == first.value for _, item in others):
+    for group in _by_text(examples):
+        first, *others = (examples[index] for index in group)
+        if all(item.value == first.value for item in others):
             kept.append(first)
-            rejected += [
-                reject(
-                    item.prompt,
-                    row,
-                    RejectReason.DUPLICATE_TEXT,
-                    f"same text and label as {first.prompt.id!r}",
-                )
-                for row, item in others
-            ]
+            detail = f"same text and label as {first.prompt.id!r}"
+            rejected += [reject(item.prompt, RejectReason.DUPLICATE_TEXT, detail) for item in others]
         else:
-            values = " and ".join(sorted({dump_value(item.value) for _, item in group}))
+            values = " and ".join(sorted({dump_value(item.value) for item in (first, *others)}))
+            detail = f"the same text is labelled {values[:120]}"
             rejected += [
-                reject(
-                    item.prompt,
-                    row,
-                    RejectReason.CONFLICTING_LABEL,
-                    f"the same text is labelled {values[:120]}",
-                )
-                for row, item in group
+                reject(item.prompt, RejectReason.CONFLICTING_LABEL, detail) for item in (first, *others)
             ]
     return kept, rejected
 
@@ -131,19 +155,45 @@ def resolve_labels(
 ) -> dict[str, str]:
     """The label set with descriptions: as declared, else what gold has, sorted.
 
-    Raises DataError where gold has fewer than two labels, ConfigError where `out_of_scope` is none of them.
+    Raises DataError where nothing is left to seal or gold has fewer than two labels, ConfigError where
+    `out_of_scope` is none of them.
     """
+    _require_sealed(gold)
     found = sorted({name for item in (*gold.sealed, *gold.training) for name in _names(item)})
     labels = dict(declared) if declared is not None else dict.fromkeys(found, "")
     if len(labels) < 2:
         raise DataError(
-            f"gold has {len(labels)} label(s): {found}; two are the least. Mend: check gold.columns.label"
+            f"gold has {len(labels)} label(s): {found}; two are the least; {_losses(gold.rejected)}. "
+            "Mend: check gold.columns.label"
         )
     if out_of_scope is not None and out_of_scope not in labels:
         raise ConfigError(
             f"task.out_of_scope {out_of_scope!r} is not in the label set. Mend: correct it, or add it"
         )
     return labels
+
+
+def _require_sealed(gold: GoldSet) -> None:
+    if not gold.sealed:
+        raise DataError(
+            f"no gold example is left to seal; {_losses(gold.rejected)}. "
+            "Mend: see gold/rejected.parquet, and check gold.columns and task.labels"
+        )
+
+
+def _losses(rejected: Sequence[Rejection]) -> str:
+    """How many rows were not taken, with the three commonest reasons and a row of each."""
+    if not rejected:
+        return "no row was refused"
+    counts = Counter(str(item.reason) for item in rejected)
+    firsts = {str(item.reason): item for item in reversed(rejected)}
+    told = [
+        f"{count:,} {reason} (row {firsts[reason].row} of {Path(firsts[reason].source).name}: "
+        f"{firsts[reason].detail[:80]})"
+        for reason, count in counts.most_common(3)
+    ]
+    more = " and others" if len(counts) > len(told) else ""
+    return f"{len(rejected):,} rows were not taken: {', '.join(told)}{more}"
 
 
 def _names(item: Gold) -> Sequence[str]:
@@ -154,8 +204,7 @@ def make_seal(
     gold: GoldSet, labels: Mapping[str, str], config: GoldConfig, sealed_path: Path
 ) -> dict[str, Any]:
     """What `gold/seal.json` says. Raises DataError where nothing is left to seal."""
-    if not gold.sealed:
-        raise DataError("no gold example is left to seal. Mend: see gold/rejected.parquet for the reasons")
+    _require_sealed(gold)
     slices = Counter(item.prompt.slice for item in gold.sealed)
     accuracy = config.expected_accuracy
     return {
@@ -177,13 +226,17 @@ def make_seal(
 
 def read_sealed(sealed_path: Path, seal_path: Path) -> list[Gold]:
     """The sealed examples. Raises IntegrityError where they are not those that were sealed."""
-    seal = storage.read_json(seal_path)
-    if storage.hash_file(sealed_path) != seal["hash"]:
-        raise IntegrityError(
-            f"{sealed_path} is not what {seal_path} sealed. Mend: run `tutelage gold --force`, knowing that "
-            "evaluations before and after can't be compared"
-        )
+    verify_seal(sealed_path, seal_path)
     return gold_from_table(storage.read_table(sealed_path))
+
+
+def verify_seal(sealed_path: Path, seal_path: Path) -> None:
+    """Raise IntegrityError where the sealed file is not the one that was sealed."""
+    if not sealed_path.exists() or storage.hash_file(sealed_path) != storage.read_json(seal_path)["hash"]:
+        raise IntegrityError(
+            f"{sealed_path} is not what {seal_path} sealed. Mend: restore it, or run "
+            "`tutelage gold --reseal`, knowing that evaluations before and after can't be compared"
+        )
 
 
 def read_training(path: Path) -> list[Gold]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import difflib
-import io
 import json
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ HUB = "hf://"
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 _LINES = ("seq.in", "label")
 _BATCH = 4096
+_BREAK = re.compile(r"\r\n|\r|\n")
+_RUNAWAY = 50  # line breaks in a cell from which a quote is suspected to be closed by accident
+_QUOTES = "Mend: close the quote, or double the quotes inside a cell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,63 +70,143 @@ def _require_columns(where: str, there: list[str], wanted: Mapping[str, str]) ->
 
 
 def _csv_rows(path: Path, wanted: Mapping[str, str]) -> Iterator[Row]:
+    """Rows of a CSV file whose delimiter is the first of , ; and tab that its header holds.
+
+    Blank lines are passed over where there are several columns. Where there is one they are rows with an
+    empty cell, but for those at the end of the file, which editors leave.
+    """
     csv.field_size_limit(sys.maxsize)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        # The csv module stops at a NUL; U+2400 can't be told from it afterwards, so it is put back below.
-        lines = _NulSafe(file)
         header_line = file.readline()
         delimiter = next((mark for mark in ",;\t" if mark in header_line), ",")
         file.seek(0)
-        reader = csv.reader(lines, delimiter=delimiter)
-        header = [name.strip() for name in next(reader, [])]
-        if not any(header):
-            raise DataError(f"{path}, line 1: no header. Mend: put the column names on the first line")
-        if len(set(header)) != len(header):
-            raise DataError(f"{path}, line 1: a column name stands twice. Mend: rename one")
-        _require_columns(f"{path}, line 1", header, wanted)
-        yield from _cells_of(path, reader, header)
+        records = _CsvRecords(path, file, delimiter)
+        try:
+            header = [name.strip() for name in records.header()]
+            if not any(header):
+                raise DataError(f"{path}, line 1: no header. Mend: put the column names on the first line")
+            if len(set(header)) != len(header):
+                raise DataError(f"{path}, line 1: a column name stands twice. Mend: rename one")
+            _require_columns(f"{path}, line 1", header, wanted)
+            yield from _rows_of(records, header)
+        except csv.Error as error:
+            raise DataError(
+                f"{path}, line {records.last_line}: {error}. Mend: correct that line's quotes"
+            ) from error
 
 
-class _NulSafe:
-    """Lines with NULs carried through the csv module, which refuses them, as a private-use character."""
-
-    STAND_IN = "\U0010fffd"
-
-    def __init__(self, file: io.TextIOBase | Any) -> None:
-        self._file = file
-
-    def __iter__(self) -> Iterator[str]:
-        return (line.replace("\0", self.STAND_IN) for line in self._file)
-
-
-def _cells_of(path: Path, reader: Any, header: list[str]) -> Iterator[Row]:
-    number, started = 0, reader.line_num + 1
-    try:
-        for cells in reader:
-            opened, started = started, reader.line_num + 1
-            if not cells:
-                continue
-            number += 1
-            if len(cells) != len(header):
-                _refuse_runaway_quote(path, cells, opened, reader.line_num)
-                fault = f"line {reader.line_num}: {len(cells)} cells, and the header has {len(header)}"
-                yield Row(number, {}, fault, raw=",".join(cells)[:200])
-                continue
-            restored = (cell.replace(_NulSafe.STAND_IN, "\0") for cell in cells)
-            yield Row(number, dict(zip(header, restored, strict=True)))
-    except csv.Error as error:
-        raise DataError(
-            f"{path}, line {reader.line_num}: {error}. Mend: correct that line's quotes"
-        ) from error
+def _rows_of(records: _CsvRecords, header: list[str]) -> Iterator[Row]:
+    number = blank = 0
+    for cells in records:
+        if not cells:
+            blank += 1
+            continue
+        if len(header) == 1:
+            for _ in range(blank):
+                number += 1
+                yield Row(number, {header[0]: ""})
+        blank = 0
+        number += 1
+        fault = records.fault(cells, len(header))
+        if fault is not None:
+            yield Row(number, {}, fault, raw=",".join(cells)[:200])
+        else:
+            yield Row(number, dict(zip(header, cells, strict=True)))
 
 
-def _refuse_runaway_quote(path: Path, cells: list[str], opened: int, ended: int) -> None:
-    """A quote that is never closed swallows the rest of the file into one cell."""
-    if ended - opened >= 50 and cells[-1].count("\n") >= 50:
-        raise DataError(
-            f"{path}, line {opened}: a quote is opened here and not closed, which swallows {ended - opened} "
-            "lines. Mend: close it, or double the quotes inside a cell"
-        )
+class _CsvRecords:
+    """Records of a CSV file, which mind where a quote swallows rows that weren't meant to be in a cell.
+
+    The csv module ends the last cell with the file, quote or no quote, and takes any later quote for the
+    closing one. Here the first is an error. So is the second where a cell holds `_RUNAWAY` line breaks or
+    more and either text follows a closing quote of its record, or nine in ten of its lines have as many
+    cells as the header; in a file of one column, where every line has, its record must have more. Text after
+    a closing quote in a shorter record of several lines makes it malformed. A short runaway quote that ends
+    where a cell may end can't be told from a cell of several lines.
+    """
+
+    def __init__(self, path: Path, file: Iterable[str], delimiter: str) -> None:
+        self._path, self._delimiter = path, delimiter
+        self._lines: list[str] = []  # of the record that was read last
+        self._ended = False
+        self._reader = csv.reader(self._noted(file), delimiter=delimiter)
+
+    def _noted(self, file: Iterable[str]) -> Iterator[str]:
+        for line in file:
+            self._lines.append(line)
+            yield line
+        self._ended = True  # reached within a record only if a quote is open, since a line's end ends others
+
+    @property
+    def last_line(self) -> int:
+        """The line in which the record that was read last ends, from 1."""
+        return self._reader.line_num
+
+    def header(self) -> list[str]:
+        """The first record. Raises DataError as iteration does."""
+        cells = next(iter(self), [])
+        self._refuse_runaway(cells, 0, sloppy=True)
+        return cells
+
+    def __iter__(self) -> Iterator[list[str]]:
+        """Yield each record's cells, none for a blank line. Raises DataError where a quote stays open."""
+        self._lines.clear()
+        for cells in self._reader:
+            if self._ended:
+                opened = self._opening(cells, len(cells) - 1)
+                raise DataError(
+                    f"{self._path}, line {opened}: a quote is opened here and not closed, which swallows "
+                    f"{self.last_line - opened} line(s). {_QUOTES}"
+                )
+            yield cells
+            self._lines.clear()
+
+    def fault(self, cells: list[str], width: int) -> str | None:
+        """What is wrong with the record that was read last. Raises DataError for a runaway quote."""
+        sloppy = len(self._lines) > 1 and self._is_sloppy()
+        self._refuse_runaway(cells, width, sloppy=sloppy)
+        lines = f"line {self.last_line}"
+        if len(self._lines) > 1:
+            lines = f"lines {self.last_line - len(self._lines) + 1} to {self.last_line}"
+        if sloppy:
+            return f"{lines}: text follows a closing quote. {_QUOTES}"
+        if len(cells) != width:
+            return f"{lines}: {len(cells)} cells, and the header has {width}"
+        return None
+
+    def _is_sloppy(self) -> bool:
+        try:
+            for _ in csv.reader(self._lines, delimiter=self._delimiter, strict=True):
+                pass
+        except csv.Error:
+            return True
+        return False
+
+    def _refuse_runaway(self, cells: list[str], width: int, *, sloppy: bool) -> None:
+        if len(self._lines) <= _RUNAWAY:
+            return
+        for place, cell in enumerate(cells):
+            breaks = _count_breaks(cell)
+            if breaks >= _RUNAWAY and (sloppy or self._looks_like_rows(cell, len(cells), width)):
+                opened = self._opening(cells, place)
+                raise DataError(
+                    f"{self._path}, line {opened}: a quote is opened here and closed only on line "
+                    f"{opened + breaks}, as if by accident. {_QUOTES}; if the cell is meant so, give the "
+                    "file as JSONL"
+                )
+
+    def _looks_like_rows(self, cell: str, cells: int, width: int) -> bool:
+        inner = _BREAK.split(cell)[1:-1]
+        alike = sum(line.count(self._delimiter) == width - 1 for line in inner)
+        return alike >= 0.9 * len(inner) and (width > 1 or cells > 1)
+
+    def _opening(self, cells: list[str], place: int) -> int:
+        """The line, from 1, in which a cell of the record that was read last begins."""
+        return self.last_line - len(self._lines) + 1 + sum(map(_count_breaks, cells[:place]))
+
+
+def _count_breaks(text: str) -> int:
+    return len(_BREAK.findall(text))
 
 
 def _jsonl_rows(path: Path, wanted: Mapping[str, str]) -> Iterator[Row]:
@@ -161,19 +244,22 @@ def _parquet_rows(path: Path, wanted: Mapping[str, str]) -> Iterator[Row]:
             for cells in _decoded(batch):
                 number += 1
                 yield Row(number, cells)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path} is no readable Parquet file: {str(error)[:200]}. Mend: write it anew"
         ) from error
 
 
 def _decoded(batch: Any) -> Iterator[dict[str, Any]]:
-    """Rows of a batch; strings come as bytes first, since Arrow doesn't promise that they are UTF-8."""
+    """Rows of a batch; strings come as bytes first, since Parquet doesn't promise that they are UTF-8."""
     import pyarrow as pa
 
     columns = []
     for column in batch.columns:
-        is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+        is_text = any(is_kind(column.type) for is_kind in kinds)
         cells = (column.cast(pa.large_binary()) if is_text else column).to_pylist()
         columns.append(
             [cell.decode("utf-8", "surrogateescape") if isinstance(cell, bytes) else cell for cell in cells]
@@ -202,7 +288,8 @@ def _line_rows(folder: Path) -> Iterator[Row]:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_bytes().decode("utf-8", "surrogateescape").removesuffix("\n").split("\n")
+    text = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
 def _hub_rows(address: str, wanted: Mapping[str, str]) -> Iterator[Row]:
@@ -211,16 +298,44 @@ def _hub_rows(address: str, wanted: Mapping[str, str]) -> Iterator[Row]:
     except ImportError as error:
         raise MissingExtraError("datasets", "hub", f"the source {address}") from error
     parts = address.removeprefix(HUB).strip("/").split("/")
-    if len(parts) not in (2, 3):
-        raise DataError(f"{address} is not of the form hf://owner/name or hf://owner/name/split")
-    split = parts[2] if len(parts) == 3 else "train"
+    if len(parts) not in (2, 3, 4) or not all(parts):
+        raise DataError(
+            f"{address} is not of the form hf://owner/name, hf://owner/name/split or "
+            "hf://owner/name/config/split. Mend: correct the address"
+        )
+    *config, split = parts[2:] or ["train"]
     try:
-        rows = load_dataset("/".join(parts[:2]), split=split, streaming=True)
-        for number, cells in enumerate(rows, start=1):
+        data_set = load_dataset("/".join(parts[:2]), *config, split=split, streaming=True)
+        names = _class_names(data_set)
+        for number, cells in enumerate(data_set, start=1):
             if number == 1:
                 _require_columns(address, list(cells), wanted)
-            yield Row(number, cells)
-    except (OSError, ValueError) as error:
+            yield Row(number, {column: _named(cell, names.get(column)) for column, cell in cells.items()})
+    except DataError:
+        raise
+    except Exception as error:  # datasets, its builders and its HTTP client raise of many kinds
+        said = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"{address} can't be read: {str(error)[:200]}. Mend: check name, split and network"
+            f"{address} can't be read: {said[:200]}. Mend: check name, config, split and network"
         ) from error
+
+
+def _class_names(data_set: Any) -> dict[str, list[str]]:
+    """The names of each column of the kind ClassLabel, or of lists of it: their cells are numbers."""
+    found = {}
+    for column, feature in (getattr(data_set, "features", None) or {}).items():
+        names = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
+        if names is not None:
+            found[column] = list(names)
+    return found
+
+
+def _named(cell: Any, names: list[str] | None) -> Any:
+    """A cell with class numbers as names; None for -1, which stands for no label."""
+    if names is None:
+        return cell
+    if isinstance(cell, list):
+        return [_named(item, names) for item in cell]
+    if isinstance(cell, int):
+        return names[cell] if 0 <= cell < len(names) else None
+    return cell

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from tutelage.config import ColumnsConfig
+from tutelage.config import LONGEST_NAME, ColumnsConfig
 from tutelage.data.rows import Row, open_rows
 from tutelage.records import NORMAL_SLICE, Gold, Prompt, Rejection, Value
 
@@ -44,7 +45,7 @@ class RejectReason(StrEnum):
 
 @dataclass(frozen=True)
 class Rows(Generic[T]):
-    """What a source gave. `total` counts its rows."""
+    """What a source gave. `total` counts its rows, which are numbered from 1 in prompts and rejections."""
 
     accepted: list[T]
     rejected: list[Rejection]
@@ -69,9 +70,7 @@ class _Reader(Generic[T]):
         accepted: list[T] = []
         rejected: list[Rejection] = []
         total = 0
-        for row in rows:
-            if limit is not None and total >= limit:
-                break
+        for row in islice(rows, limit):
             total += 1
             try:
                 accepted.append(self._take(row))
@@ -93,8 +92,8 @@ class _Reader(Generic[T]):
             str(row.cells.get(self.columns.slice) or NORMAL_SLICE) if self.columns.slice else NORMAL_SLICE
         )
         for name, value in (("id", id_), ("slice", slice_)):
-            _refuse_undecodable(value, f"{name} ")
-        made = self.make(Prompt(id_, text, self.source, slice_.strip() or NORMAL_SLICE), row)
+            _check_name(value, name)
+        made = self.make(Prompt(id_, text, self.source, slice_.strip() or NORMAL_SLICE, row.number), row)
         self.ids.add(id_)
         return made
 
@@ -125,6 +124,15 @@ def _checked_text(row: Row, column: str) -> str:
     if not text.strip():
         raise _Refused(RejectReason.EMPTY_TEXT, f"{column!r} is empty")
     return text
+
+
+def _check_name(name: str, what: str) -> None:
+    """Refuse an id, slice or label that can't be one; a cell of a megabyte is a column mapped wrongly."""
+    if len(name) > LONGEST_NAME:
+        raise _Refused(
+            RejectReason.TOO_LONG, f"{what} of {len(name):,} characters; {LONGEST_NAME} are the most"
+        )
+    _refuse_undecodable(name, f"{what} ")
 
 
 def _refuse_undecodable(text: str, what: str) -> None:
@@ -190,17 +198,17 @@ def _label_names(row: Row, columns: ColumnsConfig, multi_label: bool) -> list[st
     cell = row.cells.get(columns.label)
     if cell is None and columns.label not in row.cells:
         raise _Refused(RejectReason.MISSING_COLUMN, f"no {columns.label!r}")
-    if multi_label:
-        parts = (
-            cell if isinstance(cell, list) else str(cell if cell is not None else "").split(columns.separator)
-        )
-        names = [str(part).strip() for part in parts if str(part).strip()]
+    given = "" if cell is None else cell
+    if multi_label and isinstance(given, str):
+        parts: list[Any] = given.split(columns.separator)
     else:
-        if isinstance(cell, float | list | dict):
-            raise _Refused(RejectReason.NOT_TEXT, f"{columns.label!r} holds {type(cell).__name__}")
-        names = [str(cell).strip()] if cell is not None and str(cell).strip() else []
-        if not names:
-            raise _Refused(RejectReason.EMPTY_LABEL, f"{columns.label!r} is empty")
+        parts = given if multi_label and isinstance(given, list) else [given]
+    for part in parts:
+        if not isinstance(part, str | int):
+            raise _Refused(RejectReason.NOT_TEXT, f"{columns.label!r} holds {type(part).__name__}")
+    names = [name for part in parts if (name := str(part).strip())]
+    if not names and not multi_label:
+        raise _Refused(RejectReason.EMPTY_LABEL, f"{columns.label!r} is empty")
     for name in names:
-        _refuse_undecodable(name, "label ")
+        _check_name(name, "label")
     return names

@@ -73,7 +73,11 @@ def read_signals(transfer: pa.Table, task: Classify) -> Signals:
 
 
 def hard_labels(signals: Signals, source: str, task: Classify) -> Signals:
-    """The control arm's signals: hard labels alone, of humans (`gold`) or of the teacher (`teacher`)."""
+    """The control arm's signals: hard labels alone.
+
+    `gold`: those of humans, what a team has without a teacher. `teacher`: the teacher's, with the humans'
+    where the student has them too, so that the arms differ in the distributions alone.
+    """
     if source == "gold":
         part = signals.take(np.flatnonzero(signals.has_gold))
         return Signals(
@@ -84,10 +88,15 @@ def hard_labels(signals: Signals, source: str, task: Classify) -> Signals:
             part.gold,
             part.has_gold,
         )
-    part = signals.take(np.flatnonzero(signals.has_teacher))
-    labels = task.encode(task.decide(part.teacher))
-    nothing = np.zeros(len(part), bool)
-    return Signals(part.texts, labels, nothing, part.has_teacher, np.zeros_like(labels), nothing)
+    labels = np.where(signals.has_teacher[:, None], task.encode(task.decide(signals.teacher)), 0.0)
+    return Signals(
+        signals.texts,
+        labels.astype(np.float32),
+        np.zeros(len(signals), bool),
+        signals.has_teacher,
+        signals.gold,
+        signals.has_gold,
+    )
 
 
 def hold_back(signals: Signals, share: float, seed: int) -> tuple[Signals, Signals]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -84,6 +83,8 @@ class Trainer:
         losses: list[float] = []
         with progress.track(description, self._recipe.steps, "steps", done=self.record.steps) as tracker:
             for indices in self._batches(self._learner.lengths(learning)):
+                if self._has_stalled():
+                    break
                 losses.append(self._step(learning, indices))
                 if self.record.steps % every == 0 or self.record.steps == self._recipe.steps:
                     self._check(held_back, float(np.mean(losses)))
@@ -91,9 +92,7 @@ class Trainer:
                     self.record.seconds = done_before + time.perf_counter() - started
                     self._save()
                 tracker.advance(1, self._note())
-                if self._has_stalled():
-                    self.record.stopped_early = self.record.steps < self._recipe.steps
-                    break
+        self.record.stopped_early = self.record.steps < self._recipe.steps
         self._learner.module.load_state_dict(self._best, strict=False)
         self._learner.module.eval()
         self.record.seconds = done_before + time.perf_counter() - started
@@ -122,11 +121,7 @@ class Trainer:
         self._learner.module.train()
         loss = self._loss(self._learner.logits(encoded, indices), self._learning, indices).mean()
         value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TutelageError(
-                f"the loss is {value} at step {self.record.steps + 1}. Mend: lower student.learning_rate "
-                f"(it is {self._recipe.learning_rate:g})"
-            )
+        self._require_finite(value, self.record.steps + 1)
         for optimizer in self._optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -136,6 +131,13 @@ class Trainer:
             optimizer.step()
         self.record.steps += 1
         return value
+
+    def _require_finite(self, loss: float, step: int) -> None:
+        if not math.isfinite(loss):
+            raise TutelageError(
+                f"the loss is {loss} at step {step}. Mend: lower student.learning_rate "
+                f"(it is {self._recipe.learning_rate:g})"
+            )
 
     def _set_rate(self) -> None:
         step, total = self.record.steps, self._recipe.steps
@@ -172,6 +174,7 @@ class Trainer:
             logits = self._learner.logits(encoded, indices)
             loss += float(self._loss(logits, self._validation, indices).sum())
             right += self._agreements(logits.cpu(), torch.from_numpy(self._validation.targets[indices]))
+        self._require_finite(loss, self.record.steps)
         check = {
             "step": self.record.steps,
             "training_loss": training_loss,
@@ -218,15 +221,14 @@ class Trainer:
                 for name, value in state.items():
                     tensors[f"optimizer.{number}.{index}.{name}"] = torch.as_tensor(value)
         tensors["random"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
         content = save({name: tensor.contiguous().clone() for name, tensor in tensors.items()})
         weights = self._checkpoint / f"step-{self.record.steps}.safetensors"
         storage.write_bytes(weights, content)
-        about = {
-            "fingerprint": self._fingerprint,
-            "record": asdict(self.record),
-            "hash": storage.hash_file(weights),
-        }
-        storage.write_json(self._checkpoint / "checkpoint.json", about)
+        about = {"record": asdict(self.record), "weights": storage.hash_file(weights)}
+        content = {**about, "hash": storage.hash_json([self._fingerprint, about])}
+        storage.write_json(self._checkpoint / "checkpoint.json", content)
         for old in self._checkpoint.glob("step-*.safetensors"):
             if old != weights:
                 old.unlink()
@@ -239,7 +241,7 @@ class Trainer:
 
         record = TrainingRecord(**about["record"])
         path = self._checkpoint / f"step-{record.steps}.safetensors"
-        if not path.exists() or storage.hash_file(path) != about["hash"]:
+        if not path.exists() or storage.hash_file(path) != about["weights"]:
             return False
         tensors = load_file(path)
         self.record = record
@@ -257,16 +259,20 @@ class Trainer:
                     state["state"].setdefault(int(index), {})[key] = int(value) if plain else value
             optimizer.load_state_dict(state)
         torch.set_rng_state(tensors["random"])
+        if "random.cuda" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors["random.cuda"])
         return True
 
     def _read_checkpoint(self) -> dict[str, Any] | None:
         if self._checkpoint is None or not (self._checkpoint / "checkpoint.json").exists():
             return None
         try:
-            about = storage.read_json(self._checkpoint / "checkpoint.json")
-        except (IntegrityError, json.JSONDecodeError):
+            content = storage.read_json(self._checkpoint / "checkpoint.json")
+            about: dict[str, Any] = {name: content[name] for name in ("record", "weights")}
+            digest = content["hash"]
+        except (IntegrityError, KeyError, TypeError):
             return None
-        return about if about.get("fingerprint") == self._fingerprint else None
+        return about if digest == storage.hash_json([self._fingerprint, about]) else None
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-_REACH = 200  # times the examples there are; beyond it more gold is no answer
+_REACH = 200  # times the examples there are; beyond it, and beyond _LEAST_REACH, more gold is no answer
+_LEAST_REACH = 100_000
 
 
 def extra_examples(decided: Callable[[int], bool], n: int) -> int | None:
@@ -18,7 +19,7 @@ def extra_examples(decided: Callable[[int], bool], n: int) -> int | None:
         return None
     short, enough = n, 2 * n
     while not decided(enough):
-        if enough > _REACH * n:
+        if enough > max(_REACH * n, _LEAST_REACH):
             return None
         short, enough = enough, 2 * enough
     while enough - short > 1:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tutelage.evaluation.intervals import CONFIDENCE
+from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 from tutelage.records import Value
 from tutelage.tasks import Classify
 
@@ -60,6 +60,7 @@ def calibrate(
     gaps = _gaps(confidence, correct, bins)
     ece = float(np.abs(gaps.sum(axis=0)).sum() / confidence.size)
     low, high = _ece_interval(gaps, confidence.size, ece, seed, resamples)
+    high = max(high, _overall_gap(confidence, correct, len(stated)))
     squared = (probabilities - truth) ** 2
     return Calibration(
         ece=ece,
@@ -160,6 +161,16 @@ def _ece_interval(
     low, high = np.quantile(drawn_errors, [(1 - confidence) / 2, (1 + confidence) / 2])
     bias = max(0.0, float(drawn_errors.mean()) - ece)
     return float(np.clip(2 * ece - high - bias, 0, 1)), float(np.clip(2 * ece - low, 0, 1))
+
+
+def _overall_gap(confidence: Floats, correct: npt.NDArray[np.bool_], examples: int) -> float:
+    """The largest distance of mean confidence from an accuracy that the data don't rule out.
+
+    The ECE is never less than this distance. Where no answer was wrong, resampling never draws a wrong one,
+    and only the exact interval of the accuracy remembers that twenty right answers don't make it one.
+    """
+    mean, right = float(confidence.mean()), float(correct.mean())
+    return max(abs(mean - end) for end in proportion_interval(right * examples, examples))
 
 
 def _reliability(confidence: Floats, correct: npt.NDArray[np.bool_], bins: npt.NDArray[np.int64]) -> Any:

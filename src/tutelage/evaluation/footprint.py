@@ -114,12 +114,13 @@ def one_thread() -> Iterator[None]:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with ExitStack() as stack:
-        stack.enter_context(threadpool_limits(limits=1))
-        stack.enter_context(_environment("TOKENIZERS_PARALLELISM", "false"))
         torch = sys.modules.get("torch")
         if torch is not None:
+            # Before the limits below, which would have torch report one thread, and so restored after them.
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(1)
+        stack.enter_context(threadpool_limits(limits=1))
+        stack.enter_context(_environment("TOKENIZERS_PARALLELISM", "false"))
         yield
 
 

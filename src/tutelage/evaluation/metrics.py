@@ -38,10 +38,11 @@ def evaluate(
     """Score the arms on gold, each alone and against each other, with 95% intervals.
 
     Accuracy is exact match (of sets, with several labels); an answer that isn't there is wrong. Intervals:
-    of proportions by `proportion_interval`, of differences by `paired_difference_interval`, of macro-F1,
-    retention and recovered gap by a paired percentile bootstrap of `resamples`, of the ECE by a basic one.
-    A difference is a − b in accuracy. The result doesn't depend on the order of examples. What can't be
-    computed (an arm is absent, nothing to divide by) is None; a comparison with an absent arm is left out.
+    of proportions by `proportion_interval`, of differences by `paired_difference_interval` and beside it by
+    the paired percentile bootstrap of `resamples` (Efron and Tibshirani 1993), which also serves macro-F1,
+    its differences, retention and recovered gap; of the ECE by a basic one. A difference is a − b in
+    accuracy. The result doesn't depend on the order of examples. What can't be computed (an arm is absent,
+    nothing to divide by) is None; a comparison with an absent arm is left out.
     `critical_slices` only says which errors are listed first in "worst".
 
     Raises DataError where the arms don't fit gold or the task.
@@ -68,7 +69,7 @@ def evaluate(
             }
             for name in coded.answers
         },
-        "comparisons": [_comparison(coded, a, b) for a, b in PAIRS if {a, b} <= set(coded.answers)],
+        "comparisons": [_comparison(coded, drawn, a, b) for a, b in PAIRS if {a, b} <= set(coded.answers)],
         "retention": _retention(coded, drawn),
         "gap_recovered": _gap_recovered(coded, drawn),
         "errors": _inheritance.errors(coded),
@@ -84,7 +85,7 @@ def _arm(task: Classify, coded: Coded, name: str, drawn: Resampled) -> dict[str,
     right, answers = coded.right[name], coded.answers[name]
     truth, predicted = coded.members[coded.gold], coded.members[answers]
     support, given, hits = truth.sum(axis=0), predicted.sum(axis=0), (truth & predicted).sum(axis=0)
-    macro_f1 = float(macro_f1_of(support, given, hits))
+    macro_f1 = _macro_f1(coded, name)
     return {
         "accuracy": _proportion(right),
         "macro_f1": percentile_interval(macro_f1, drawn.macro_f1[name])
@@ -100,6 +101,11 @@ def _arm(task: Classify, coded: Coded, name: str, drawn: Resampled) -> dict[str,
     }
 
 
+def _macro_f1(coded: Coded, name: str) -> float:
+    truth, predicted = coded.members[coded.gold], coded.members[coded.answers[name]]
+    return float(macro_f1_of(truth.sum(axis=0), predicted.sum(axis=0), (truth & predicted).sum(axis=0)))
+
+
 def _proportion(flags: Flags) -> dict[str, Any]:
     successes, n = int(flags.sum()), len(flags)
     low, high = proportion_interval(successes, n)
@@ -109,11 +115,14 @@ def _proportion(flags: Flags) -> dict[str, Any]:
 def _label(support: int, given: int, hits: int) -> dict[str, Any]:
     """One label; None where there is nothing to divide by."""
     low, high = proportion_interval(hits, support) if support else (None, None)
+    precision_low, precision_high = proportion_interval(hits, given) if given else (None, None)
     return {
         "support": support,
         "precision": hits / given if given else None,
         "recall": hits / support if support else None,
         "f1": 2 * hits / (support + given) if support + given else None,
+        "precision_low": precision_low,
+        "precision_high": precision_high,
         "recall_low": low,
         "recall_high": high,
     }
@@ -136,12 +145,15 @@ def _calibration(task: Classify, gold: Sequence[Gold], arm: Arm, seed: int, resa
     return {**asdict(found), "reliability": list(found.reliability)}
 
 
-def _comparison(coded: Coded, a: str, b: str) -> dict[str, Any]:
+def _comparison(coded: Coded, drawn: Resampled, a: str, b: str) -> dict[str, Any]:
     whole = _difference(coded.right[a], coded.right[b])
+    accuracy, macro_f1 = drawn.accuracy, drawn.macro_f1
     return {
         "a": a,
         "b": b,
         "difference": {key: whole[key] for key in ("estimate", "low", "high")},
+        "bootstrap": percentile_interval(whole["estimate"], accuracy[a] - accuracy[b]),
+        "macro_f1": percentile_interval(_macro_f1(coded, a) - _macro_f1(coded, b), macro_f1[a] - macro_f1[b]),
         "mcnemar_p": mcnemar_exact(whole["only_a_right"], whole["only_b_right"]),
         "only_a_right": whole["only_a_right"],
         "only_b_right": whole["only_b_right"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +16,13 @@ from tutelage.config import LabellingConfig
 from tutelage.errors import (
     BudgetExhausted,
     TeacherError,
-    TeacherRefusesAccess,
     TeacherUnavailable,
     TutelageError,
 )
+from tutelage.labelling._checking import checked
+from tutelage.labelling._doubts import HeldBack
 from tutelage.labelling.budget import Purse
-from tutelage.labelling.ledger import AnswerLedger, AttemptState, LedgerKey
+from tutelage.labelling.ledger import AnswerLedger, LedgerKey
 from tutelage.labelling.recorder import Recorder
 from tutelage.progress import Progress, Silent, Tracker
 from tutelage.records import Answer, Prompt
@@ -38,19 +40,25 @@ FAILURES_IN_A_ROW = 5  # calls that fail with all their tries before the run sto
 class LabellingReport:
     """What one run of asking did. Counts are of distinct texts; `cost` in US dollars, of this run.
 
-    `reused` had an answer already; `asked` were put to the teacher, of which `failed` have no answer after
-    all tries and are asked again by the next run. `by_status` counts this run's answers; `other_models`
-    those from another model than the teacher's `model`, by the name that the endpoint returned (a dated
-    name that begins with the one asked for is no other model).
+    `reused` had an answer already; `asked` were put to the teacher, of which `failed_prompts` (hashes) have
+    no answer after all tries and are asked again by the next run. `by_status` counts this run's answers;
+    `other_models` those from another model than the teacher's `model`, by the name that the endpoint returned
+    (a dated name that begins with the one asked for is no other model). `cost` holds the upper bound of
+    requests without an account, as `AnswerLedger.spent` does.
     """
 
     asked: int
     reused: int
-    failed: int
+    failed_prompts: tuple[str, ...] = ()
     by_status: Mapping[str, int] = field(default_factory=dict)
     other_models: Mapping[str, int] = field(default_factory=dict)
     cost: float = 0.0
     seconds: float = 0.0
+
+    @property
+    def failed(self) -> int:
+        """How many prompts have no answer after all tries."""
+        return len(self.failed_prompts)
 
 
 def label(
@@ -76,17 +84,26 @@ async def ask(
     """Put to `teacher` every prompt that has no answer under its key, and record what it says.
 
     Raises BudgetExhausted, TeacherRefusesAccess, or TeacherUnavailable after several calls in a row failed
-    with all their tries; what was answered is kept, and the same call goes on from there. The teacher is
-    left open.
+    with all their tries; what was answered is kept, and the same call goes on from there. Where no more
+    prompts are left than may stay without an answer (`max_failed_share`), each gets its tries. Whatever ends
+    the run, the difference of `ledger.spent()` is what it cost. The teacher is left open.
     """
     key = LedgerKey.of(teacher, task)
     distinct = {prompt.hash: prompt for prompt in prompts}
     answered = ledger.answered(key, distinct)
     unanswered = [prompt for hash_, prompt in distinct.items() if hash_ not in answered]
+    _give_back(teacher, ledger.replies(key))
     with (progress or Silent()).track("labelling", len(distinct), "prompts", done=len(answered)) as tracker:
-        run = _Run(teacher, len(task.labels), ledger, key, config, tracker)
-        await run.over(unanswered)
+        run = _Run(teacher, task, ledger, key, config, tracker)
+        await run.over(unanswered, math.floor(config.max_failed_share * len(distinct)))
     return run.report(reused=len(answered))
+
+
+def _give_back(teacher: Teacher, replies: Mapping[str, Sequence[str]]) -> None:
+    """Hand a teacher the replies that an earlier run paid for and that made no answer."""
+    resume = getattr(teacher, "resume", None)
+    if replies and resume is not None:
+        resume(replies)
 
 
 def in_batches(prompts: Sequence[Prompt], size: int) -> list[list[Prompt]]:
@@ -105,13 +122,13 @@ class _Run:
     def __init__(
         self,
         teacher: Teacher,
-        labels: int,
+        task: Classify,
         ledger: AnswerLedger,
         key: LedgerKey,
         config: LabellingConfig,
         tracker: Tracker,
     ) -> None:
-        self._teacher, self._labels, self._config = teacher, labels, config
+        self._teacher, self._task, self._config = teacher, task, config
         self._ledger, self._key, self._tracker = ledger, key, tracker
         self._purse = Purse(config.budget, ledger.spent())
         # Where a call is one prompt, or money, the next is made when this answer is on disk: a kill then
@@ -120,14 +137,18 @@ class _Run:
         self._workers: list[asyncio.Task[None]] = []
         self._calling: set[asyncio.Task[None] | None] = set()
         self._stopped_by: TutelageError | None = None
-        self._failures_in_a_row = 0
-        self._asked = self._failed = 0
+        self._held = HeldBack(ledger.has_usable(key))
+        self._failed: list[str] = []  # prompt hashes
+        self._failures_in_a_row, self._each_is_tried = 0, False
+        self._asked = 0
         self._spent_before, self._started = self._purse.spent, time.monotonic()
         self._statuses: Counter[str] = Counter()
         self._other_models: Counter[str] = Counter()
         self._asked_model: str = getattr(teacher, "model", "")
 
-    async def over(self, prompts: Sequence[Prompt]) -> None:
+    async def over(self, prompts: Sequence[Prompt], may_fail: int) -> None:
+        """Ask all of `prompts`, of which `may_fail` may stay without an answer. Raises as `ask`."""
+        self._each_is_tried = len(prompts) <= may_fail
         batches = in_batches(prompts, self._teacher.batch_size)
         queue = iter(batches)
         count = min(self._teacher.concurrency or self._config.concurrency, len(batches))
@@ -142,6 +163,7 @@ class _Run:
             await recorder.close()
         if self._stopped_by is not None:
             raise self._with_progress(self._stopped_by, len(prompts))
+        self._failed += self._held.hashes
 
     async def _all_workers(self) -> None:
         if not self._workers:
@@ -160,7 +182,7 @@ class _Run:
                 await self._ask(batch)
             except TeacherUnavailable as error:
                 self._count_failure(batch, error)
-            except (BudgetExhausted, TeacherRefusesAccess) as error:
+            except (BudgetExhausted, TeacherError) as error:
                 self._asked -= len(batch)
                 self._stop(error)
 
@@ -190,47 +212,62 @@ class _Run:
     async def _try(self, batch: list[Prompt]) -> None:
         if not self._teacher.paid:
             with self._under_way():
-                await self._record(batch, await self._teacher.answer(batch), None)
+                await self._record(batch, await self._answers(batch), None)
             return
         cost = bound = self._teacher.most_expensive(batch)
         await self._purse.reserve(bound)
         try:
             with self._under_way():
-                attempt: int = await self._recorder.put(lambda: self._ledger.open_attempt(self._key, bound))
-                answers = await self._paid_call(batch, attempt)
+                attempt = await self._opened(bound)
+                try:
+                    answers = await self._answers(batch)
+                except TeacherError as error:
+                    spent, unaccounted = _charge(error, bound)
+                    cost = spent + unaccounted
+                    await self._failed_call(attempt, spent, unaccounted, error.kept)
+                    raise
                 cost = sum(answer.usage.cost for answer in answers)
                 await self._record(batch, answers, attempt)
-        except TeacherUnavailable as error:
-            cost = bound if error.billed else 0.0
-            raise
-        except TeacherRefusesAccess:
-            cost = 0.0
-            raise
         finally:
             self._purse.settle(bound, cost)
 
-    async def _paid_call(self, batch: list[Prompt], attempt: int) -> list[Answer]:
-        """Ask, and write down what became of the call where no answer came."""
+    async def _answers(self, batch: list[Prompt]) -> list[Answer]:
+        answers = await self._teacher.answer(batch)
+        return checked(answers, batch, self._task, lambda prompt: self._teacher.most_expensive([prompt]))
+
+    async def _opened(self, bound: float) -> int:
+        """The number under which a call is written down; none is made before."""
+        opened: list[int] = []
         try:
-            return await self._teacher.answer(batch)
-        except (TeacherUnavailable, TeacherRefusesAccess) as error:
-            billed = isinstance(error, TeacherUnavailable) and error.billed
-            state = AttemptState.UNACCOUNTED if billed else AttemptState.FREE
-            await self._recorder.put(lambda: self._ledger.close_attempt(attempt, state))
+            await self._recorder.put(lambda: opened.append(self._ledger.open_attempt(self._key, bound)))
+        except asyncio.CancelledError:
+            # The queue is in order: the call that won't be made is opened, then closed again.
+            self._recorder.put(lambda: self._ledger.fail_attempt(opened[0]))
             raise
+        return opened[0]
+
+    def _failed_call(
+        self, attempt: int, spent: float, unaccounted: float, kept: Mapping[str, Sequence[str]]
+    ) -> asyncio.Future[Any]:
+        def write() -> None:
+            self._ledger.fail_attempt(attempt, spent, unaccounted)
+            self._ledger.keep_replies(self._key, kept)
+
+        return self._recorder.put(write)
 
     async def _record(self, batch: list[Prompt], answers: list[Answer], attempt: int | None) -> None:
         # Queued before anything is awaited: from here on a cancellation doesn't lose the answers.
-        pairs = list(zip(batch, _checked(answers, len(batch), self._labels), strict=True))
+        pairs = self._held.sift(zip(batch, answers, strict=True))
         committed = self._recorder.put(lambda: self._ledger.record(self._key, pairs, attempt))
-        committed.add_done_callback(lambda done: self._count(answers, done))
+        committed.add_done_callback(lambda done: self._count([answer for _, answer in pairs], done))
         recorder = self._recorder
         if self._waits_for_disk or recorder.failed or recorder.waiting > WRITES_WAITING:
             await committed
+        self._held.require_not_too_many()
 
     def _count(self, answers: list[Answer], committed: asyncio.Future[Any]) -> None:
         """Called when answers are on disk, or can't be brought there."""
-        if committed.cancelled() or committed.exception() is not None:
+        if not answers or committed.cancelled() or committed.exception() is not None:
             return
         self._failures_in_a_row = 0
         self._statuses.update(str(answer.status) for answer in answers)
@@ -240,9 +277,9 @@ class _Run:
         self._tracker.advance(len(answers), f"${self._purse.spent - self._spent_before:.4f}")
 
     def _count_failure(self, batch: list[Prompt], error: TeacherUnavailable) -> None:
-        self._failed += len(batch)
+        self._failed += [prompt.hash for prompt in batch]
         self._failures_in_a_row += 1
-        if self._failures_in_a_row >= FAILURES_IN_A_ROW:
+        if self._failures_in_a_row >= FAILURES_IN_A_ROW and not self._each_is_tried:
             self._stop(
                 TeacherUnavailable(
                     f"{self._failures_in_a_row} calls in a row failed after {self._config.attempts} tries "
@@ -273,7 +310,9 @@ class _Run:
     def _with_progress(self, error: TutelageError, prompts: int) -> TutelageError:
         """The error that stopped the run, with how far it came and the mend."""
         answered = self._statuses.total()
-        mend = "raise labelling.budget" if isinstance(error, BudgetExhausted) else "see to the teacher"
+        mend = "see to the teacher"
+        if isinstance(error, BudgetExhausted):
+            mend = "raise labelling.budget, or lower traffic.limit to learn from what there is"
         text = (
             f"{error}. {answered} prompts were answered in this run and {prompts - answered} remain. "
             f"Mend: {mend}, then run again; it goes on from here, and nothing answered is asked twice"
@@ -286,7 +325,7 @@ class _Run:
         return LabellingReport(
             asked=self._asked,
             reused=reused,
-            failed=self._failed,
+            failed_prompts=tuple(self._failed),
             by_status=dict(sorted(self._statuses.items())),
             other_models=dict(sorted(self._other_models.items())),
             cost=self._purse.spent - self._spent_before,
@@ -294,18 +333,11 @@ class _Run:
         )
 
 
-def _checked(answers: list[Answer], prompts: int, labels: int) -> list[Answer]:
-    """Hold a teacher, which may be another package's, to what it has to return."""
-    if len(answers) != prompts:
-        raise TeacherError(f"the teacher returned {len(answers)} answers to {prompts} prompts")
-    for answer in answers:
-        row = answer.distribution
-        if row is not None and (row.shape != (labels,) or not (abs(row) < float("inf")).all()):
-            raise TeacherError(
-                f"the teacher returned a distribution of shape {row.shape} with sum {row.sum()}; "
-                f"it needs {labels} finite numbers, one for each label"
-            )
-    return answers
+def _charge(error: TeacherError, bound: float) -> tuple[float, float]:
+    """US dollars that a failed call did cost, and beyond them may have; `bound` is the most for both."""
+    if error.unaccounted is not None:
+        return error.spent, error.unaccounted
+    return error.spent, max(bound - error.spent, 0.0) if error.billed else 0.0
 
 
 def _quieten_stamina() -> None:

@@ -2,15 +2,16 @@
 
 One SQLite file in WAL mode with `synchronous=FULL`, so a committed answer survives a kill and a power cut.
 An answer stands under (teacher, revision, task version, prompt hash) and is never replaced. A call that
-costs money is written down with its upper bound before it is made; where no account of it ever came (the
-process was killed, the connection broke), that bound counts as spent.
+costs money is written down with its upper bound before it is made; until it is closed (the process was
+killed meanwhile) that bound counts as spent. A call that brought no answer is closed with what it did cost
+and with the bound of those of its requests that nobody knows the fate of.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
     from tutelage.tasks import Classify
     from tutelage.teachers import Teacher
 
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
+# Each brings a file from the version that is its position to the next.
+_STEPS = (
+    """
 CREATE TABLE answers (
     teacher TEXT NOT NULL, revision TEXT NOT NULL, task_version TEXT NOT NULL, prompt_hash TEXT NOT NULL,
     status TEXT NOT NULL, value TEXT, distribution BLOB, origin TEXT NOT NULL, raw TEXT NOT NULL,
@@ -48,11 +49,25 @@ CREATE TABLE attempts (
     id INTEGER PRIMARY KEY, teacher TEXT NOT NULL, revision TEXT NOT NULL, bound REAL NOT NULL,
     state TEXT NOT NULL, created TEXT NOT NULL
 );
-"""
+""",
+    """
+ALTER TABLE attempts ADD COLUMN cost REAL NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN unaccounted REAL NOT NULL DEFAULT 0;
+UPDATE attempts SET unaccounted=bound WHERE state='unaccounted';
+CREATE TABLE replies (
+    id INTEGER PRIMARY KEY, teacher TEXT NOT NULL, revision TEXT NOT NULL, task_version TEXT NOT NULL,
+    prompt_hash TEXT NOT NULL, reply TEXT NOT NULL, created TEXT NOT NULL
+);
+CREATE INDEX replies_by_prompt ON replies (teacher, revision, task_version, prompt_hash);
+""",
+)
+SCHEMA_VERSION = len(_STEPS)
+
 _ANSWER = (
     "status, value, distribution, origin, raw, reason, model, "
     "input_tokens, output_tokens, cost, latency, calls"
 )
+_UNKNOWN = "CASE state WHEN 'open' THEN bound ELSE unaccounted END"
 _BATCH = 500  # host parameters in one query; SQLite's own limit was 999 for long
 
 
@@ -71,20 +86,19 @@ class LedgerKey:
 
 
 class AttemptState(StrEnum):
-    """What became of a call that may cost money."""
+    """What became of a call that may cost money. Files of version 1 hold older names of `FAILED` too."""
 
     OPEN = "open"
     ANSWERED = "answered"
-    FREE = "free"
-    UNACCOUNTED = "unaccounted"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class TeacherSummary:
     """What the ledger holds of one teacher, over all its revisions.
 
-    `cost` in US dollars as accounted by answers; `unaccounted` is the upper bound of calls without an
-    account; `attempts` counts the calls that might have cost money.
+    `cost` in US dollars as accounted by answers and by failed calls; `unaccounted` is the upper bound of
+    requests without an account; `attempts` counts the calls that might have cost money.
     """
 
     teacher: str
@@ -96,6 +110,11 @@ class TeacherSummary:
     output_tokens: int
     calls: int
     attempts: int
+
+    @property
+    def spent(self) -> float:
+        """US dollars that count as spent: `cost` and `unaccounted`."""
+        return self.cost + self.unaccounted
 
 
 class AnswerLedger:
@@ -130,10 +149,12 @@ class AnswerLedger:
                     f"{self.path} has schema version {version}, and this Tutelage knows {SCHEMA_VERSION}. "
                     "Mend: use the newer Tutelage that wrote it"
                 )
-            if version == 0:
-                for statement in _SCHEMA.split(";\n"):
+            if version == SCHEMA_VERSION:
+                return
+            for step in _STEPS[version:]:
+                for statement in step.split(";\n"):
                     self._database.execute(statement)
-                self._database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            self._database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def __enter__(self) -> AnswerLedger:
         return self
@@ -207,6 +228,14 @@ class AnswerLedger:
         """The answers there are, by prompt hash."""
         return {row[0]: _answer_of(row[1:]) for row in self._select_by_hash(_ANSWER, key, hashes)}
 
+    def has_usable(self, key: LedgerKey) -> bool:
+        """Whether any prompt has an answer of status OK under this key."""
+        found = self._select(
+            "SELECT 1 FROM answers WHERE teacher=? AND revision=? AND task_version=? AND status=? LIMIT 1",
+            (key.teacher, key.revision, key.task_version, AnswerStatus.OK),
+        )
+        return bool(found)
+
     def record(
         self, key: LedgerKey, answers: Sequence[tuple[Prompt, Answer]], attempt: int | None = None
     ) -> None:
@@ -215,18 +244,20 @@ class AnswerLedger:
         Raises IntegrityError where a prompt already has an answer under this key; then none is kept.
         """
         now = _now()
-        rows = [
-            (key.teacher, key.revision, key.task_version, prompt.hash, *_row_of(answer), now)
-            for prompt, answer in answers
-        ]
+        key_of = [(key.teacher, key.revision, key.task_version, prompt.hash) for prompt, _ in answers]
+        rows = [(*own, *_row_of(answer), now) for own, (_, answer) in zip(key_of, answers, strict=True)]
         with self.transaction():
             self._database.executemany(
                 f"INSERT INTO answers (teacher, revision, task_version, prompt_hash, {_ANSWER}, created) "
                 f"VALUES ({','.join('?' * 17)})",
                 rows,
             )
+            self._database.executemany(
+                "DELETE FROM replies WHERE teacher=? AND revision=? AND task_version=? AND prompt_hash=?",
+                key_of,
+            )
             if attempt is not None:
-                self.close_attempt(attempt, AttemptState.ANSWERED)
+                self._close(attempt, AttemptState.ANSWERED, 0.0, 0.0)
 
     def open_attempt(self, key: LedgerKey, bound: float) -> int:
         """Write down that a call of at most `bound` US dollars is about to be made; returns its number."""
@@ -237,20 +268,63 @@ class AnswerLedger:
             )
         return cursor.lastrowid or 0
 
-    def close_attempt(self, attempt: int, state: AttemptState) -> None:
-        """Write down what became of a call."""
+    def fail_attempt(self, attempt: int, cost: float = 0.0, unaccounted: float = 0.0) -> None:
+        """Write down that a call brought no answer, and in US dollars what it cost all the same.
+
+        `cost` was charged for certain and is in no answer; `unaccounted` is the most that requests cost whose
+        fate is unknown.
+        """
         with self.transaction():
-            self._database.execute("UPDATE attempts SET state=? WHERE id=?", (state, attempt))
+            self._close(attempt, AttemptState.FAILED, cost, unaccounted)
+
+    def _close(self, attempt: int, state: AttemptState, cost: float, unaccounted: float) -> None:
+        self._database.execute(
+            "UPDATE attempts SET state=?, cost=?, unaccounted=? WHERE id=?",
+            (state, cost, unaccounted, attempt),
+        )
+
+    def keep_replies(self, key: LedgerKey, replies: Mapping[str, Sequence[str]]) -> None:
+        """Keep, by prompt hash, replies that were paid for and don't make an answer yet.
+
+        They go when the prompt's answer is recorded.
+        """
+        now = _now()
+        rows = [
+            (key.teacher, key.revision, key.task_version, hash_, reply, now)
+            for hash_, several in replies.items()
+            for reply in several
+        ]
+        with self.transaction():
+            self._database.executemany(
+                "INSERT INTO replies (teacher, revision, task_version, prompt_hash, reply, created) "
+                "VALUES (?,?,?,?,?,?)",
+                rows,
+            )
+
+    def replies(self, key: LedgerKey) -> dict[str, list[str]]:
+        """What `keep_replies` kept, by prompt hash."""
+        kept: dict[str, list[str]] = {}
+        for hash_, reply in self._select(
+            "SELECT prompt_hash, reply FROM replies WHERE teacher=? AND revision=? AND task_version=? "
+            "ORDER BY id",
+            (key.teacher, key.revision, key.task_version),
+        ):
+            kept.setdefault(hash_, []).append(reply)
+        return kept
 
     def spent(self, teacher: str | None = None) -> float:
-        """US dollars spent so far, over all runs: answers' costs and bounds of calls without an account."""
+        """US dollars spent so far, over all runs: what is accounted, and bounds where nothing is known.
+
+        Exact also after a run that was stopped: its answers, what its failed calls cost, and the bound of
+        every request that was under way when it ended.
+        """
         where, parameters = ("WHERE teacher=?", [teacher]) if teacher is not None else ("WHERE 1", [])
-        [(cost, bound)] = self._select(
+        [(answered, failed)] = self._select(
             f"SELECT (SELECT total(cost) FROM answers {where}), "
-            f"(SELECT total(bound) FROM attempts {where} AND state IN ('open', 'unaccounted'))",
+            f"(SELECT total(cost + {_UNKNOWN}) FROM attempts {where})",
             parameters * 2,
         )
-        return float(cost) + float(bound)
+        return float(answered) + float(failed)
 
     def summary(self) -> list[TeacherSummary]:
         """What there is of each teacher, by name."""
@@ -266,13 +340,12 @@ class AnswerLedger:
         attempts = {
             row[0]: row[1:]
             for row in self._select(
-                "SELECT teacher, count(*), total(CASE WHEN state IN ('open', 'unaccounted') THEN bound END) "
-                "FROM attempts GROUP BY teacher"
+                f"SELECT teacher, count(*), total(cost), total({_UNKNOWN}) FROM attempts GROUP BY teacher"
             )
         }
         answered = {row[0]: row[1:] for row in totals}
         return [
-            _summarise(name, answered.get(name), statuses.get(name, {}), attempts.get(name, (0, 0.0)))
+            _summarise(name, answered.get(name), statuses.get(name, {}), attempts.get(name, (0, 0.0, 0.0)))
             for name in sorted(answered.keys() | attempts.keys())
         ]
 
@@ -285,8 +358,8 @@ def _summarise(
         teacher=name,
         answers=answers,
         by_status=by_status,
-        cost=cost,
-        unaccounted=attempts[1],
+        cost=cost + attempts[1],
+        unaccounted=attempts[2],
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         calls=calls,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -10,44 +11,95 @@ from tutelage.gates import Decision, Evidence, Verdict
 from tutelage.rights.registry import Registry, Terms
 
 
-def rights_gate(
-    entry_id: str, student_kind: str, config: RightsConfig, registry: Registry, today: date
-) -> Decision:
-    """Whether answers of the teacher under `entry_id` may teach a student of this kind and distribution.
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The teacher that is asked about: under which entry, of which type, where, and which model.
 
-    Passes only where the registry has an entry, it has not expired, and it says `allow` for the use. A
-    named override passes whatever the reading, also where there is none: the decision then says who
-    decided, why, and what was known. The caller journals it.
+    `host` is empty for a teacher on this machine, `on_disk` tells that `model` is a folder, whose name says
+    nothing.
     """
-    terms = registry.find(entry_id)
-    verdict, reason = _judge(entry_id, terms, student_kind, config.distribution, registry, today)
+
+    entry: str
+    teacher: str
+    model: str
+    host: str = ""
+    on_disk: bool = False
+
+
+def rights_gate(
+    subject: Subject, student_kind: str, config: RightsConfig, registry: Registry, today: date
+) -> Decision:
+    """Whether the teacher's answers may teach a student of this kind and distribution.
+
+    Passes only where the registry has the entry, it can stand for this teacher, it has not expired, and it
+    says `allow` for the use. An override made for this entry passes whatever the reading, also where there is
+    none: the decision then says who decided, why, and what was known. The caller journals it.
+    """
+    terms = registry.find(subject.entry)
+    verdict, reason = _judge(subject, terms, student_kind, config.distribution, registry, today)
     facts: dict[str, Any] = {
-        "entry": entry_id,
+        "entry": subject.entry,
+        "teacher": {"type": subject.teacher, "model": subject.model, "host": subject.host},
         "student_kind": student_kind,
         "distribution": config.distribution,
         "overridden": False,
         "terms": None if terms is None else terms.model_dump(mode="json", exclude={"verdicts"}),
     }
-    if verdict is not Verdict.PASS and config.override is not None:
-        override = config.override
-        facts |= {"overridden": True, "override": override.model_dump()}
-        reason = f"Overridden by {override.name}: {override.reason} (The registry: {reason})"
-        verdict = Verdict.PASS
+    override = config.override
+    if verdict is not Verdict.PASS and override is not None:
+        if override.entry == subject.entry:
+            facts |= {"overridden": True, "override": override.model_dump()}
+            reason = f"Overridden by {override.name}: {override.reason} (The registry: {reason})"
+            verdict = Verdict.PASS
+        else:
+            reason += f" rights.override is for {override.entry!r}, so it doesn't count here."
     return Decision.of("rights", [Evidence("terms of the teacher", verdict, reason)], **facts)
 
 
+_MEND = (
+    "Mend: have the terms read and name the entry that binds this teacher, or set rights.override with the "
+    "entry, a name and a reason."
+)
+
+
 def _judge(
-    entry_id: str, terms: Terms | None, kind: str, distribution: str, registry: Registry, today: date
+    subject: Subject, terms: Terms | None, kind: str, distribution: str, registry: Registry, today: date
 ) -> tuple[Verdict, str]:
-    mend = "Mend: have the terms read and add an entry, or set rights.override with a name and a reason."
+    entry = subject.entry
     if terms is None:
-        near = ", ".join(registry.nearest(entry_id)) or "none"
-        return Verdict.FAIL, f"no entry {entry_id!r} in the rights registry; nearest: {near}. {mend}"
+        near = ", ".join(registry.nearest(entry)) or "none"
+        return Verdict.FAIL, f"no entry {entry!r} in the rights registry; nearest: {near}. {_MEND}"
+    if mismatch := _mismatch(subject, terms, registry):
+        return Verdict.FAIL, f"{mismatch}. {_MEND}"
     if today >= terms.expires:
-        return Verdict.FAIL, f"the reading of {entry_id!r} expired on {terms.expires}. {mend}"
+        return Verdict.FAIL, f"the reading of {entry!r} expired on {terms.expires}. {_MEND}"
     reading = terms.reading(kind, distribution)
     said = f"{terms.provider} ({terms.access}), read {terms.read}: {terms.clause}"
     if reading == "allow":
         return Verdict.PASS, f"allowed for a {kind} used {distribution}. {said}"
     what = "needs a review" if reading == "review" else "is denied"
-    return Verdict.FAIL, f"a {kind} used {distribution} {what} under {entry_id!r}. {said} {mend}"
+    return Verdict.FAIL, f"a {kind} used {distribution} {what} under {entry!r}. {said} {_MEND}"
+
+
+def _mismatch(subject: Subject, terms: Terms, registry: Registry) -> str | None:
+    """Why the entry can't stand for this teacher, as far as names can tell; None where they don't object.
+
+    Who serves a model of unknown name at an address of their own is taken at their word, which the journal
+    keeps.
+    """
+    if terms.teachers and subject.teacher not in terms.teachers:
+        return f"{terms.id!r} is no entry for a teacher of type {subject.teacher!r}"
+    if subject.host:
+        if terms.binds_host(subject.host):
+            return None
+        for other in registry:
+            if other.binds_host(subject.host):
+                return f"{subject.host} is bound by {other.id!r}, and rights names {terms.id!r}"
+    if subject.on_disk or terms.may_stand_for(subject.model):
+        return None
+    if terms.models:
+        return f"{terms.id!r} is for {', '.join(terms.models)}, and the model is {subject.model!r}"
+    for other in registry:
+        if other.binds_model(subject.model):
+            return f"the model {subject.model!r} is bound by {other.id!r}, and rights names {terms.id!r}"
+    return None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from datetime import date
+from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from tutelage.errors import ConfigError
 
@@ -32,6 +33,10 @@ class Terms(BaseModel):
     read: date
     expires: date
     second_hand: bool = False
+    hosts: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    teachers: tuple[str, ...] = ()
     verdicts: dict[StudentKind, dict[Distribution, Reading]]
     duties: tuple[str, ...] = ()
     notes: str = ""
@@ -45,10 +50,26 @@ class Terms(BaseModel):
             raise ValueError("a clause known at second hand can't allow anything")
         return self
 
+    def binds_host(self, host: str) -> bool:
+        """Whether `host` is one of its endpoints, or below one."""
+        return any(host == own or host.endswith(f".{own}") for own in self.hosts)
+
+    def binds_model(self, model: str) -> bool:
+        """Whether `model` goes by a name of its weights."""
+        return _matches(model, self.models)
+
+    def may_stand_for(self, model: str) -> bool:
+        """Whether it may be named for `model`, though another entry has that name."""
+        return self.binds_model(model) or _matches(model, self.also)
+
     def reading(self, student_kind: str, distribution: str) -> Reading:
         """What the entry says of a use; deny where it says nothing."""
         by_use: Mapping[str, Reading] = dict(self.verdicts).get(student_kind, {})  # type: ignore[call-overload]
         return by_use.get(distribution, "deny")
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
 
 
 class Registry:
@@ -82,5 +103,5 @@ def load_registry(path: Path | None = None) -> Registry:
     try:
         content = yaml.safe_load(source.read_text(encoding="utf-8"))
         return Registry(TypeAdapter(list[Terms]).validate_python(content))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"the rights registry {source} can't be used: {error}") from error

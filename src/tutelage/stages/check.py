@@ -10,8 +10,8 @@ from tutelage.data import read_prompts
 from tutelage.errors import ConfigError
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
-from tutelage.stages.gold import read_gold_parts
-from tutelage.stages.label import rights_decision
+from tutelage.stages.gold import label_set, read_gold_parts
+from tutelage.stages.rights import rights_decision
 from tutelage.stages.sources import source_fingerprint, source_path
 
 _LOOKED_AT = 1_000
@@ -21,8 +21,8 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
     config = programme.config
     return {
         "tutelage.yaml": fingerprint(config),
-        config.gold.path: source_fingerprint(programme, config.gold.path),
-        config.traffic.path: source_fingerprint(programme, config.traffic.path),
+        "gold's file": source_fingerprint(programme, config.gold.path),
+        "traffic's file": source_fingerprint(programme, config.traffic.path),
         "version": __version__,
     }
 
@@ -35,7 +35,8 @@ def _work(programme: Programme, progress: Progress) -> str:
         raise ConfigError(
             f"no installed package offers the teacher {name!r}. Mend: install it, or correct teacher"
         )
-    gold, labels = read_gold_parts(programme)
+    gold = read_gold_parts(programme)
+    labels = label_set(programme, gold)
     traffic = read_prompts(
         source_path(programme, config.traffic.path),
         config.traffic.columns,
@@ -44,7 +45,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     )
     rights = rights_decision(programme)
     for reason in rights.reasons:
-        progress.say(f"          [yellow]rights:[/yellow] {reason}")
+        progress.warn(f"rights: {reason}")
     return (
         f"{len(gold.sealed):,} gold examples to seal, {len(gold.training):,} to learn from, "
         f"{len(labels)} labels; {len(traffic.accepted):,} of the first {traffic.total:,} traffic rows "

@@ -24,7 +24,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
     traffic = programme.config.traffic
     return {
         "traffic": fingerprint(traffic),
-        traffic.path: source_fingerprint(programme, traffic.path),
+        "traffic's file": source_fingerprint(programme, traffic.path),
         "gold/sealed.parquet": fingerprint(programme.sealed),
     }
 
@@ -43,7 +43,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     storage.write_table(programme.prompts_rejected, rejections_to_table(rejected))
     storage.write_json(programme.profile, about)
     for reason, count in about["rejected"].items():
-        progress.say(f"          [yellow]{count:,} not taken:[/yellow] {reason} (prompts/rejected.parquet)")
+        progress.warn(f"{count:,} not taken: {reason} (prompts/rejected.parquet)")
     if not kept:
         raise DataError(
             f"none of {rows.total:,} rows of {traffic.path} can be used; see prompts/rejected.parquet"
@@ -56,5 +56,4 @@ COLLECT = Stage(
     inputs=_inputs,
     outputs=lambda programme: [programme.prompts, programme.prompts_rejected, programme.profile],
     work=_work,
-    needs=lambda programme: {programme.sealed: "gold", programme.seal: "gold"},
 )

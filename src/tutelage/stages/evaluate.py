@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from tutelage import storage
 from tutelage.data import gold_gate, read_sealed, read_training
+from tutelage.errors import DataError
 from tutelage.evaluation import (
     Arm,
     Footprint,
@@ -24,6 +24,7 @@ from tutelage.stages.label import open_teacher
 from tutelage.stages.task import resolved_task
 from tutelage.students import load_student
 from tutelage.tasks import Classify
+from tutelage.teachers import Measurable
 
 _TIMED_TEXTS = 300
 _TIMED_CALLS = 200
@@ -35,6 +36,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "gold/sealed.parquet": fingerprint(programme.sealed),
         "answers/gold.parquet": fingerprint(programme.gold_answers),
         f"students/{programme.config.student.run}": fingerprint(programme.student),
+        "gold.margin": fingerprint([programme.config.gold.margin, programme.config.gold.expected_accuracy]),
         "release": fingerprint(programme.config.release),
     }
 
@@ -49,13 +51,15 @@ def _work(programme: Programme, progress: Progress) -> str:
         for name in ("control", "student"):
             arms[name] = _student_arm(programme, name, task, texts)
             tracker.advance()
-    metrics = evaluate(task, gold, arms)
-    seal_decision = gold_gate(storage.read_json(programme.seal), programme.config.gold)
+    metrics = evaluate(task, gold, arms, critical_slices=programme.config.release.critical_slices)
+    seal = storage.read_json(programme.seal)
+    seal_decision = gold_gate(seal, programme.config.gold)
     decision = release_decision(metrics, programme.config.release, gold_decision=seal_decision)
-    programme.journal.append("gate", run=programme.config.student.run, **decision.to_json())
+    content = {**decision.to_json(), "gold": seal["hash"]}
+    programme.journal.append("gate", run=programme.config.student.run, **content)
     storage.write_table(programme.evaluation / "predictions.parquet", predictions_table(gold, arms))
     storage.write_json(programme.evaluation / "metrics.json", metrics)
-    storage.write_json(programme.evaluation / "decision.json", decision.to_json())
+    storage.write_json(programme.evaluation / "decision.json", content)
     accuracy = {name: arm["accuracy"]["estimate"] for name, arm in metrics["arms"].items()}
     shown = ", ".join(f"{name} {value:.1%}" for name, value in accuracy.items())
     return f"{shown} on {len(gold):,} sealed; release: {decision.verdict}"
@@ -63,22 +67,32 @@ def _work(programme: Programme, progress: Progress) -> str:
 
 def _teacher_arm(programme: Programme, task: Classify, gold: Sequence[Gold]) -> Arm:
     answers = {row["hash"]: row for row in storage.read_table(programme.gold_answers).to_pylist()}
-    rows = [answers.get(item.prompt.hash) for item in gold]
+    if missing := sum(item.prompt.hash not in answers for item in gold):
+        # Counted as wrong they would make the teacher look worse, and the student by comparison better.
+        raise DataError(
+            f"{programme.gold_answers} has no answer of the teacher to {missing:,} of {len(gold):,} sealed "
+            "examples. Mend: run `tutelage label`"
+        )
+    rows = [answers[item.prompt.hash] for item in gold]
     values: list[Value | None] = [
-        load_value(row["value"]) if row and row["status"] == AnswerStatus.OK else None for row in rows
+        load_value(row["value"]) if row["status"] == AnswerStatus.OK else None for row in rows
     ]
-    known = [row["distribution"] for row in rows if row and row["distribution"] is not None]
-    distributions = np.array(known, dtype=np.float32) if len(known) == len(gold) else None
+    nothing = [np.nan] * len(task.labels)
+    given = [nothing if row["distribution"] is None else row["distribution"] for row in rows]
+    distributions = np.array(given, dtype=np.float32)
     name = storage.read_json(programme.teacher_record)["name"]
     footprint = _teacher_footprint(programme, gold)
     return Arm("teacher", f"teacher ({name})", values, distributions, footprint)
 
 
 def _teacher_footprint(programme: Programme, gold: Sequence[Gold]) -> Footprint | None:
-    """Measured for teachers that run here and can predict; an API's latency is no property of its model."""
-    teacher: Any = open_teacher(programme, read_training(programme.gold_training))
-    if not hasattr(teacher, "predict"):
+    """Measured for teachers that run here; an API's latency is no property of its model."""
+    if programme.config.teacher.type == "openai":
         return None
+    teacher = open_teacher(programme, read_training(programme.gold_training))
+    if not isinstance(teacher, Measurable):
+        return None
+    teacher.device = "cpu"  # where the student is measured too
     texts = [item.prompt.text for item in gold[:_TIMED_TEXTS]]
     return measure_footprint(
         teacher.predict,
@@ -119,9 +133,4 @@ EVALUATE = Stage(
     ],
     work=_work,
     per_run=True,
-    needs=lambda programme: {
-        programme.sealed: "gold",
-        programme.gold_answers: "label",
-        programme.student: "train",
-    },
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from tutelage.data import (
     gold_to_table,
     make_seal,
     read_gold,
+    read_sealed,
     rejections_to_table,
     resolve_labels,
     split_training,
 )
+from tutelage.errors import UsageError
 from tutelage.programme import Programme, Stage, fingerprint
-from tutelage.progress import Progress
+from tutelage.progress import Progress, Silent
 from tutelage.records import Gold
 from tutelage.stages.sources import source_fingerprint, source_path
 from tutelage.tasks import declared_labels
@@ -30,18 +33,18 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "gold": fingerprint(config.gold),
         "task": fingerprint(config.task),
         "traffic.near_duplicate": fingerprint(config.traffic.near_duplicate),
-        config.gold.path: source_fingerprint(programme, config.gold.path),
+        "gold's file": source_fingerprint(programme, config.gold.path),
     }
     training = config.gold.training
     if training is not None and training.path is not None:
-        inputs[training.path] = source_fingerprint(programme, training.path)
+        inputs["the training part's file"] = source_fingerprint(programme, training.path)
     if config.task.labels_file is not None:
-        inputs[config.task.labels_file] = fingerprint(programme.folder / config.task.labels_file)
+        inputs["the labels' file"] = fingerprint(programme.folder / config.task.labels_file)
     return inputs
 
 
-def read_gold_parts(programme: Programme) -> tuple[GoldSet, dict[str, str]]:
-    """Read, split and clean gold; return it with the label set. Raises DataError and ConfigError."""
+def read_gold_parts(programme: Programme) -> GoldSet:
+    """Read, split and clean gold. Raises DataError and ConfigError."""
     config = programme.config
     declared = declared_labels(config.task, programme.folder)
 
@@ -61,32 +64,75 @@ def read_gold_parts(programme: Programme) -> tuple[GoldSet, dict[str, str]]:
     training: list[Gold] = []
     part = config.gold.training
     if part is not None and part.path is None:
-        training, sealed = split_training(sealed, part.share, part.seed)
+        training, sealed = split_training(sealed, part.share_taken, part.seed)
     elif part is not None and part.path is not None:
         columns, form, limit = part.columns or columns, part.format, None
         more = read(source_path(programme, part.path))
         rejected += more.rejected
-        training, _ = split_training(more.accepted, part.share, part.seed)
+        training, _ = split_training(more.accepted, part.share_taken, part.seed)
     gold = clean_gold(sealed, training, config.traffic.near_duplicate)
-    labels = resolve_labels(gold, declared, config.task.out_of_scope)
-    return GoldSet(gold.sealed, gold.training, [*rejected, *gold.rejected]), labels
+    return GoldSet(gold.sealed, gold.training, [*rejected, *gold.rejected])
+
+
+def label_set(programme: Programme, gold: GoldSet) -> dict[str, str]:
+    """The labels with their descriptions, as declared or as gold has them. Raises DataError, ConfigError."""
+    task = programme.config.task
+    return resolve_labels(gold, declared_labels(task, programme.folder), task.out_of_scope)
+
+
+def reseal(programme: Programme, progress: Progress | None = None) -> None:
+    """Give up the seal, though evaluations stand on it, and seal what gold's file holds now.
+
+    The old seal is kept in `gold/retired/`, and the journal says so.
+    """
+    if programme.seal.exists():
+        seal = storage.read_json(programme.seal)
+        kept = programme.retired_seals / f"{seal['hash']}.json"
+        storage.write_json(kept, seal)
+        programme.journal.append("unsealed", hash=seal["hash"], n=seal["n"], sealed=seal["created"])
+        programme.seal.unlink()
+    GOLD.run(programme, progress or Silent(), force=True)
 
 
 def _work(programme: Programme, progress: Progress) -> str:
-    gold, labels = read_gold_parts(programme)
-    storage.write_table(programme.sealed, gold_to_table(gold.sealed))
-    storage.write_table(programme.gold_training, gold_to_table(gold.training))
+    gold = read_gold_parts(programme)
+    _show_rejected(gold, progress)
+    _refuse_to_move(programme, gold)
     storage.write_table(programme.gold_rejected, rejections_to_table(gold.rejected))
+    labels = label_set(programme, gold)
+    storage.write_table(programme.gold_training, gold_to_table(gold.training))
+    storage.write_table(programme.sealed, gold_to_table(gold.sealed))
     seal = make_seal(gold, labels, programme.config.gold, programme.sealed)
+    seal["earlier_seals"] = len(list(programme.retired_seals.glob("*.json")))
     storage.write_json(programme.seal, seal)
+    programme.journal.append("sealed", hash=seal["hash"], n=seal["n"], earlier_seals=seal["earlier_seals"])
     for name, slice_ in seal["slices"].items():
-        progress.say(f"          slice {name}: {slice_['n']:,} sealed, interval ±{slice_['half_width']:.1%}")
-    for reason, count in seal["rejected"].items():
-        progress.say(f"          [yellow]{count:,} not taken:[/yellow] {reason} (gold/rejected.parquet)")
+        progress.note(f"slice {name}: {slice_['n']:,} sealed, interval ±{slice_['half_width']:.1%}")
     return (
         f"{seal['n']:,} sealed (interval ±{seal['half_width']:.1%} at {seal['expected_accuracy']:.0%}; "
         f"margin ±{seal['margin']:.1%}), {seal['training_n']:,} to learn from, {len(labels)} labels"
     )
+
+
+def _show_rejected(gold: GoldSet, progress: Progress) -> None:
+    for reason, count in sorted(Counter(str(item.reason) for item in gold.rejected).items()):
+        progress.warn(f"{count:,} not taken: {reason} (gold/rejected.parquet)")
+
+
+def _refuse_to_move(programme: Programme, gold: GoldSet) -> None:
+    """Gold that an evaluation has been read on is not changed by the way."""
+    evaluated = [path.parent.name for path in programme.folder.glob("evaluation/*/decision.json")]
+    if not evaluated or not programme.seal.exists():
+        return
+    before = {(item.prompt.text, item.value) for item in read_sealed(programme.sealed, programme.seal)}
+    now = {(item.prompt.text, item.value) for item in gold.sealed}
+    if before != now:
+        raise UsageError(
+            f"gold is sealed with {len(before):,} examples, on which {', '.join(sorted(evaluated))} was "
+            f"evaluated; its file would now give {len(now - before):,} others and lack "
+            f"{len(before - now):,}. Mend: put the file back, or run `tutelage gold --reseal`: evaluations "
+            "before and after can't be compared then, and the report says so"
+        )
 
 
 GOLD = Stage(

@@ -1,43 +1,48 @@
-"""`label`: behind the rights and gold gates, the teacher answers traffic, gold's training part and gold."""
+"""`label`: behind the rights and gold gates, the teacher answers gold, gold's training part and traffic."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from importlib.metadata import entry_points
 
 from tutelage import storage
 from tutelage.data import gold_gate, prompts_from_table, read_sealed, read_training
 from tutelage.errors import TeacherUnavailable
-from tutelage.gates import Decision
 from tutelage.labelling import AnswerLedger, LabellingReport, LedgerKey, export_answers, label
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Gold, Prompt
-from tutelage.rights import load_registry, rights_gate
-from tutelage.stages.task import resolved_task
+from tutelage.stages.rights import require_rights, rights_fingerprint
+from tutelage.stages.sources import model_fingerprint
+from tutelage.stages.task import labels_fingerprint, resolved_task
 from tutelage.teachers import Teacher, TeacherContext, build_teacher
-
-# The kind of student that each task makes, in the terms of the rights registry.
-STUDENT_KINDS = {"classify": "classifier"}
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
     config = programme.config
     return {
         "prompts/prompts.parquet": fingerprint(programme.prompts),
-        "gold/seal.json": fingerprint(programme.seal),
+        "gold/sealed.parquet": fingerprint(programme.sealed),
         "gold/training.parquet": fingerprint(programme.gold_training),
+        "labels": labels_fingerprint(programme),
+        "gold.margin": fingerprint([config.gold.margin, config.gold.expected_accuracy]),
         "task": fingerprint(config.task),
         "teacher": fingerprint(config.teacher),
-        "rights": fingerprint(config.rights),
+        "the teacher itself": _teacher_fingerprint(programme),
+        "rights": rights_fingerprint(programme),
     }
 
 
-def rights_decision(programme: Programme) -> Decision:
-    """The rights gate's answer for this programme today."""
-    config = programme.config
-    kind = STUDENT_KINDS[config.task.type]
-    return rights_gate(config.teacher.rights, kind, config.rights, load_registry(), datetime.now(UTC).date())
+def _teacher_fingerprint(programme: Programme) -> str:
+    """What can change about a teacher though its configuration doesn't, as far as one can see from here."""
+    teacher = programme.config.teacher
+    if teacher.type in {"encoder", "transformers"}:
+        return model_fingerprint(programme, teacher.model)
+    if teacher.type == "plugin":
+        points = entry_points(group="tutelage.teachers", name=teacher.name)
+        return fingerprint([point.dist.version for point in points if point.dist is not None])
+    return ""
 
 
 def open_teacher(programme: Programme, training: Sequence[Gold]) -> Teacher:
@@ -47,28 +52,20 @@ def open_teacher(programme: Programme, training: Sequence[Gold]) -> Teacher:
 
 
 def _work(programme: Programme, progress: Progress) -> str:
-    rights = rights_decision(programme)
-    programme.journal.append("gate", **rights.to_json())
-    rights.require()
-    gold = read_sealed(programme.sealed, programme.seal)
+    rights = require_rights(programme)
+    gold = [item.prompt for item in read_sealed(programme.sealed, programme.seal)]
     training = read_training(programme.gold_training)
     teacher = open_teacher(programme, training)
     _pass_gold_gate(programme, teacher, progress)
     traffic = prompts_from_table(storage.read_table(programme.prompts))
     transfer = _distinct([item.prompt for item in training], traffic)
-    gold_prompts = [item.prompt for item in gold]
     task = resolved_task(programme)
     with AnswerLedger(programme.answers) as ledger:
+        report = _ask(programme, teacher, [*gold, *transfer], ledger, progress)
         key = LedgerKey.of(teacher, task)
-        report = label(
-            [*transfer, *gold_prompts], teacher, task, ledger, programme.config.labelling, progress
-        )
-        programme.journal.append(
-            "labelled", teacher=teacher.name, revision=teacher.revision, cost=report.cost
-        )
         human = {item.prompt.hash: item.value for item in training}
         storage.write_table(programme.transfer, export_answers(transfer, ledger, key, task, human))
-        storage.write_table(programme.gold_answers, export_answers(gold_prompts, ledger, key, task, {}))
+        storage.write_table(programme.gold_answers, export_answers(gold, ledger, key, task, {}))
     storage.write_json(
         programme.teacher_record,
         {
@@ -78,11 +75,7 @@ def _work(programme: Programme, progress: Progress) -> str:
             "rights": rights.to_json(),
         },
     )
-    if report.failed:
-        raise TeacherUnavailable(
-            f"{report.failed} prompts have no answer after all their tries. Mend: run `tutelage label` "
-            "again; what was answered is kept"
-        )
+    _look_at_failures(programme, report, gold, len(transfer), progress)
     return _summary(report)
 
 
@@ -92,9 +85,43 @@ def _pass_gold_gate(programme: Programme, teacher: Teacher, progress: Progress) 
     if teacher.paid:
         decision.require()
     for reason in decision.reasons:
-        progress.say(
-            f"          [yellow]gold is small:[/yellow] {reason} (no money is at stake, so labelling goes on)"
+        progress.warn(f"gold is small: {reason} (no money is at stake, so labelling goes on)")
+
+
+def _ask(
+    programme: Programme,
+    teacher: Teacher,
+    prompts: Sequence[Prompt],
+    ledger: AnswerLedger,
+    progress: Progress,
+) -> LabellingReport:
+    """Gold comes first: without it no evaluation. What was spent is journalled however the asking ends."""
+    before = ledger.spent()
+    try:
+        return label(prompts, teacher, resolved_task(programme), ledger, programme.config.labelling, progress)
+    finally:
+        after = ledger.spent()
+        programme.journal.append(
+            "labelled", teacher=teacher.name, revision=teacher.revision, spent=after - before, total=after
         )
+        asyncio.run(teacher.close())
+
+
+def _look_at_failures(
+    programme: Programme, report: LabellingReport, gold: Sequence[Prompt], transfer: int, progress: Progress
+) -> None:
+    """Raise TeacherUnavailable where too much has no answer; of gold nothing may lack one."""
+    of_gold = len({prompt.hash for prompt in gold} & set(report.failed_prompts))
+    of_transfer = len(report.failed_prompts) - of_gold
+    most = programme.config.labelling.max_failed_share * transfer
+    if of_gold or of_transfer > most:
+        raise TeacherUnavailable(
+            f"{of_gold:,} sealed examples and {of_transfer:,} prompts of the transfer set have no answer "
+            f"after all their tries; none of gold and {int(most):,} of the transfer set may lack one "
+            "(labelling.max_failed_share). Mend: run `tutelage label` again; what was answered is kept"
+        )
+    if of_transfer:
+        progress.warn(f"{of_transfer:,} prompts have no answer after all their tries and are left out")
 
 
 def _distinct(*groups: Iterable[Prompt]) -> list[Prompt]:
@@ -122,5 +149,4 @@ LABEL = Stage(
         programme.teacher_record,
     ],
     work=_work,
-    needs=lambda programme: {programme.seal: "gold", programme.prompts: "collect"},
 )

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from tutelage import storage
+from tutelage.data import verify_seal
+from tutelage.errors import UsageError
 from tutelage.gates import Verdict
 from tutelage.programme import Programme, Stage
-from tutelage.progress import Progress
+from tutelage.progress import Progress, Silent
 from tutelage.stages.check import CHECK
 from tutelage.stages.collect import COLLECT
 from tutelage.stages.evaluate import EVALUATE
@@ -37,16 +39,39 @@ class Outcome:
         return _EXIT_CODES[Verdict(self.decision["verdict"])]
 
 
-def run_stage(programme: Programme, name: str, progress: Progress, *, force: bool = False) -> bool:
-    """Run one stage unless nothing has changed; return whether it ran."""
-    stage = next(stage for stage in STAGES if stage.name == name)
-    return stage.run(programme, progress, force)
+def run_stage(
+    programme: Programme, name: str, progress: Progress | None = None, *, force: bool = False
+) -> bool:
+    """Run one stage unless nothing has changed; return whether it ran.
+
+    Raises UsageError where a stage before it has to run first, IntegrityError where sealed gold was touched,
+    and what its work raises.
+    """
+    position = [stage.name for stage in STAGES].index(name)
+    for earlier in STAGES[1:position]:
+        if reason := earlier.reason_to_run(programme):
+            if programme.seal.exists():
+                verify_seal(programme.sealed, programme.seal)
+            raise UsageError(
+                f"{name} builds on {earlier.name}, which has to run first: {reason}. "
+                f"Mend: run `tutelage {earlier.name}`, or `tutelage run` for all that is needed"
+            )
+    return STAGES[position].run(programme, progress or Silent(), force)
 
 
-def run_all(programme: Programme, progress: Progress, *, force: bool = False) -> Outcome:
-    """Run every stage that has to, up to the release decision."""
+def run_all(programme: Programme, progress: Progress | None = None, *, force: bool = False) -> Outcome:
+    """Run every stage that has to, up to the release decision.
+
+    Raises IntegrityError where the journal's chain is broken, and what the stages' work raises.
+    """
+    programme.journal.verify()
     for stage in STAGES:
-        stage.run(programme, progress, force)
+        stage.run(programme, progress or Silent(), force)
+    return read_outcome(programme)
+
+
+def read_outcome(programme: Programme) -> Outcome:
+    """What the last evaluation of this programme's student found."""
     return Outcome(
         storage.read_json(programme.evaluation / "metrics.json"),
         storage.read_json(programme.evaluation / "decision.json"),

@@ -20,7 +20,16 @@ def _report_path(programme: Programme) -> Path:
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
-    return {name: fingerprint(programme.evaluation / name) for name in ("metrics.json", "decision.json")} | {
+    told = (
+        programme.evaluation / "metrics.json",
+        programme.evaluation / "decision.json",
+        programme.seal,
+        programme.teacher_record,
+        programme.student / "run.json",
+        programme.gold_rejected,
+        programme.prompts_rejected,
+    )
+    return {str(path.relative_to(programme.folder)): fingerprint(path) for path in told} | {
         "version": __version__
     }
 
@@ -47,7 +56,7 @@ def _context(programme: Programme) -> dict[str, Any]:
         "teacher": storage.read_json(programme.teacher_record),
         "labelling": {
             "answers": sum(row.answers for row in answers),
-            "cost": sum(row.cost for row in answers),
+            "cost": sum(row.spent for row in answers),
         },
         "student": storage.read_json(programme.student / "run.json"),
         "rejected": dict(rejected),
@@ -61,8 +70,4 @@ REPORT = Stage(
     outputs=lambda programme: [_report_path(programme)],
     work=_work,
     per_run=True,
-    needs=lambda programme: {
-        programme.evaluation / "metrics.json": "evaluate",
-        programme.evaluation / "decision.json": "evaluate",
-    },
 )

@@ -1,9 +1,11 @@
-"""Where sources lie, and whether they have changed."""
+"""Where sources and models lie, and whether they have changed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from tutelage import storage
+from tutelage.checkpoints import checkpoint_folder
 from tutelage.programme import Programme, fingerprint
 
 
@@ -16,3 +18,9 @@ def source_fingerprint(programme: Programme, path: str) -> str:
     """Of a file's content; of a hub address only the address, since asking the hub would cost every start."""
     located = source_path(programme, path)
     return fingerprint(located)
+
+
+def model_fingerprint(programme: Programme, name: str | None) -> str:
+    """Of a model's folder on disk, by its files' sizes and times of change; of any other model its name."""
+    local = checkpoint_folder(name, programme.folder) if name else None
+    return fingerprint(name) if local is None else storage.stat_path(local)

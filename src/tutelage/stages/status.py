@@ -47,7 +47,7 @@ def read_status(programme: Programme) -> Status:
     spend: Sequence[Mapping[str, Any]] = ()
     if programme.answers.exists():
         with AnswerLedger(programme.answers) as ledger:
-            spend = [asdict(row) for row in ledger.summary()]
+            spend = [{**asdict(row), "spent": row.spent} for row in ledger.summary()]
     head = programme.journal.head()
     return Status(
         programme=str(programme.folder.resolve()),
@@ -61,9 +61,17 @@ def read_status(programme: Programme) -> Status:
 
 def _runs(programme: Programme) -> list[dict[str, Any]]:
     runs = []
+    sealed = storage.read_json(programme.seal)["hash"] if programme.seal.exists() else None
     for path in sorted((programme.folder / "evaluation").glob("*/decision.json")):
         metrics = storage.read_json(path.with_name("metrics.json"))
         accuracy = metrics["arms"]["student"]["accuracy"]["estimate"]
-        verdict = storage.read_json(path)["verdict"]
-        runs.append({"run": path.parent.name, "verdict": verdict, "accuracy": f"{accuracy:.1%}"})
+        decision = storage.read_json(path)
+        runs.append(
+            {
+                "run": path.parent.name,
+                "verdict": decision["verdict"],
+                "accuracy": f"{accuracy:.1%}",
+                "on_sealed_gold": decision.get("gold") == sealed,
+            }
+        )
     return runs

@@ -8,19 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from tutelage import __version__, storage
-from tutelage.distillation import Distilled, Signals, distil, hard_labels, read_signals
+from tutelage.distillation import (
+    LEAST_EXAMPLES,
+    Distilled,
+    Signals,
+    distil,
+    hard_labels,
+    read_signals,
+    require_enough,
+)
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
-from tutelage.stages.task import resolved_task
+from tutelage.stages.rights import require_rights, rights_fingerprint
+from tutelage.stages.sources import model_fingerprint
+from tutelage.stages.task import labels_fingerprint, resolved_task
 from tutelage.tasks import Classify
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
     return {
         "answers/transfer.parquet": fingerprint(programme.transfer),
-        "gold/seal.json": fingerprint(programme.seal),
+        "labels": labels_fingerprint(programme),
         "student": fingerprint(programme.config.student),
+        "student.base": model_fingerprint(programme, programme.config.student.base),
         "task": fingerprint(programme.config.task),
+        "rights": rights_fingerprint(programme),
     }
 
 
@@ -29,17 +41,20 @@ def control_source(programme: Programme, signals: Signals) -> str:
     wanted = programme.config.student.control
     if wanted != "auto":
         return wanted
-    return "gold" if signals.has_gold.any() else "teacher"
+    return "gold" if signals.has_gold.sum() >= LEAST_EXAMPLES else "teacher"
 
 
 def _work(programme: Programme, progress: Progress) -> str:
+    require_rights(programme)
     task = resolved_task(programme)
     signals = read_signals(storage.read_table(programme.transfer), task)
     source = control_source(programme, signals)
     control_signals = hard_labels(signals, source, task)
+    require_enough(signals)
+    require_enough(control_signals, "the control arm")
     checkpoints = programme.folder / "students" / f".checkpoint-{programme.config.student.run}"
     student = _train(programme, task, signals, progress, "student", checkpoints)
-    control = _train(programme, task, control_signals, progress, "control", checkpoints)
+    control = _train(programme, task, control_signals, progress, "control", checkpoints, student.recipe.steps)
     with storage.fresh_folder(programme.student) as folder:
         for name, arm in (("student", student), ("control", control)):
             (folder / name).mkdir()
@@ -48,13 +63,19 @@ def _work(programme: Programme, progress: Progress) -> str:
     shutil.rmtree(checkpoints, ignore_errors=True)
     return (
         f"{programme.config.student.run}: {student.examples:,} examples in {student.record.seconds:.0f} s, "
-        f"control on {control.examples:,} hard labels ({'human' if source == 'gold' else 'the teacher'}'s) "
+        f"control on {control.examples:,} hard labels ({'humans’' if source == 'gold' else 'the teacher’s'}) "
         f"in {control.record.seconds:.0f} s"
-    ).replace("human's", "humans'")
+    )
 
 
 def _train(
-    programme: Programme, task: Classify, signals: Signals, progress: Progress, arm: str, checkpoints: Path
+    programme: Programme,
+    task: Classify,
+    signals: Signals,
+    progress: Progress,
+    arm: str,
+    checkpoints: Path,
+    other_steps: int = 0,
 ) -> Distilled:
     return distil(
         signals,
@@ -64,6 +85,7 @@ def _train(
         progress,
         description=f"training {arm}",
         checkpoint=checkpoints / arm,
+        other_steps=other_steps,
     )
 
 
@@ -84,5 +106,4 @@ TRAIN = Stage(
     outputs=lambda programme: [programme.student],
     work=_work,
     per_run=True,
-    needs=lambda programme: {programme.seal: "gold", programme.transfer: "label"},
 )

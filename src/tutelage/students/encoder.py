@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from tutelage.checkpoints import quieten_loading, resolve_checkpoint
 from tutelage.config import EMBEDDED_ENCODER, StudentConfig
 from tutelage.errors import ConfigError, IntegrityError
 from tutelage.heads import regress
-from tutelage.students.protocol import STUDENT_FILE
+from tutelage.students.protocol import read_student_file, write_student_file
 from tutelage.tasks import Classify
 
 _WEIGHTS = "model.safetensors"
@@ -28,6 +27,10 @@ _WEIGHT_DECAY = 0.01
 _PREDICT_BATCH = 64
 _WARM_UP_TEXTS = 4_000
 _WARM_UP_STRENGTH = 10.0
+_LAYER_LISTS = ("encoder.layer", "transformer.layer")  # BERT and its kin; DistilBERT
+_SAFELY = {"trust_remote_code": False}  # absent, transformers would ask on a terminal whether to run it
+_OFFSET_POSITIONS = frozenset({"roberta", "mpnet", "xlm-roberta", "camembert"})
+_NO_LIMIT = 1_000_000
 
 
 class EncoderNetwork(nn.Module):
@@ -118,8 +121,8 @@ class EncoderStudent:
         storage.write_bytes(folder / _WEIGHTS, save(weights))
         self._network.body.config.save_pretrained(folder)
         self._tokenizer.save_pretrained(folder)
-        storage.write_json(
-            folder / STUDENT_FILE,
+        write_student_file(
+            folder,
             {
                 "family": self.family,
                 "labels": self.labels,
@@ -135,14 +138,15 @@ class EncoderStudent:
         from safetensors.torch import load_file
         from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-        about = storage.read_json(folder / STUDENT_FILE)
-        body = AutoModel.from_config(AutoConfig.from_pretrained(folder), **_body_options(folder))
+        about = read_student_file(folder)
+        shape = AutoConfig.from_pretrained(folder, **_SAFELY)
+        body = AutoModel.from_config(shape, **_body_options(shape))
         network = EncoderNetwork(body, len(about["labels"]))
         try:
             network.load_state_dict(load_file(folder / _WEIGHTS))
         except (SafetensorError, RuntimeError) as error:
             raise IntegrityError(f"{folder / _WEIGHTS} is damaged: {error}. Mend: train again") from error
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **_SAFELY)
         return cls(about["labels"], about["multi_label"], network, tokenizer, about["max_tokens"])
 
 
@@ -153,17 +157,19 @@ class EncoderLearner:
     threads: int | None = None
 
     def __init__(self, config: StudentConfig, task: Classify, folder: Path) -> None:
-        from transformers import AutoTokenizer
+        from transformers import AutoConfig, AutoTokenizer
 
         quieten_loading()
         checkpoint = resolve_checkpoint(config.base or EMBEDDED_ENCODER, folder)
+        shape = AutoConfig.from_pretrained(checkpoint, **_SAFELY)
         self._task = task
-        self._max_tokens = config.max_tokens
-        self._tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+        self._max_tokens = min(config.max_tokens, longest_input(shape))
+        self._tokenizer = AutoTokenizer.from_pretrained(checkpoint, **_SAFELY)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(config.seed)
         self._is_random = config.hidden_size is not None
-        body = _own_shape(config, checkpoint) if config.hidden_size else _evenly_spaced(config, checkpoint)
+        make = _own_shape if config.hidden_size else _evenly_spaced
+        body = make(config, checkpoint, shape)
         self.module: nn.Module = EncoderNetwork(body, len(task.labels)).to(self._device)
         if not config.hidden_size:
             for weight in body.get_input_embeddings().parameters():
@@ -240,40 +246,62 @@ def spaced_layers(total: int, kept: int) -> list[int]:
     return [round(index * (total - 1) / (kept - 1)) for index in range(kept)]
 
 
-def _evenly_spaced(config: StudentConfig, checkpoint: str) -> Any:
+def _evenly_spaced(config: StudentConfig, checkpoint: str, shape: Any) -> Any:
     from transformers import AutoModel
 
-    body = AutoModel.from_pretrained(checkpoint, use_safetensors=True, **_body_options(checkpoint))
-    stack = getattr(body, "encoder", body)
-    layers = getattr(stack, "layer", None)
-    if layers is None:
-        raise ConfigError(
-            f"student.base {config.base!r} is a {type(body).__name__}, whose layers Tutelage doesn't know "
-            "how to take. Mend: use a BERT, RoBERTa, MiniLM or MPNet encoder"
-        )
+    body = AutoModel.from_pretrained(checkpoint, use_safetensors=True, **_body_options(shape))
+    stack, name = _layers_of(body, config.base or EMBEDDED_ENCODER)
+    layers = getattr(stack, name)
     kept = config.layers or _DEFAULT_LAYERS
     if kept > len(layers):
         raise ConfigError(
             f"student.layers is {kept}, and {config.base or EMBEDDED_ENCODER!r} has {len(layers)}"
         )
-    stack.layer = nn.ModuleList([layers[index] for index in spaced_layers(len(layers), kept)])
+    setattr(stack, name, nn.ModuleList([layers[index] for index in spaced_layers(len(layers), kept)]))
     body.config.num_hidden_layers = kept
     return body
 
 
-def _own_shape(config: StudentConfig, checkpoint: str) -> Any:
-    from transformers import AutoConfig, AutoModel
+def _layers_of(body: Any, base: str) -> tuple[Any, str]:
+    """The module that holds the list of layers, and the list's name. Raises ConfigError for other models."""
+    for path in _LAYER_LISTS:
+        *way, name = path.split(".")
+        stack = body
+        for step in way:
+            stack = getattr(stack, step, None)
+        if isinstance(getattr(stack, name, None), nn.ModuleList):
+            return stack, name
+    raise ConfigError(
+        f"student.base {base!r} is a {type(body).__name__}, whose layers Tutelage doesn't know "
+        "how to take. Mend: use a BERT, DistilBERT, RoBERTa, MiniLM, MPNet or ELECTRA encoder"
+    )
 
-    shape = AutoConfig.from_pretrained(checkpoint)
+
+def _own_shape(config: StudentConfig, checkpoint: str, shape: Any) -> Any:
+    from transformers import AutoModel
+
     shape.num_hidden_layers = config.layers or _DEFAULT_LAYERS
     shape.hidden_size = config.hidden_size
     shape.num_attention_heads = config.heads
-    shape.intermediate_size = config.intermediate_size
-    return AutoModel.from_config(shape, **_body_options(checkpoint))
+    name = (
+        "hidden_dim" if hasattr(shape, "hidden_dim") else "intermediate_size"
+    )  # DistilBERT's own, or BERT's
+    setattr(shape, name, config.intermediate_size)
+    return AutoModel.from_config(shape, **_body_options(shape))
 
 
-def _body_options(checkpoint: str | Path) -> dict[str, Any]:
-    """BERT's pooler would be weights that no loss reaches."""
-    path = Path(checkpoint) / "config.json"
-    kind = json.loads(path.read_text(encoding="utf-8")).get("model_type") if path.is_file() else ""
-    return {"add_pooling_layer": False} if kind in {"bert", "roberta", "mpnet", "xlm-roberta"} else {}
+def longest_input(shape: Any) -> int:
+    """The most tokens that a model of this configuration has positions for.
+
+    RoBERTa and MPNet count positions from the padding index + 1, so that two are lost.
+    """
+    positions: int = getattr(shape, "max_position_embeddings", None) or _NO_LIMIT
+    return positions - 2 if shape.model_type in _OFFSET_POSITIONS else positions
+
+
+def _body_options(shape: Any) -> dict[str, Any]:
+    """Full precision, in which students learn; and no pooler, whose weights no loss would reach."""
+    options: dict[str, Any] = {"dtype": torch.float32, **_SAFELY}
+    if shape.model_type in {"bert", *_OFFSET_POSITIONS}:
+        options["add_pooling_layer"] = False
+    return options

@@ -1,4 +1,4 @@
-"""A new learner of the family that the configuration names."""
+"""A new learner of the family that the configuration names, and what becomes of several."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tutelage.config import StudentConfig
 from tutelage.errors import MissingExtraError
-from tutelage.students.protocol import Learner
+from tutelage.students.protocol import Learner, Student
+from tutelage.students.static import StaticStudent
 from tutelage.tasks import Classify
 
 
@@ -24,6 +25,18 @@ def new_learner(config: StudentConfig, task: Classify, texts: Sequence[str], fol
         from tutelage.students.static_learner import StaticLearner
 
         return StaticLearner(config, task, texts)
+    if find_spec("transformers") is None:
+        raise MissingExtraError("transformers", "train", "training an encoder student")
     from tutelage.students.encoder import EncoderLearner
 
     return EncoderLearner(config, task, folder)
+
+
+def average_students(members: Sequence[Student]) -> Student:
+    """One student in place of an ensemble. Raises TypeError where several are of a family without a mean."""
+    static = [member for member in members if isinstance(member, StaticStudent)]
+    if len(members) == 1:
+        return members[0]
+    if len(static) != len(members):
+        raise TypeError(f"students of family {members[0].family!r} have no mean")
+    return StaticStudent.averaged(static)

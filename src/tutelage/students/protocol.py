@@ -73,9 +73,35 @@ class Learner(Protocol):
         ...
 
 
-def load_student(folder: Path) -> Student:
+def write_student_file(folder: Path, about: dict[str, Any]) -> None:
+    """Write `student.json` with the hashes of the other files in the folder: the last step of `save`."""
+    parts = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != STUDENT_FILE)
+    hashes = {name: storage.hash_file(folder / name) for name in parts}
+    storage.write_json(folder / STUDENT_FILE, {**about, "files": hashes})
+
+
+def read_student_file(folder: Path) -> dict[str, Any]:
+    """Read `student.json`. Raises IntegrityError where it or a file that it names is not what was written."""
+    about = _read_about(folder)
+    for name, digest in about["files"].items():
+        part = folder / name
+        if not part.is_file() or storage.hash_file(part) != digest:
+            raise IntegrityError(f"{part} is damaged: it is not what was written. Mend: train again")
+    return about
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    path = folder / STUDENT_FILE
+    about = storage.read_json(path) if path.is_file() else None
+    if not isinstance(about, dict) or not isinstance(about.get("files", {}), dict):
+        raise IntegrityError(f"{path} is missing or damaged. Mend: train again")
+    return about
+
+
+def load_student(folder: Path | str) -> Student:
     """Load a student that `save` wrote, whatever its family. Raises IntegrityError where it is damaged."""
-    family = storage.read_json(folder / STUDENT_FILE).get("family")
+    folder = Path(folder)
+    family = _read_about(folder).get("family")
     if family == "static":
         from tutelage.students.static import StaticStudent
 

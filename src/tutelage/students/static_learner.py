@@ -56,7 +56,6 @@ class StaticLearner:
         counts = Counter(feature for text in texts for feature in dict.fromkeys(self._features.of(text)))
         self._vocabulary = {feature: row for row, feature in enumerate(counts)}
         torch.manual_seed(config.seed)
-        self._generator = np.random.default_rng(config.seed)
         self.module: nn.Module = _Network(max(1, len(self._vocabulary)), len(task.labels))
 
     def encode(self, texts: Sequence[str]) -> _Bags:
@@ -80,7 +79,8 @@ class StaticLearner:
         first = np.cumsum(counts) - counts
         rows = encoded.rows[np.arange(len(bag)) - first[bag] + encoded.offsets[indices][bag]]
         if self.module.training:
-            kept = self._generator.random(len(rows)) >= _FEATURE_DROPOUT
+            # Torch's own generator, whose state is part of a checkpoint.
+            kept = torch.rand(len(rows)).numpy() >= _FEATURE_DROPOUT
             rows, counts = rows[kept], np.bincount(bag[kept], minlength=len(indices))
         offsets = np.cumsum(counts) - counts
         logits: torch.Tensor = self.module(

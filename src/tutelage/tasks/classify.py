@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tutelage.config import TaskConfig
+from tutelage.config import TaskConfig, label_map
 from tutelage.errors import ConfigError
 from tutelage.records import AnswerStatus, Value
 from tutelage.storage import hash_json
 
-_FENCE = re.compile(r"\A\s*```(?:json)?\s*(.*?)\s*```\s*\Z", re.DOTALL)
+_FENCE = "```"
 # An answer that opens so, and holds no label, is a refusal rather than noise.
 _REFUSAL = re.compile(
-    r"\A\W*(i'?m sorry|sorry|i can(?:no|')t|i am (?:not able|unable)|i'm (?:not able|unable)|as an ai)", re.I
+    r"\A\W*(i(?:['’]?m| am) sorry|sorry|i can(?:no|['’])t|i(?:['’]m| am) (?:not able|unable)|as an ai)", re.I
 )
+# What PyYAML raises besides YAMLError for what it can't build, such as `!!int a`, `!!bool a` or 2024-02-30.
+_YAML_FAULTS = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RecursionError)
 DECISION_POINT = 0.5  # the probability from which a label of a multi-label answer counts as given
 
 
@@ -86,15 +88,18 @@ class Classify:
     def parse(self, raw: str) -> Parsed:
         """Read an answer's text. Nothing is coerced: a label differs from one of the set or it doesn't.
 
-        Accepted are the JSON object asked for (alone or in a code fence) and a bare label.
+        Accepted are the JSON object asked for (alone or in a code fence) and a bare label, in this order.
         """
         text = raw.strip()
         if not text:
             return Parsed(AnswerStatus.UNPARSEABLE, None, "the answer is empty")
-        fenced = _FENCE.match(text)
-        text = fenced.group(1) if fenced else text
-        if not self.multi_label and text in self.labels:
+        text = _unfenced(text)
+        parsed = self._read_json(text)
+        if parsed.status is not AnswerStatus.OK and not self.multi_label and text in self.labels:
             return Parsed(AnswerStatus.OK, text)
+        return parsed
+
+    def _read_json(self, text: str) -> Parsed:
         try:
             content = json.loads(text, object_pairs_hook=_unique_pairs)
         except (ValueError, RecursionError) as error:
@@ -142,6 +147,13 @@ class Classify:
         return [self.labels[i] for i in distributions.argmax(axis=1)]
 
 
+def _unfenced(text: str) -> str:
+    """What stands inside a code fence around all of a stripped text; the text itself where there is none."""
+    if len(text) < 2 * len(_FENCE) or not (text.startswith(_FENCE) and text.endswith(_FENCE)):
+        return text
+    return text.removeprefix(_FENCE).removesuffix(_FENCE).removeprefix("json").strip()
+
+
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
@@ -159,27 +171,32 @@ def declared_labels(config: TaskConfig, folder: Path) -> dict[str, str] | None:
     import yaml
 
     path = folder / config.labels_file
+    form = path.suffix.lower()
     try:
-        text = path.read_text(encoding="utf-8")
-        plain = path.suffix not in {".json", ".yaml", ".yml"}
-        content = (
-            [line.strip() for line in text.splitlines() if line.strip()] if plain else yaml.safe_load(text)
-        )
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"task.labels_file {str(path)!r} can't be read: {error}") from error
+        text = path.read_text(encoding="utf-8-sig")
+        if form == ".json":
+            content = json.loads(text)
+        elif form in {".yaml", ".yml"}:
+            content = yaml.safe_load(text)
+        else:
+            content = [line for line in text.split("\n") if line.strip()]
+    except (OSError, yaml.YAMLError, *_YAML_FAULTS) as error:
+        raise ConfigError(
+            f"task.labels_file {str(path)!r} can't be read: {error}. Mend: correct the path or the file"
+        ) from error
     return _checked_labels(content, path)
 
 
 def _checked_labels(content: Any, path: Path) -> dict[str, str]:
-    if isinstance(content, list) and all(isinstance(name, str) for name in content):
-        if len(set(content)) != len(content):
-            raise ConfigError(f"task.labels_file {str(path)!r}: a label stands twice")
-        content = dict.fromkeys(content, "")
-    if not isinstance(content, dict) or len(content) < 2:
+    nested = isinstance(content, list) and any(isinstance(label, list | dict) for label in content)
+    if not isinstance(content, list | dict) or len(content) < 2 or nested:
         raise ConfigError(
             f"task.labels_file {str(path)!r} must hold a list, or a map to descriptions, of at least 2 labels"
         )
-    return {str(name): str(description or "") for name, description in content.items()}
+    try:
+        return label_map(content)
+    except ValueError as error:
+        raise ConfigError(f"task.labels_file {str(path)!r}: {error}") from error
 
 
 def task_from_config(config: TaskConfig, labels: Mapping[str, str]) -> Classify:

@@ -1,5 +1,5 @@
 """Teachers: whatever answers prompts. One protocol; others are added by entry point (`tutelage.teachers`)."""
 
-from tutelage.teachers.protocol import Teacher, TeacherContext, build_teacher
+from tutelage.teachers.protocol import Doubtful, Measurable, Resumable, Teacher, TeacherContext, build_teacher
 
-__all__ = ["Teacher", "TeacherContext", "build_teacher"]
+__all__ = ["Doubtful", "Measurable", "Resumable", "Teacher", "TeacherContext", "build_teacher"]

@@ -14,12 +14,20 @@ from tutelage.records import AnswerStatus
 _OF_THE_PROMPT = {400, 413, 422}
 _PASSING = {408, 409, 425, 429}  # of 4xx
 _OUT_OF_CREDIT = re.compile(r"insufficient_quota|billing|credit balance|exceeded your current quota", re.I)
-_FILTERED = re.compile(r"content.?(?:filter|policy|management)|responsible.?ai|safety|moderation", re.I)
+_FILTERED = re.compile(
+    r"content.?(?:filter|policy|management)|responsible.?ai|safety|moderation|"
+    r"(?:prompt|input|message|content|request) (?:was|is|has been) (?:flagged|blocked)",
+    re.I,
+)
+# A 403 with these words is about who asks, whatever else it speaks of.
+_OF_THE_CALLER = re.compile(
+    r"account|organi[sz]ation|api.?key|suspend|terminat|deactivat|disabled|permission|country|region", re.I
+)
 _TOO_LONG = re.compile(r"context|too (?:long|large|many tokens)|maximum.{0,20}(?:length|tokens)", re.I)
 
 
 class PromptRejected(Exception):
-    """The endpoint won't answer this prompt. `known` tells whether it said why in words we know."""
+    """The endpoint won't answer this prompt. `known` tells that it is surely the prompt's fault."""
 
     def __init__(self, status: AnswerStatus, reason: str, known: bool) -> None:
         super().__init__(reason)
@@ -44,8 +52,13 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def fault_of(
     status: int, message: str, headers: Mapping[str, str], endpoint: str, key_env: str
 ) -> TeacherUnavailable | TeacherRefusesAccess | PromptRejected:
-    """What an HTTP status with the endpoint's message means. The message must be free of the key."""
+    """What an HTTP status with the endpoint's message means. The message must be free of the key.
+
+    Gateways answer 403 both to callers without access and to a prompt that a filter stopped.
+    """
     said = f"{endpoint} answered {status}: {message}"
+    if status == 403 and _FILTERED.search(message) and not _OF_THE_CALLER.search(message):
+        return PromptRejected(AnswerStatus.REFUSED, said, known=False)
     if status in _OF_THE_PROMPT:
         if _FILTERED.search(message):
             return PromptRejected(AnswerStatus.REFUSED, said, known=True)

@@ -36,6 +36,7 @@ class EncoderTeacher:
     name = "encoder"
     paid = False
     concurrency = 1
+    device = ""
 
     def __init__(self, config: EncoderTeacherConfig, context: TeacherContext) -> None:
         if find_spec("torch") is None or find_spec("transformers") is None:
@@ -128,9 +129,12 @@ class EncoderTeacher:
         from transformers import AutoModel, AutoTokenizer
 
         quieten_loading()
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = AutoModel.from_pretrained(self._checkpoint, use_safetensors=True).eval().to(device)
-        return AutoTokenizer.from_pretrained(self._checkpoint), model
+        device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        model = AutoModel.from_pretrained(
+            self._checkpoint, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        )
+        tokenizer = AutoTokenizer.from_pretrained(self._checkpoint, trust_remote_code=False)
+        return tokenizer, model.eval().to(device)
 
     @cached_property
     def _head(self) -> Head:

@@ -7,62 +7,53 @@ import json
 import os
 import re
 import time
-from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
-from ipaddress import ip_address
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
 import openai
 
 from tutelage.config import OpenAITeacherConfig
-from tutelage.errors import ConfigError, TeacherRefusesAccess, TeacherUnavailable
-from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage
+from tutelage.errors import ConfigError, TeacherError, TeacherRefusesAccess, TeacherUnavailable
+from tutelage.records import Answer, AnswerStatus, Prompt, Usage
 from tutelage.storage import hash_json
 from tutelage.tasks import Parsed
 from tutelage.teachers._endpoint_faults import PromptRejected, fault_of
-from tutelage.teachers._logprobs import label_distribution, read_tokens
+from tutelage.teachers._replies import Reply, combine, read_reply, storable, token_counts
 from tutelage.teachers.protocol import TeacherContext
 
 _TOP_LOGPROBS = 20  # the most that the API offers
-_RAW_LIMIT = 65_536  # characters of an answer that are kept
 _MESSAGE_LIMIT = 500  # characters of an endpoint's message that are repeated
-_COUNTS = ("prompt_tokens", "completion_tokens")
 _CHAT_OVERHEAD = 64  # tokens of roles and separators, generously
-_REJECTIONS_IN_A_ROW = 3  # unexplained rejections, with no answer before, from which the request is at fault
+_VOTES = 5  # samples of a prompt without log-probabilities, where `samples` is absent
+_COLD, _WARM = 0.0, 0.7  # temperatures of one sample, and of votes
 # Parts of a request that an endpoint may not know, and how it says so.
 _OPTIONAL = {
     "response_format": re.compile(r"response_format|json_schema|structured|grammar", re.I),
     "logprobs": re.compile(r"logprob", re.I),
-    "max_tokens": re.compile(r"max_completion_tokens", re.I),
+    "max_tokens": re.compile(r"use\W+max_completion_tokens", re.I),
+    "temperature": re.compile(r"temperature", re.I),
 }
-
-
-_NO_USAGE = Usage(calls=1)
-
-
-class _Malformed(ValueError):
-    """A body that is no chat completion."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """One sample as received and as read. `tokens` is the log-probability list, None where there was none."""
-
-    text: str
-    parsed: Parsed
-    model: str = ""
-    tokens: Any = None
-    usage: Usage = _NO_USAGE
 
 
 class OpenAITeacher:
     """Asks any OpenAI-compatible endpoint; several samples of a prompt become votes.
 
-    One prompt a call. Where the endpoint turns down `response_format` or `logprobs`, they are left out from
-    then on. A distribution comes from token log-probabilities (one sample, one label) or from votes.
+    One prompt a call. What an endpoint turns down of `_OPTIONAL` is left out from then on. A distribution
+    comes from token log-probabilities (one sample, one label) or from votes.
+
+    Where `teacher.samples` is absent, a prompt is first asked once, with log-probabilities. Where none come
+    with a usable answer, it is asked 4 more times, and the 5 answers vote. Once the endpoint has turned
+    log-probabilities down, or left them out before any came, later prompts are asked 5 times at once. Which
+    of these happens is found out anew by each process and is no part of `revision`: an answer on record is
+    never asked again for it, its `origin` tells how its distribution came about, and finding out costs
+    nothing, since the first answer is one of the votes. `most_expensive` always reckons with all 5.
+
+    Samples that arrived before another failed are paid for. The error tells their cost and holds their bodies
+    (`TeacherError.kept`); this teacher keeps them too, so that the next try asks only for the missing ones,
+    and a later process takes them back through `resume`.
 
     Raises ConfigError where `teacher.price` or the key is missing for an endpoint on another machine.
     """
@@ -70,56 +61,71 @@ class OpenAITeacher:
     def __init__(self, config: OpenAITeacherConfig, context: TeacherContext) -> None:
         self._config, self._task = config, context.task
         self._host = urlsplit(config.base_url).hostname or ""
-        self._key = _key_of(config, self._host)
-        several = config.samples > 1
-        usual = 0.7 if several else 0.0
-        self._temperature = usual if config.temperature is None else config.temperature
+        self._key = _key_of(config)
         self._without: set[str] = set()
         if not config.structured:
             self._without.add("response_format")
-        if not config.logprobs or several or self._task.multi_label:
+        if not config.logprobs or (config.samples or 1) > 1 or self._task.multi_label:
             self._without.add("logprobs")
+        self._logprobs_came = False
         self._session: AsyncGenerator[openai.AsyncOpenAI, None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: openai.AsyncOpenAI | None = None
-        # Samples of prompts of which another sample failed: paid for, so not asked again by the next try.
-        self._kept: dict[str, list[_Reply]] = {}
-        self._accepted, self._rejections = False, 0
+        # Replies to prompts of which another sample failed, by prompt hash.
+        self._kept: dict[str, list[Reply]] = {}
         self.name = f"openai:{config.model}"
         self.model = config.model
-        shaping = {"model", "base_url", "structured", "logprobs", "samples", "max_output_tokens"}
-        self.revision = hash_json([config.model_dump(include=shaping), self._temperature])
-        price = config.price
-        self.paid = price is not None and (price.input > 0 or price.output > 0)
+        self.revision = _revision_of(config)
+        self.paid = bool(config.remote_host) or config.costs
         self.batch_size = 1
         self.concurrency: int | None = None
 
     def most_expensive(self, prompts: Sequence[Prompt]) -> float:
-        """Upper bound in US dollars of one `answer(prompts)`.
+        """Upper bound in US dollars of the next `answer(prompts)`: its missing samples at a token a byte.
 
-        A token is taken as 2 bytes of UTF-8: byte-pair vocabularies average about 4 for English and 2 to 3
-        for other scripts, so only text that is mostly noise has more tokens than that. To it come the JSON
-        schema, an overhead for the chat's frame, and every token of output that the request allows.
+        Vocabularies that split digits or fall back on bytes reach one token for each byte of UTF-8, and none
+        passes that. To the messages come the JSON schema, an overhead for the chat's frame, and every token
+        of output that the request allows.
         """
-        return self._config.samples * sum(self._bound(prompt) for prompt in prompts)
+        return sum(
+            self._most_missing(prompt) * self._bound(self._request(prompt, False)) for prompt in prompts
+        )
 
-    def _bound(self, prompt: Prompt) -> float:
-        texts = [message["content"] for message in self._task.render(prompt.text)]
-        if "response_format" not in self._without:
-            texts.append(json.dumps(self._task.json_schema()))
-        size = sum(len(text.encode("utf-8", "replace")) for text in texts)
-        return self._price(size / 2 + _CHAT_OVERHEAD, self._config.max_output_tokens)
+    def _bound(self, request: Mapping[str, Any]) -> float:
+        """What one request can cost at most."""
+        texts = [message["content"] for message in request["messages"]]
+        if "response_format" in request:
+            texts.append(json.dumps(request["response_format"]))
+        size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+        return self._price(size + _CHAT_OVERHEAD, self._config.max_output_tokens)
 
     def _price(self, input_tokens: float, output_tokens: float) -> float:
         price = self._config.price
         return 0.0 if price is None else (input_tokens * price.input + output_tokens * price.output) / 1e6
 
     async def answer(self, prompts: Sequence[Prompt]) -> list[Answer]:
-        """See `Teacher.answer`. Samples that arrived before another failed are kept for the next try."""
-        samples = [await self._samples(prompt) for prompt in prompts]
+        """See `Teacher.answer`. An answer's cost leaves out samples whose cost an error has told before."""
+        unknown: list[float] = []
+        try:
+            replies = [await self._replies(prompt, unknown) for prompt in prompts]
+        except BaseException as error:
+            spent, bodies = self._tell(prompts)
+            if isinstance(error, TeacherError):
+                error.spent, error.unaccounted, error.kept = spent, sum(unknown), bodies
+            raise
         for prompt in prompts:
             self._kept.pop(prompt.hash, None)
-        return [self._combine(replies) for replies in samples]
+        return [combine(several, self._task) for several in replies]
+
+    def resume(self, kept: Mapping[str, Sequence[str]]) -> None:
+        """Take back bodies of replies, by prompt hash, whose cost an earlier process told of."""
+        for hash_, bodies in kept.items():
+            replies = self._kept.setdefault(hash_, [])
+            if replies:
+                continue
+            for body in bodies:
+                with suppress(TeacherError, PromptRejected):
+                    replies.append(replace(self._read(body.encode("utf-8"), 0.0, 0.0), told=True))
 
     async def close(self) -> None:
         """Close connections. A later `answer` opens new ones."""
@@ -127,55 +133,101 @@ class OpenAITeacher:
             await self._session.aclose()
         self._session = self._client = self._loop = None
 
-    async def _samples(self, prompt: Prompt) -> list[_Reply]:
-        kept = self._kept.setdefault(prompt.hash, [])
-        missing = self._config.samples - len(kept)
-        results = await asyncio.gather(*(self._ask(prompt) for _ in range(missing)), return_exceptions=True)
-        kept += [result for result in results if isinstance(result, _Reply)]
-        errors = [result for result in results if isinstance(result, BaseException)]
-        if not errors:
-            return list(kept)
-        for error in errors:
-            if not isinstance(error, TeacherUnavailable):
-                raise error
-            error.billed = error.billed or bool(kept)
-        raise errors[0]
+    def _missing(self, kept: Sequence[Reply]) -> int:
+        """How many samples are to be asked for now, beside those kept."""
+        samples = self._config.samples
+        if samples is None:
+            if any(reply.alone for reply in kept):
+                return 0
+            samples = _VOTES if kept or "logprobs" in self._without else 1
+        return max(samples - len(kept), 0)
 
-    async def _ask(self, prompt: Prompt) -> _Reply:
-        """One sample. The loop ends: each turn beyond the first leaves one more optional part out."""
+    def _most_missing(self, prompt: Prompt) -> int:
+        """How many samples may still be asked for, at most."""
+        kept = self._kept.get(prompt.hash, [])
+        return self._missing(kept) if kept or self._config.samples is not None else _VOTES
+
+    async def _replies(self, prompt: Prompt, unknown: list[float]) -> list[Reply]:
+        """All replies to a prompt. To `unknown` goes the bound of each request that may have been billed."""
+        kept = self._kept.setdefault(prompt.hash, [])
+        while missing := self._missing(kept):
+            vote = bool(kept)
+            samples = [self._sample(prompt, vote, kept, unknown) for _ in range(missing)]
+            results = await asyncio.gather(*samples, return_exceptions=True)
+            errors = [result for result in results if result is not None]
+            if errors:
+                raise _gravest(errors)
+        return list(kept)
+
+    def _tell(self, prompts: Sequence[Prompt]) -> tuple[float, dict[str, list[str]]]:
+        """What kept replies cost, and their bodies, as far as not told before."""
+        spent, bodies = 0.0, dict[str, list[str]]()
+        for prompt in prompts:
+            kept = self._kept.get(prompt.hash, [])
+            for reply in kept:
+                if reply.body and not reply.told:
+                    spent += reply.usage.cost
+                    bodies.setdefault(prompt.hash, []).append(reply.body)
+            kept[:] = [replace(reply, told=True) for reply in kept]
+        return spent, bodies
+
+    async def _sample(self, prompt: Prompt, vote: bool, kept: list[Reply], unknown: list[float]) -> None:
+        """Ask once, adding to `kept`. The loop ends: each further turn leaves one more optional part out."""
         while True:
-            request = self._request(prompt)
+            request = self._request(prompt, vote)
             started = time.monotonic()
             try:
                 body = await self._post(request)
-                reply = self._read(body, time.monotonic() - started, prompt)
+                reply = self._read(body, time.monotonic() - started, self._bound(request))
             except openai.APIStatusError as error:
-                message = self._clean(str(error.message))
+                message = self._clean(_said(error))
                 if error.status_code in {400, 422} and self._leave_out(request, message):
                     continue
                 fault = self._fault(error.status_code, message, dict(error.response.headers))
                 if not isinstance(fault, PromptRejected):
                     raise fault from None  # the SDK's error could repeat the key
-                return self._rejected(fault)
+                reply = _rejection(fault)
             except PromptRejected as fault:
-                return self._rejected(fault)
-            self._accepted = True
-            return reply
+                reply = _rejection(fault)
+            except TeacherUnavailable as error:
+                if error.billed:
+                    unknown.append(self._bound(request))
+                raise
+            kept.append(self._as_asked(reply, request))
+            return
 
-    def _request(self, prompt: Prompt) -> dict[str, Any]:
+    def _as_asked(self, reply: Reply, request: Mapping[str, Any]) -> Reply:
+        """The reply, with what follows from whether log-probabilities were asked for."""
+        if self._config.samples is not None or "logprobs" not in request:
+            return reply
+        usable = reply.parsed.status is AnswerStatus.OK
+        self._logprobs_came = self._logprobs_came or reply.has_logprobs
+        if usable and not self._logprobs_came:
+            self._without.add("logprobs")
+        return replace(reply, alone=reply.alone or not usable)
+
+    def _request(self, prompt: Prompt, vote: bool) -> dict[str, Any]:
+        """What is sent for one sample; `vote` where it joins others of a prompt without log-probabilities."""
         request: dict[str, Any] = {
             "model": self._config.model,
             "messages": self._task.render(prompt.text),
-            "temperature": self._temperature,
         }
         limit = "max_completion_tokens" if "max_tokens" in self._without else "max_tokens"
         request[limit] = self._config.max_output_tokens
         if "response_format" not in self._without:
             schema = {"name": "answer", "strict": True, "schema": self._task.json_schema()}
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
-        if "logprobs" not in self._without:
+        if "logprobs" not in self._without and not vote:
             request |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
+        if "temperature" not in self._without:
+            request["temperature"] = self._temperature(votes="logprobs" not in request)
         return request
+
+    def _temperature(self, votes: bool) -> float:
+        if self._config.temperature is not None:
+            return self._config.temperature
+        samples = self._config.samples
+        return _WARM if (votes if samples is None else samples > 1) else _COLD
 
     def _leave_out(self, request: dict[str, Any], message: str) -> bool:
         """Whether the message turns down an optional part of the request; if so it is not sent again."""
@@ -222,56 +274,20 @@ class OpenAITeacher:
         finally:
             await client.close()
 
-    def _read(self, body: bytes, latency: float, prompt: Prompt) -> _Reply:
+    def _read(self, body: bytes, latency: float, bound: float) -> Reply:
+        """Read a body; without an account of tokens its cost is taken at `bound`."""
         try:
-            content = json.loads(body.decode("utf-8"))
+            text = body.decode("utf-8")
+            content = json.loads(text)
             if isinstance(content, dict) and content.get("error") and not content.get("choices"):
                 raise self._fault_in_body(content["error"])
-            return self._reply(content, latency, prompt)
+            counts = token_counts(content)
+            cost = bound if counts is None else self._price(*counts)
+            usage = Usage(*(counts or (0, 0)), cost=cost, latency=latency, calls=1)
+            return read_reply(content, self._task, self._config.max_output_tokens, usage, text)
         except (ValueError, RecursionError) as error:
             text = self._clean(f"{self._host} sent a body that is no chat completion: {error}")
             raise TeacherUnavailable(text, billed=True) from None
-
-    def _reply(self, content: Any, latency: float, prompt: Prompt) -> _Reply:
-        choice, message, text = _choice_of(content)
-        finish = choice.get("finish_reason")
-        if refusal := message.get("refusal"):
-            text = str(refusal)
-            parsed = Parsed(AnswerStatus.REFUSED, None, "the teacher declined to answer")
-        else:
-            parsed = self._task.parse(text)
-        if parsed.status is not AnswerStatus.OK and finish == "content_filter":
-            parsed = Parsed(AnswerStatus.REFUSED, None, "the endpoint's content filter cut the answer")
-        if parsed.status is AnswerStatus.UNPARSEABLE and finish == "length":
-            limit = self._config.max_output_tokens
-            reason = f"cut off at teacher.max_output_tokens {limit}: {parsed.reason}"
-            parsed = Parsed(AnswerStatus.UNPARSEABLE, None, reason)
-        logprobs = choice.get("logprobs")
-        model = content.get("model")
-        return _Reply(
-            text=text,
-            parsed=parsed,
-            model=_storable(model) if isinstance(model, str) else "",
-            tokens=logprobs.get("content") if isinstance(logprobs, dict) else None,
-            usage=self._usage(content.get("usage"), latency, prompt),
-        )
-
-    def _usage(self, usage: Any, latency: float, prompt: Prompt) -> Usage:
-        """As billed; without an account of tokens the cost is taken at its upper bound."""
-        counts: list[Any] = [usage.get(name) for name in _COUNTS] if isinstance(usage, dict) else []
-        if not counts or not all(isinstance(count, int) and count >= 0 for count in counts):
-            return Usage(cost=self._bound(prompt), latency=latency, calls=1)
-        return Usage(counts[0], counts[1], self._price(*counts), latency, calls=1)
-
-    def _rejected(self, fault: PromptRejected) -> _Reply:
-        if not fault.known and not self._accepted:
-            self._rejections += 1
-            if self._rejections > _REJECTIONS_IN_A_ROW:
-                raise TeacherRefusesAccess(
-                    f"{fault.reason}. {self._rejections} requests were rejected and none was answered, so it "
-                    "is not for a prompt. Check the teacher section of tutelage.yaml against the endpoint"
-                )
-        return _Reply("", Parsed(fault.status, None, fault.reason), usage=_NO_USAGE)
 
     def _fault(
         self, status: int, message: str, headers: dict[str, str]
@@ -288,54 +304,28 @@ class OpenAITeacher:
         """Text of the endpoint's without the key, cut to what is worth repeating."""
         if self._key:
             text = text.replace(self._key, "[the key]")
-        return _storable(text[:_MESSAGE_LIMIT])
-
-    def _combine(self, replies: list[_Reply]) -> Answer:
-        usages = [reply.usage for reply in replies]
-        usage = Usage(
-            input_tokens=sum(item.input_tokens for item in usages),
-            output_tokens=sum(item.output_tokens for item in usages),
-            cost=sum(item.cost for item in usages),
-            latency=max(item.latency for item in usages),
-            calls=sum(item.calls for item in usages),
-        )
-        texts = [_storable(reply.text) for reply in replies]
-        raw = texts[0] if len(texts) == 1 else json.dumps(texts, ensure_ascii=False)
-        good = [reply for reply in replies if reply.parsed.status is AnswerStatus.OK]
-        model = next((reply.model for reply in replies if reply.model), "")
-        if not good:
-            status, reason = _commonest_fault(replies)
-            return Answer(status, None, raw=raw, reason=reason, model=model, usage=usage)
-        value, distribution, origin = self._one(good[0]) if len(replies) == 1 else self._votes(good)
-        bad = len(replies) - len(good)
-        reason = f"{bad} of {len(replies)} samples had no usable answer" if bad else ""
-        return Answer(AnswerStatus.OK, value, distribution, origin, raw, reason, model, usage)
-
-    def _one(self, reply: _Reply) -> tuple[Any, Any, DistributionOrigin]:
-        value = reply.parsed.value
-        tokens = read_tokens(reply.tokens) if isinstance(value, str) else None
-        if tokens is not None and isinstance(value, str):
-            distribution = label_distribution(tokens, value, self._task.labels)
-            if distribution is not None:
-                return value, distribution, DistributionOrigin.LOGPROBS
-        return value, None, DistributionOrigin.NONE
-
-    def _votes(self, good: list[_Reply]) -> tuple[Any, Any, DistributionOrigin]:
-        """Shares of the usable samples; ties go to the label that comes first in the task."""
-        values = [reply.parsed.value for reply in good if reply.parsed.value is not None]
-        shares = self._task.encode(values).mean(axis=0, dtype=np.float64).astype(np.float32)
-        return self._task.decide(shares[None])[0], shares, DistributionOrigin.VOTES
+        return storable(text[:_MESSAGE_LIMIT])
 
 
-def _key_of(config: OpenAITeacherConfig, host: str) -> str:
+def _said(error: openai.APIStatusError) -> str:
+    """What the endpoint says of a fault, without the pieces of the prompt that it may repeat beside it."""
+    body = error.body if isinstance(error.body, dict) else {}
+    parts = [body.get(name) for name in ("message", "code", "type", "param")]
+    found = [part for part in parts if isinstance(part, str) and part]
+    return " - ".join(found) if body.get("message") else str(error.message)
+
+
+def _key_of(config: OpenAITeacherConfig) -> str:
     key = os.environ.get(config.api_key_env, "")
-    if _is_loopback(host):
+    host = config.remote_host
+    if not host or config.free:
         return key
-    if config.price is None:
+    if not config.costs:
+        lacks = "is missing" if config.price is None else "is 0"
         raise ConfigError(
-            f"teacher.price is missing, and {host} is not this machine, so its calls may cost money. "
-            "Mend: set teacher.price.input and teacher.price.output, in US dollars for a million tokens "
-            "(0 for an endpoint of your own)"
+            f"teacher.price {lacks}, and {host} is not this machine, so its calls may cost money. "
+            "Mend: set teacher.price.input and teacher.price.output, in US dollars for a million tokens, or "
+            "teacher.free: true where it charges nothing"
         )
     if not key:
         raise ConfigError(
@@ -345,32 +335,24 @@ def _key_of(config: OpenAITeacherConfig, host: str) -> str:
     return key
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _revision_of(config: OpenAITeacherConfig) -> str:
+    """Of all that shapes an answer and is known before the first one."""
+    shaping = {"model", "base_url", "structured", "logprobs", "samples", "max_output_tokens"}
+    usual = {None: [_COLD, _WARM], 1: _COLD}.get(config.samples, _WARM)
+    temperature = usual if config.temperature is None else config.temperature
+    return hash_json([config.model_dump(include=shaping), temperature])
 
 
-def _choice_of(content: Any) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """The first choice, its message and its text (empty where null)."""
-    choices = content.get("choices") if isinstance(content, dict) else None
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise _Malformed("no choices with a message in it")
-    text = message.get("content")
-    if not isinstance(text, str | None):
-        raise _Malformed(f"the message's content is {type(text).__name__}")
-    return choice, message, text or ""
+def _rejection(fault: PromptRejected) -> Reply:
+    return Reply("", Parsed(fault.status, None, fault.reason), Usage(calls=1), doubtful=not fault.known)
 
 
-def _commonest_fault(replies: list[_Reply]) -> tuple[AnswerStatus, str]:
-    status, _ = Counter(reply.parsed.status for reply in replies).most_common(1)[0]
-    reason = next(reply.parsed.reason for reply in replies if reply.parsed.status is status)
-    return status, reason if len(replies) == 1 else f"none of {len(replies)} samples could be used: {reason}"
-
-
-def _storable(text: str) -> str:
-    """Text that UTF-8 can hold (lone surrogates escaped), of bounded length."""
-    return text[:_RAW_LIMIT].encode("utf-8", "backslashreplace").decode("utf-8")
+def _gravest(errors: Sequence[BaseException]) -> BaseException:
+    """Of the errors of samples asked together the one to raise: a passing fault only where all are."""
+    passing = [error for error in errors if isinstance(error, TeacherUnavailable)]
+    if len(passing) < len(errors):
+        return next(error for error in errors if not isinstance(error, TeacherUnavailable))
+    first = passing[0]
+    first.billed = any(error.billed for error in passing)
+    first.retry_after = max((e.retry_after for e in passing if e.retry_after is not None), default=None)
+    return first

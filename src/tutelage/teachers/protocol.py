@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tutelage.errors import ConfigError
 from tutelage.records import Answer, Gold, Prompt
 from tutelage.tasks import Classify
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @runtime_checkable
@@ -18,10 +22,12 @@ class Teacher(Protocol):
     """Anything that answers prompts.
 
     `name` and `revision` are part of the key under which an answer is kept: `revision` must change whenever
-    the same prompt could be answered differently (weights, head, model name, sampling). `paid` tells whether
-    a call costs money, `batch_size` how many prompts one `answer` call likes to get, `concurrency` how many
-    calls may run at once (None: as many as the configuration says). `most_expensive(prompts)` is an upper
-    bound in US dollars of what one `answer(prompts)` call can cost; 0 for teachers that run here.
+    the same prompt could be answered differently (weights, head, model name, sampling). `paid` is True where
+    a call costs money or sends prompts to another machine, whatever that costs: nothing is then asked before
+    the gold gate has passed, and every call is written down before it is made. `batch_size` is how many
+    prompts one `answer` call likes to get, `concurrency` how many calls may run at once (None: as many as the
+    configuration says). `most_expensive(prompts)` is an upper bound in US dollars of what the next
+    `answer(prompts)` can cost; 0 for teachers that run here.
     """
 
     name: str
@@ -31,19 +37,63 @@ class Teacher(Protocol):
     concurrency: int | None
 
     def most_expensive(self, prompts: Sequence[Prompt]) -> float:
-        """US dollars that one `answer(prompts)` can cost at most."""
+        """US dollars that the next `answer(prompts)` can cost at most."""
         ...
 
     async def answer(self, prompts: Sequence[Prompt]) -> list[Answer]:
         """One answer for each prompt, in order.
 
-        Raises TeacherUnavailable for passing faults and TeacherRefusesAccess where trying again is no use.
-        Never raises for what a model said: that is an Answer with another status than OK.
+        Raises TeacherUnavailable for passing faults and TeacherRefusesAccess where trying again is no use;
+        both say what was spent all the same (see `TeacherError`). Never raises for what a model said: that is
+        an Answer with another status than OK.
         """
         ...
 
     async def close(self) -> None:
         """Let go of connections and memory."""
+        ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A teacher that goes on with replies that an earlier run paid for and that made no answer then."""
+
+    def resume(self, kept: Mapping[str, Sequence[str]]) -> None:
+        """Take back, by prompt hash, what its errors had in `TeacherError.kept`."""
+        ...
+
+
+class Doubtful(Answer):
+    """An answer without the model's word, where the request may be at fault rather than the prompt.
+
+    It is recorded once the teacher has answered another prompt, which clears the request. Until then it is
+    held back, and where no prompt is answered at all it is dropped: the next run asks again.
+    """
+
+    __slots__ = ()
+
+
+@runtime_checkable
+class Measurable(Protocol):
+    """A teacher that runs here, whose speed and size can be set beside a student's.
+
+    `device` may be set before the first answer (`cpu`, `cuda`); empty: a GPU where there is one.
+    """
+
+    device: str
+
+    @property
+    def parameters(self) -> int:
+        """Weights of the model."""
+        ...
+
+    @property
+    def size_mb(self) -> float:
+        """Megabytes (10^6 bytes) of those weights."""
+        ...
+
+    def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Probabilities, float32 [n, labels]."""
         ...
 
 

@@ -21,7 +21,7 @@ from tutelage.teachers.protocol import TeacherContext
 
 Floats = npt.NDArray[np.float32]
 
-_RECIPE = "transformers teacher, v1"  # part of the revision: change it with the code
+_RECIPE = "transformers teacher, v2"  # part of the revision: change it with the code
 
 
 class TransformersTeacher:
@@ -30,11 +30,17 @@ class TransformersTeacher:
     Zero-shot (Yin et al. 2019): the text is the premise, the hypothesis names a label. With one label an
     answer, probabilities are a softmax over the labels' entailment logits; with several, each label's is
     entailment against contradiction.
+
+    Classification: outputs that `label_map` brings to one label share it, probabilities added (one label an
+    answer) or the largest taken (several). A model may have outputs that are no label of the task. With one
+    label an answer, such an output that is more probable than every label makes the answer OUT_OF_SET; with
+    several, outputs are independent and those are left out.
     """
 
     name = "transformers"
     paid = False
     concurrency = 1
+    device = ""
 
     def __init__(self, config: TransformersTeacherConfig, context: TeacherContext) -> None:
         if find_spec("torch") is None or find_spec("transformers") is None:
@@ -57,9 +63,14 @@ class TransformersTeacher:
 
     async def answer(self, prompts: Sequence[Prompt]) -> list[Answer]:
         """See `Teacher.answer`; computed in a thread beside the event loop."""
-        distributions = await asyncio.to_thread(self.predict, [prompt.text for prompt in prompts])
+        return await asyncio.to_thread(self._answers, [prompt.text for prompt in prompts])
+
+    def _answers(self, texts: Sequence[str]) -> list[Answer]:
+        distributions, strangers = self._judged(texts)
         return [
-            Answer(
+            self._out_of_set(stranger)
+            if stranger
+            else Answer(
                 AnswerStatus.OK,
                 value,
                 row,
@@ -67,27 +78,57 @@ class TransformersTeacher:
                 model=self._config.model,
                 usage=Usage(calls=1),
             )
-            for value, row in zip(self._task.decide(distributions), distributions, strict=True)
+            for value, row, stranger in zip(
+                self._task.decide(distributions), distributions, strangers, strict=True
+            )
         ]
+
+    def _out_of_set(self, name: str) -> Answer:
+        reason = (
+            f"{name!r} is not in the label set; where it is one of its labels, map it in teacher.label_map"
+        )
+        return Answer(
+            AnswerStatus.OUT_OF_SET,
+            None,
+            raw=name,
+            reason=reason,
+            model=self._config.model,
+            usage=Usage(calls=1),
+        )
 
     async def close(self) -> None:
         """Let go of the model."""
         self.__dict__.pop("_model", None)
 
     def predict(self, texts: Sequence[str]) -> Floats:
-        """Probabilities, float32 [n, labels].
+        """Probabilities, float32 [n, labels]; with one label an answer they sum to 1 over the task's labels.
 
         Raises ConfigError where the model's labels don't fit the task's.
         """
+        return self._judged(texts)[0]
+
+    def _judged(self, texts: Sequence[str]) -> tuple[Floats, list[str]]:
+        """Probabilities as `predict`, and for each text the output that is no label and beats all of them."""
+        nobody = [""] * len(texts)
         if self._config.mode == "zero-shot":
-            return self._by_entailment(texts)
-        columns = self._columns
+            return self._by_entailment(texts), nobody
+        outputs = self._outputs
         logits = self._logits(list(texts), None)
         if self._task.multi_label:
-            return _sigmoid(logits)[:, columns]
-        odds = _softmax(logits)[:, columns]
-        shares: Floats = odds / np.maximum(odds.sum(axis=1, keepdims=True), 1e-12)
-        return shares
+            odds = _sigmoid(logits)
+            return np.stack([odds[:, columns].max(axis=1) for columns in outputs], axis=1), nobody
+        odds = _softmax(logits)
+        shares = np.stack([odds[:, columns].sum(axis=1) for columns in outputs], axis=1)
+        distributions: Floats = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
+        known = {column for columns in outputs for column in columns}
+        others = [column for column in range(odds.shape[1]) if column not in known]
+        if not others:
+            return distributions, nobody
+        names = self._model[1].config.id2label
+        first = odds[:, others].argmax(axis=1)
+        wins = odds[:, others].max(axis=1) > shares.max(axis=1)
+        strangers = [str(names[others[i]]) if win else "" for i, win in zip(first, wins, strict=True)]
+        return distributions, strangers
 
     @property
     def parameters(self) -> int:
@@ -106,15 +147,20 @@ class TransformersTeacher:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         quieten_loading()
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = AutoModelForSequenceClassification.from_pretrained(self._checkpoint, use_safetensors=True)
-        return AutoTokenizer.from_pretrained(self._checkpoint), model.eval().to(device)
+        device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        model = AutoModelForSequenceClassification.from_pretrained(
+            self._checkpoint, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        )
+        tokenizer = AutoTokenizer.from_pretrained(self._checkpoint, trust_remote_code=False)
+        return tokenizer, model.eval().to(device)
 
     @cached_property
-    def _columns(self) -> list[int]:
-        """The model's output for each label of the task."""
+    def _outputs(self) -> list[list[int]]:
+        """The model's outputs for each label of the task."""
         names = self._model[1].config.id2label
-        mapped = {self._config.label_map.get(name, name): int(index) for index, name in names.items()}
+        mapped: dict[str, list[int]] = {}
+        for index, name in names.items():
+            mapped.setdefault(self._config.label_map.get(name, name), []).append(int(index))
         missing = [label for label in self._task.labels if label not in mapped]
         if missing:
             raise ConfigError(
@@ -131,19 +177,21 @@ class TransformersTeacher:
         pairs = [(text, hypothesis) for text in texts for hypothesis in hypotheses]
         logits = self._logits([text for text, _ in pairs], [hypothesis for _, hypothesis in pairs])
         shaped = logits.reshape(len(texts), len(hypotheses), -1)
-        if self._task.multi_label:
+        if contradicts is not None and self._task.multi_label:
             return _sigmoid(shaped[..., entails] - shaped[..., contradicts])
         return _softmax(shaped[..., entails])
 
     @cached_property
-    def _entailment_outputs(self) -> tuple[int, int]:
+    def _entailment_outputs(self) -> tuple[int, int | None]:
+        """Of entailment and of contradiction; two-way models lack the latter, which only label sets need."""
         outputs = {name.lower(): int(index) for name, index in self._model[1].config.label2id.items()}
         entails = next((index for name, index in outputs.items() if name.startswith("entail")), None)
         contradicts = next((index for name, index in outputs.items() if name.startswith("contra")), None)
-        if entails is None or contradicts is None:
+        if entails is None or (contradicts is None and self._task.multi_label):
+            lacks = "entailment" if entails is None else "contradiction, which task.multi_label needs"
             raise ConfigError(
-                f"the model {self._config.model!r} has the labels {sorted(outputs)}, none of entailment and "
-                "contradiction. Mend: use a model of natural-language inference, or mode: classification"
+                f"the model {self._config.model!r} has the labels {sorted(outputs)}, none of {lacks}. "
+                "Mend: use a model of natural-language inference, or mode: classification"
             )
         return entails, contradicts
 
@@ -151,6 +199,7 @@ class TransformersTeacher:
         import torch
 
         tokenizer, model = self._model
+        longest = min(self._config.max_tokens, _places(tokenizer, model))
         order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
         result = np.zeros((len(texts), model.config.num_labels), dtype=np.float32)
         with torch.inference_mode():
@@ -161,11 +210,20 @@ class TransformersTeacher:
                     None if pairs is None else [pairs[index] for index in chosen],
                     padding=True,
                     truncation=True if pairs is None else "only_first",
-                    max_length=self._config.max_tokens,
+                    max_length=longest,
                     return_tensors="pt",
                 ).to(model.device)
                 result[chosen] = model(**batch).logits.float().cpu().numpy()
         return result
+
+
+def _places(tokenizer: Any, model: Any) -> int:
+    """Tokens that a model can read at most: its positions, of which RoBERTa's kin keep some for padding."""
+    longest = int(tokenizer.model_max_length)
+    positions = getattr(model.config, "max_position_embeddings", None) or longest
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return min(int(positions) - (0 if padding is None else int(padding) + 1), longest)
 
 
 def _softmax(logits: Floats) -> Floats:

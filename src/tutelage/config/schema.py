@@ -1,29 +1,16 @@
-"""The schema of `tutelage.yaml`. Frozen; an unknown key is an error that names the nearest known one.
+"""The schema of `tutelage.yaml`, section by section. Frozen.
 
 Every key has a default where one can be right for most; what has none is what only its user knows.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from tutelage.errors import ConfigError
-
-EMBEDDED_ENCODER = "minilm-l6"
-
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Share = Annotated[float, Field(gt=0.0, lt=1.0)]
-
-
-class Section(BaseModel):
-    """A part of the file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+from tutelage.config.section import Probability, Section, Share
+from tutelage.config.teachers import TeacherConfig
 
 
 class ColumnsConfig(Section):
@@ -37,10 +24,10 @@ class ColumnsConfig(Section):
 
 
 class SourceConfig(Section):
-    """Rows to read: a CSV, JSONL or Parquet file, or `hf://owner/name[/split]`."""
+    """Rows to read: a CSV, JSONL or Parquet file, or `hf://owner/name[[/config]/split]`."""
 
     path: str = Field(
-        description="File, relative to tutelage.yaml, or `hf://owner/name[/split]`; "
+        description="File, relative to tutelage.yaml, or `hf://owner/name[[/config]/split]`; "
         "`${NAME}` is taken from the environment."
     )
     format: Literal["csv", "jsonl", "parquet", "lines"] | None = Field(
@@ -58,8 +45,12 @@ class TrainingPartConfig(Section):
     format: Literal["csv", "jsonl", "parquet", "lines"] | None = Field(
         None, description="Guessed from the file's ending."
     )
-    share: float = Field(
-        0.3, gt=0.0, le=1.0, description="Share of the file taken, stratified by label and slice."
+    share: float | None = Field(
+        None,
+        gt=0.0,
+        le=1.0,
+        description="Share of the file taken, stratified by label and slice; where absent 0.3 of gold's own "
+        "file, all of a file of its own.",
     )
     seed: int = Field(0, description="Seed of that choice.")
 
@@ -68,6 +59,11 @@ class TrainingPartConfig(Section):
         if self.path is None and self.share == 1.0:
             raise ValueError("share is 1.0 of the gold file itself, which leaves nothing to seal")
         return self
+
+    @property
+    def share_taken(self) -> float:
+        """`share`, or what holds where it is absent."""
+        return self.share or (0.3 if self.path is None else 1.0)
 
 
 class GoldConfig(SourceConfig):
@@ -94,6 +90,43 @@ class TrafficConfig(SourceConfig):
     )
 
 
+LONGEST_NAME = 200  # characters of a label, an id or a slice
+
+
+def _misread(what: str, given: Any) -> ValueError:
+    kind = type(given).__name__
+    return ValueError(f"{what} is read as {repr(given)[:60]} ({kind}), not as text. Mend: quote it")
+
+
+def _label_name(given: Any) -> str:
+    """A label as it is spelt in gold. Raises ValueError where YAML has read it as something else."""
+    if not isinstance(given, str | int) or isinstance(given, bool):
+        raise _misread("a label", given)
+    name = str(given).strip()
+    if not name:
+        raise ValueError("a label is empty")
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f"a label has {len(name):,} characters; {LONGEST_NAME} are the most")
+    return name
+
+
+def label_map(given: list[Any] | dict[Any, Any]) -> dict[str, str]:
+    """Labels with descriptions, from a list of labels or a map to descriptions as YAML or JSON gives it.
+
+    Labels lose the white space around them, as they do in every source. Raises ValueError where one isn't
+    text (whole numbers are spelt out), is empty, too long or stands twice, or a description isn't text.
+    """
+    described = {}
+    for label, description in given.items() if isinstance(given, dict) else ((label, "") for label in given):
+        name = _label_name(label)
+        if name in described:
+            raise ValueError("a label stands twice")
+        if not isinstance(description, str | None):
+            raise _misread(f"the description of {name!r}", description)
+        described[name] = description or ""
+    return described
+
+
 class TaskConfig(Section):
     """The behaviour to transfer."""
 
@@ -114,12 +147,13 @@ class TaskConfig(Section):
 
     @field_validator("labels", mode="before")
     @classmethod
-    def _list_of_labels(cls, value: Any) -> Any:
-        if isinstance(value, list):
-            if len(set(map(str, value))) != len(value):
-                raise ValueError("a label stands twice")
-            return {str(label): "" for label in value}
-        return value
+    def _named_labels(cls, value: Any) -> Any:
+        return label_map(value) if isinstance(value, list | dict) else value
+
+    @field_validator("out_of_scope", mode="before")
+    @classmethod
+    def _named_label(cls, value: Any) -> Any:
+        return None if value is None else _label_name(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> TaskConfig:
@@ -133,8 +167,11 @@ class TaskConfig(Section):
 
 
 class OverrideConfig(Section):
-    """A person's decision to go past the rights gate. It is written to the journal."""
+    """A person's decision to go past the rights gate for one entry. It is written to the journal."""
 
+    entry: str = Field(
+        description="The entry it is for, as in teacher.rights; another teacher's isn't opened."
+    )
     name: str = Field(min_length=2, description="Who decided.")
     reason: str = Field(min_length=10, description="Why it is right to.")
 
@@ -148,91 +185,6 @@ class RightsConfig(Section):
     override: OverrideConfig | None = Field(None, description="A named decision past a refusal.")
 
 
-class PriceConfig(Section):
-    """US dollars for a million tokens."""
-
-    input: float = Field(ge=0.0, description="For a million tokens of prompt.")
-    output: float = Field(ge=0.0, description="For a million tokens of answer.")
-
-
-class EncoderTeacherConfig(Section):
-    """A sentence encoder with a head fitted on gold's training part. Runs here; costs nothing a call."""
-
-    type: Literal["encoder"] = Field("encoder", description="The kind of teacher.")
-    rights: str = Field("all-minilm-l6-v2", description="Entry of the rights registry.")
-    model: str = Field(EMBEDDED_ENCODER, description="`minilm-l6` (embedded), a folder, or a hub name.")
-    max_tokens: int = Field(128, gt=0, description="Longer texts are cut.")
-    batch_size: int = Field(64, gt=0, description="Prompts a forward pass.")
-
-
-class TransformersTeacherConfig(Section):
-    """A sequence-classification model, or zero-shot classification by a model of entailment. Runs here."""
-
-    type: Literal["transformers"] = Field("transformers", description="The kind of teacher.")
-    rights: str = Field(description="Entry of the rights registry.")
-    model: str = Field(description="A folder or a hub name.")
-    mode: Literal["classification", "zero-shot"] = Field("classification", description="How it answers.")
-    hypothesis: str = Field(
-        "This message is about {}.",
-        description="For zero-shot; `{}` takes the label's description, or the label itself.",
-    )
-    label_map: dict[str, str] = Field({}, description="From the model's label names to the task's.")
-    max_tokens: int = Field(256, gt=0, description="Longer texts are cut.")
-    batch_size: int = Field(16, gt=0, description="Prompts a forward pass.")
-
-    @field_validator("hypothesis")
-    @classmethod
-    def _has_a_place(cls, value: str) -> str:
-        if value.count("{}") != 1:
-            raise ValueError(f"hypothesis {value!r} needs exactly one {{}} for the label")
-        return value
-
-
-class OpenAITeacherConfig(Section):
-    """Any OpenAI-compatible chat-completions endpoint."""
-
-    type: Literal["openai"] = Field("openai", description="The kind of teacher.")
-    rights: str = Field(description="Entry of the rights registry.")
-    model: str = Field(description="The model's name at the endpoint.")
-    base_url: str = Field("https://api.openai.com/v1", description="The endpoint.")
-    api_key_env: str = Field("OPENAI_API_KEY", description="The environment variable that holds the key.")
-    price: PriceConfig | None = Field(None, description="Needed for endpoints that aren't on this machine.")
-    structured: bool = Field(True, description="Ask for output that follows a JSON schema of the labels.")
-    logprobs: bool = Field(
-        True, description="Ask for token log-probabilities and turn them into a distribution."
-    )
-    samples: int = Field(
-        1, ge=1, le=64, description="Answers asked of each prompt; more than one become votes."
-    )
-    temperature: float | None = Field(
-        None, ge=0.0, le=2.0, description="0 for one sample, 0.7 for several, where absent."
-    )
-    max_output_tokens: int = Field(64, gt=0, description="Longest answer.")
-    timeout: float = Field(60.0, gt=0.0, description="Seconds for one call, retries not included.")
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_http(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError(f"base_url {value!r} must start with http:// or https://")
-        return value.rstrip("/")
-
-
-class PluginTeacherConfig(Section):
-    """A teacher from another package, found by its entry point in `tutelage.teachers`."""
-
-    type: Literal["plugin"] = Field("plugin", description="The kind of teacher.")
-    rights: str = Field(description="Entry of the rights registry.")
-    name: str = Field(description="The entry point's name.")
-    options: dict[str, Any] = Field({}, description="Passed to it unread.")
-
-
-TeacherConfig = Annotated[
-    EncoderTeacherConfig | TransformersTeacherConfig | OpenAITeacherConfig | PluginTeacherConfig,
-    Field(discriminator="type"),
-]
-
-
 class LabellingConfig(Section):
     """How teachers are asked."""
 
@@ -240,9 +192,15 @@ class LabellingConfig(Section):
         None, ge=0.0, description="US dollars for this programme; no call is made that could pass it."
     )
     concurrency: int = Field(
-        8, ge=1, le=512, description="Calls in flight at once, for teachers behind an API."
+        8,
+        ge=1,
+        le=512,
+        description="Prompts asked at once, for teachers behind an API; a prompt's samples go out together.",
     )
     attempts: int = Field(6, ge=1, description="Tries of one call before it counts as failed.")
+    max_failed_share: Probability = Field(
+        0.01, description="Share of traffic prompts that may stay without an answer after all their tries."
+    )
     wait: float = Field(
         0.5,
         gt=0.0,
@@ -279,6 +237,13 @@ class StudentConfig(Section):
     heads: int | None = Field(None, ge=1, description="Attention heads of such a student, e.g. 12.")
     intermediate_size: int | None = Field(
         None, ge=1, description="Feed-forward width of such a student, e.g. 1200."
+    )
+    members: int | None = Field(
+        None,
+        ge=1,
+        le=10,
+        description="Static students trained from seeds of their own and averaged into one table, which "
+        "costs nothing at inference; 3 where absent.",
     )
     max_tokens: int = Field(128, gt=0, description="Longer texts are cut.")
     recipe: Literal["soft-targets"] = Field("soft-targets", description="The training plan.")
@@ -321,6 +286,8 @@ class StudentConfig(Section):
             raise ValueError(
                 "base, layers, hidden_size, heads and intermediate_size belong to family encoder, not static"
             )
+        if self.family == "encoder" and self.members is not None:
+            raise ValueError("members belongs to family static, whose tables can be averaged, not encoder")
         return self
 
     @property
@@ -371,105 +338,3 @@ class ProgrammeConfig(Section):
                 "student.control is gold, and gold.training is absent. Mend: add it, or say teacher"
             )
         return self
-
-
-def load_config(path: Path, overrides: Sequence[str] = ()) -> ProgrammeConfig:
-    """Read `tutelage.yaml`, with `key.key=value` overrides laid over it.
-
-    Raises ConfigError naming the file, every key at fault, and for an unknown key the nearest known one.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{path} doesn't exist. Mend: run `tutelage init`, or name the programme's folder"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 (byte {error.start}). Mend: save it as UTF-8") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(
-            f"{path} holds {type(content).__name__}, not sections. Mend: see docs/tutelage.yaml.md"
-        )
-    for override in overrides:
-        _lay_over(content, override)
-    return parse_config(content, str(path))
-
-
-def parse_config(content: Mapping[str, Any], where: str) -> ProgrammeConfig:
-    """Validate what a file holds. Raises ConfigError as `load_config`."""
-    try:
-        return ProgrammeConfig.model_validate(content)
-    except ValidationError as error:
-        lines = [_explain(item) for item in error.errors()]
-        raise ConfigError(f"{where}:\n  " + "\n  ".join(lines)) from error
-
-
-def _lay_over(content: dict[str, Any], override: str) -> None:
-    import yaml
-
-    name, equals, text = override.partition("=")
-    keys = name.strip().split(".")
-    if not equals or not all(keys):
-        raise ConfigError(f"--set {override!r} is not of the form section.key=value")
-    section = content
-    for key in keys[:-1]:
-        below = section.setdefault(key, {})
-        if not isinstance(below, dict):
-            raise ConfigError(f"--set {override!r}: {key!r} is no section")
-        section = below
-    try:
-        section[keys[-1]] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override!r}: the value is not YAML: {error}") from error
-
-
-def _explain(item: Any) -> str:
-    tags = {"encoder", "transformers", "openai", "plugin"}
-    location = [str(part) for part in item["loc"]]
-    if len(location) > 1 and location[0] == "teacher" and location[1] in tags:
-        del location[1]
-    key = ".".join(location) or "the file"
-    if item["type"] == "extra_forbidden":
-        nearest = _nearest_key(location)
-        return f"{key}: unknown key." + (f" Did you mean {nearest!r}?" if nearest else "")
-    given = "" if item["type"] in {"missing", "value_error"} else f" (given: {_shorten(item['input'])})"
-    return f"{key}: {item['msg'].removeprefix('Value error, ')}{given}"
-
-
-def _nearest_key(location: Sequence[str]) -> str | None:
-    """Among the keys beside it first, then anywhere in the file."""
-    names = {key.rsplit(".", 1)[-1]: key for key in known_keys()}
-    section = ".".join(location[:-1])
-    beside = [key.rsplit(".", 1)[-1] for key in known_keys() if key.rpartition(".")[0] == section]
-    for candidates, cutoff in ((beside, 0.5), (list(names), 0.6)):
-        if near := difflib.get_close_matches(location[-1], candidates, n=1, cutoff=cutoff):
-            return near[0] if candidates is beside else names[near[0]]
-    return None
-
-
-def _shorten(value: Any) -> str:
-    text = "a section" if isinstance(value, dict) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def known_keys() -> dict[str, str]:
-    """Every key of the file in dotted form, with its description. Teachers' keys stand under `teacher`."""
-    return dict(_keys_of(ProgrammeConfig, ""))
-
-
-def _keys_of(section: type[Section], prefix: str) -> Iterator[tuple[str, str]]:
-    for name, field in section.model_fields.items():
-        yield f"{prefix}{name}", field.description or ""
-        for below in sections_in(field.annotation):
-            yield from _keys_of(below, f"{prefix}{name}.")
-
-
-def sections_in(annotation: Any) -> list[type[Section]]:
-    """The sections that a field's type may hold."""
-    if isinstance(annotation, type):
-        return [annotation] if issubclass(annotation, Section) else []
-    return [section for part in getattr(annotation, "__args__", ()) for section in sections_in(part)]

@@ -1,0 +1,149 @@
+"""The kinds of teachers that `teacher` may describe."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from tutelage.config.section import Section
+
+EMBEDDED_ENCODER = "minilm-l6"
+
+
+class PriceConfig(Section):
+    """US dollars for a million tokens."""
+
+    input: float = Field(ge=0.0, description="For a million tokens of prompt.")
+    output: float = Field(ge=0.0, description="For a million tokens of answer.")
+
+
+class EncoderTeacherConfig(Section):
+    """A sentence encoder with a head fitted on gold's training part. Runs here; costs nothing a call."""
+
+    type: Literal["encoder"] = Field("encoder", description="The kind of teacher.")
+    rights: str = Field(
+        "all-minilm-l6-v2",
+        description="Entry of the rights registry; to be named for any model but the embedded one.",
+    )
+    model: str = Field(EMBEDDED_ENCODER, description="`minilm-l6` (embedded), a folder, or a hub name.")
+    max_tokens: int = Field(128, gt=0, description="Longer texts are cut.")
+    batch_size: int = Field(64, gt=0, description="Prompts a forward pass.")
+
+    @model_validator(mode="after")
+    def _names_the_rights_of_its_model(self) -> EncoderTeacherConfig:
+        if self.model != EMBEDDED_ENCODER and "rights" not in self.model_fields_set:
+            raise ValueError(
+                f"model is {self.model!r}, and rights is absent. Mend: name the entry of the rights registry "
+                "that binds this model (docs/rights.md)"
+            )
+        return self
+
+
+class TransformersTeacherConfig(Section):
+    """A sequence-classification model, or zero-shot classification by a model of entailment. Runs here."""
+
+    type: Literal["transformers"] = Field("transformers", description="The kind of teacher.")
+    rights: str = Field(description="Entry of the rights registry.")
+    model: str = Field(description="A folder or a hub name.")
+    mode: Literal["classification", "zero-shot"] = Field("classification", description="How it answers.")
+    hypothesis: str = Field(
+        "This message is about {}.",
+        description="For zero-shot; `{}` takes the label's description, or the label itself.",
+    )
+    label_map: dict[str, str] = Field({}, description="From the model's label names to the task's.")
+    max_tokens: int = Field(256, gt=0, description="Longer texts are cut.")
+    batch_size: int = Field(16, gt=0, description="Prompts a forward pass.")
+
+    @field_validator("hypothesis")
+    @classmethod
+    def _has_a_place(cls, value: str) -> str:
+        if value.count("{}") != 1:
+            raise ValueError(f"hypothesis {value!r} needs exactly one {{}} for the label")
+        return value
+
+
+class OpenAITeacherConfig(Section):
+    """Any OpenAI-compatible chat-completions endpoint."""
+
+    type: Literal["openai"] = Field("openai", description="The kind of teacher.")
+    rights: str = Field(description="Entry of the rights registry.")
+    model: str = Field(description="The model's name at the endpoint.")
+    base_url: str = Field("https://api.openai.com/v1", description="The endpoint.")
+    api_key_env: str = Field("OPENAI_API_KEY", description="The environment variable that holds the key.")
+    price: PriceConfig | None = Field(
+        None,
+        description="Needed for an endpoint on another machine, unless it is `free`; on this machine, what a "
+        "gateway passes on. Prompts to another machine wait for the gold gate whatever the price.",
+    )
+    free: bool = Field(False, description="The endpoint charges nothing, e.g. your own server.")
+    structured: bool = Field(True, description="Ask for output that follows a JSON schema of the labels.")
+    logprobs: bool = Field(
+        True, description="Ask for token log-probabilities and turn them into a distribution."
+    )
+    samples: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Answers asked of each prompt; more than one become votes. Where absent: 1 where its "
+        "log-probabilities come with it, else 5.",
+    )
+    temperature: float | None = Field(
+        None, ge=0.0, le=2.0, description="0 for one sample, 0.7 for several, where absent."
+    )
+    max_output_tokens: int = Field(
+        256, gt=0, description="Longest answer; for a reasoning model its reasoning counts too."
+    )
+    timeout: float = Field(60.0, gt=0.0, description="Seconds for one call, retries not included.")
+
+    @property
+    def remote_host(self) -> str:
+        """The endpoint's host; empty where it is this machine."""
+        host = (urlsplit(self.base_url).hostname or "").rstrip(".")
+        try:
+            return "" if ip_address(host).is_loopback else host
+        except ValueError:
+            return "" if host == "localhost" else host
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_http(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if "@" in parts.netloc or parts.query or parts.fragment:  # not repeated: it may hold a secret
+            raise ValueError(
+                "base_url has a user, a password, a query or a fragment, and it is journalled. Mend: leave "
+                "only the address; the key goes into the environment variable that api_key_env names"
+            )
+        if not value.startswith(("http://", "https://")):
+            raise ValueError(f"base_url {value!r} must start with http:// or https://")
+        if not parts.hostname:
+            raise ValueError(f"base_url {value!r} names no host")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _has_one_price(self) -> OpenAITeacherConfig:
+        if self.free and self.costs:
+            raise ValueError("free is true, and price is more than 0. Mend: leave one of them out")
+        return self
+
+    @property
+    def costs(self) -> bool:
+        """Whether a call has a price above 0."""
+        return self.price is not None and (self.price.input > 0 or self.price.output > 0)
+
+
+class PluginTeacherConfig(Section):
+    """A teacher from another package, found by its entry point in `tutelage.teachers`."""
+
+    type: Literal["plugin"] = Field("plugin", description="The kind of teacher.")
+    rights: str = Field(description="Entry of the rights registry.")
+    name: str = Field(description="The entry point's name.")
+    options: dict[str, Any] = Field({}, description="Passed to it unread.")
+
+
+TeacherConfig = Annotated[
+    EncoderTeacherConfig | TransformersTeacherConfig | OpenAITeacherConfig | PluginTeacherConfig,
+    Field(discriminator="type"),
+]

@@ -1,0 +1,155 @@
+"""What an endpoint sent, read: a reply from a chat completion's body, an answer from a prompt's replies."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Usage, Value
+from tutelage.tasks import Classify, Parsed
+from tutelage.teachers._logprobs import label_distribution, read_tokens
+from tutelage.teachers.protocol import Doubtful
+
+if TYPE_CHECKING:
+    from tutelage.records import Distribution
+
+_RAW_LIMIT = 65_536  # characters of an answer that are kept
+_COUNTS = ("prompt_tokens", "completion_tokens")
+_NO_TEXT_LEFT = "; reasoning tokens may have used it up. Mend: raise it, or have the model reason less"
+
+
+class MalformedBody(ValueError):
+    """A body that is no chat completion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One sample as received and as read.
+
+    `body` is the response's, empty where the request was rejected; a rejection is `doubtful` where the prompt
+    may be without fault. `has_logprobs` tells that token log-probabilities came, `distribution` what they say
+    of the labels. `alone` tells that the prompt needs no votes beside it, `told` that an error has reported
+    its cost already.
+    """
+
+    text: str
+    parsed: Parsed
+    usage: Usage
+    body: str = ""
+    model: str = ""
+    has_logprobs: bool = False
+    distribution: Distribution | None = None
+    alone: bool = False
+    doubtful: bool = False
+    told: bool = False
+
+
+def token_counts(content: Any) -> tuple[int, int] | None:
+    """Tokens of input and output as billed; None where the body has no account of them."""
+    usage = content.get("usage") if isinstance(content, dict) else None
+    counts: list[Any] = [usage.get(name) for name in _COUNTS] if isinstance(usage, dict) else []
+    if not counts or not all(isinstance(count, int) and count >= 0 for count in counts):
+        return None
+    return counts[0], counts[1]
+
+
+def read_reply(content: Any, task: Classify, limit: int, usage: Usage, body: str) -> Reply:
+    """Read a chat completion whose output was limited to `limit` tokens. Raises MalformedBody."""
+    choice, message, text = _choice_of(content)
+    if refusal := message.get("refusal"):
+        text = str(refusal)
+        parsed = Parsed(AnswerStatus.REFUSED, None, "the teacher declined to answer")
+    else:
+        parsed = _judged(task.parse(text), choice.get("finish_reason"), text, limit)
+    logprobs = choice.get("logprobs")
+    tokens = read_tokens(logprobs.get("content")) if isinstance(logprobs, dict) else None
+    distribution = None
+    if tokens is not None and isinstance(parsed.value, str):
+        distribution = label_distribution(tokens, parsed.value, task.labels)
+    model = content.get("model")
+    return Reply(
+        text=text,
+        parsed=parsed,
+        usage=usage,
+        body=body,
+        model=storable(model) if isinstance(model, str) else "",
+        has_logprobs=tokens is not None,
+        distribution=distribution,
+        alone=distribution is not None,
+    )
+
+
+def _judged(parsed: Parsed, finish: Any, text: str, limit: int) -> Parsed:
+    """What was parsed, with the reason that the endpoint gives for an answer that can't be used."""
+    if parsed.status is not AnswerStatus.OK and finish == "content_filter":
+        return Parsed(AnswerStatus.REFUSED, None, "the endpoint's content filter cut the answer")
+    if parsed.status is AnswerStatus.UNPARSEABLE and finish == "length":
+        hint = "" if text.strip() else _NO_TEXT_LEFT
+        reason = f"cut off at teacher.max_output_tokens {limit}: {parsed.reason}{hint}"
+        return Parsed(AnswerStatus.UNPARSEABLE, None, reason)
+    return parsed
+
+
+def _choice_of(content: Any) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """The first choice, its message and its text (empty where null)."""
+    choices = content.get("choices") if isinstance(content, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not isinstance(message, dict):
+        raise MalformedBody("no choices with a message in it")
+    text = message.get("content")
+    if not isinstance(text, str | None):
+        raise MalformedBody(f"the message's content is {type(text).__name__}")
+    return choice, message, text or ""
+
+
+def combine(replies: Sequence[Reply], task: Classify) -> Answer:
+    """One answer from all replies to a prompt; its cost leaves out what errors have told already."""
+    usages = [reply.usage for reply in replies]
+    usage = Usage(
+        input_tokens=sum(item.input_tokens for item in usages),
+        output_tokens=sum(item.output_tokens for item in usages),
+        cost=sum(reply.usage.cost for reply in replies if not reply.told),
+        latency=max(item.latency for item in usages),
+        calls=sum(item.calls for item in usages),
+    )
+    texts = [storable(reply.text) for reply in replies]
+    raw = texts[0] if len(texts) == 1 else json.dumps(texts, ensure_ascii=False)
+    model = next((reply.model for reply in replies if reply.model), "")
+    good = [reply for reply in replies if reply.parsed.status is AnswerStatus.OK]
+    if not good:
+        kind = Doubtful if all(reply.doubtful for reply in replies) else Answer
+        status, reason = _commonest_fault(replies)
+        return kind(status, None, raw=raw, reason=reason, model=model, usage=usage)
+    value, distribution, origin = _one(good[0]) if len(replies) == 1 else _votes(good, task)
+    bad = len(replies) - len(good)
+    reason = f"{bad} of {len(replies)} samples had no usable answer" if bad else ""
+    return Answer(AnswerStatus.OK, value, distribution, origin, raw, reason, model, usage)
+
+
+def _one(reply: Reply) -> tuple[Value | None, Distribution | None, DistributionOrigin]:
+    origin = DistributionOrigin.NONE if reply.distribution is None else DistributionOrigin.LOGPROBS
+    return reply.parsed.value, reply.distribution, origin
+
+
+def _votes(good: Sequence[Reply], task: Classify) -> tuple[Value, Distribution, DistributionOrigin]:
+    """Shares of the usable samples; ties go to the label that comes first in the task."""
+    values = [reply.parsed.value for reply in good if reply.parsed.value is not None]
+    shares = task.encode(values).mean(axis=0, dtype=np.float64).astype(np.float32)
+    return task.decide(shares[None])[0], shares, DistributionOrigin.VOTES
+
+
+def _commonest_fault(replies: Sequence[Reply]) -> tuple[AnswerStatus, str]:
+    status, _ = Counter(reply.parsed.status for reply in replies).most_common(1)[0]
+    reason = next(reply.parsed.reason for reply in replies if reply.parsed.status is status)
+    return status, reason if len(replies) == 1 else f"none of {len(replies)} samples could be used: {reason}"
+
+
+def storable(text: str) -> str:
+    """Text that UTF-8 can hold (lone surrogates escaped), of bounded length."""
+    return text[:_RAW_LIMIT].encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,373 @@
+"""What the terminal shows is what there is: names that look like markup are names."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from tutelage.cli import display
+from tutelage.cli.display import RichProgress, print_findings, print_outcome, print_status
+from tutelage.cli.machine import Finding, examine
+from tutelage.programme import Programme, Stage, fingerprint
+from tutelage.stages import Outcome, StageStatus, Status, read_status
+
+ODD = [
+    "[red]",
+    "[/red]",
+    "[/]",
+    "[bold]x[/bold]",
+    "[link=http://x]y",
+    "\\[x]",
+    "[[x]]",
+    ":smile:",
+    "日本語",
+    "[1, 2]",
+]
+
+CONFIG = """\
+gold:
+  path: gold.csv
+  columns: {slice: slice}
+  training: {share: 0.3}
+traffic: {path: traffic.csv}
+teacher: {type: encoder}
+"""
+
+
+def _spend(teacher: str, unaccounted: float = 0.0) -> dict[str, Any]:
+    by_status = {"ok": 490, "refused": 10}
+    return {
+        "teacher": teacher, "answers": 500, "spent": 1.25, "unaccounted": unaccounted, "by_status": by_status
+    }  # fmt: skip
+
+
+def _run(name: str, verdict: str = "pass", on_sealed_gold: bool = True) -> dict[str, Any]:
+    return {"run": name, "verdict": verdict, "accuracy": "91.0%", "on_sealed_gold": on_sealed_gold}
+
+
+def _status(**parts) -> Status:
+    standard = {
+        "programme": "/programmes/support",
+        "stages": [
+            StageStatus("gold", None, "120 sealed"),
+            StageStatus("label", "teacher changed", "500 asked"),
+        ],
+        "spend": [_spend("gpt")],
+        "runs": [_run("static")],
+        "entries": 12,
+        "head": "ab" * 32,
+    }
+    return Status(**(standard | parts))
+
+
+@pytest.fixture
+def wide(monkeypatch) -> None:
+    """A terminal wide enough that nothing is broken over lines."""
+    monkeypatch.setenv("COLUMNS", "400")
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("columns", ["1", "20", "80", "1000"])
+@pytest.mark.parametrize("colour", [None, "FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_status_for_machines_is_json_at_any_width_and_with_any_colour(monkeypatch, capsys, columns, colour):
+    monkeypatch.setenv("COLUMNS", columns)
+    if colour is not None:
+        monkeypatch.setenv(colour, "1")  # as in many CI systems
+        monkeypatch.setenv("TERM", "xterm-256color")
+    status = _status(
+        programme="/a very/long path/" + "x" * 300,
+        stages=[StageStatus("gold", name, f"{name} " * 40) for name in ODD],
+    )
+    print_status(status, as_json=True)
+    assert json.loads(capsys.readouterr().out) == status.to_json()
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=st.text(max_size=30))
+def test_status_for_machines_holds_any_text(text):
+    output, standard = io.StringIO(), sys.stdout
+    sys.stdout = output
+    try:
+        print_status(_status(programme=text, head=text), as_json=True)
+    finally:
+        sys.stdout = standard
+    content = json.loads(output.getvalue())
+    assert (content["programme"], content["head"]) == (text, text)
+
+
+def test_status_of_a_programme_is_the_same_for_machines_from_the_command_line(tmp_path):
+    (tmp_path / "tutelage.yaml").write_text(CONFIG)
+    result = subprocess.run(
+        [sys.executable, "-m", "tutelage", "status", str(tmp_path), "--json"],
+        env=os.environ | {"COLUMNS": "20", "FORCE_COLOR": "1", "TERM": "xterm-256color"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    status = read_status(Programme.open(tmp_path))
+    assert json.loads(result.stdout) == json.loads(json.dumps(status.to_json()))
+
+
+def test_status_for_people_says_all_of_it(wide, capsys):
+    print_status(_status(), as_json=False)
+    shown = capsys.readouterr().out
+    for part in (
+        "/programmes/support", "up to date", "to run: teacher changed", "500 asked",
+        "gpt: 500 answers, $1.2500, 10 quarantined", "run static: pass, accuracy 91.0%",
+        f"journal: 12 entries, head {'ab' * 32}",
+    ):  # fmt: skip
+        assert part in shown
+
+
+def test_status_says_what_has_no_account_and_what_was_measured_on_other_gold(wide, capsys):
+    print_status(
+        _status(spend=[_spend("gpt", 0.5)], runs=[_run("static", on_sealed_gold=False)]), as_json=False
+    )
+    shown = capsys.readouterr().out
+    assert "$1.2500" in shown and "$0.5000 of it for calls of which no account came" in shown
+    assert "accuracy 91.0%, on gold that was sealed before" in shown
+
+
+def test_status_of_nothing_yet(wide, capsys):
+    print_status(_status(stages=[], spend=[], runs=[], entries=0, head=""), as_json=False)
+    assert "journal: 0 entries, head none" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("part", ["programme", "reason", "summary", "teacher", "run"])
+def test_status_shows_names_as_they_are(wide, capsys, part, name):
+    changes = {
+        "programme": {"programme": f"/a/{name}"},
+        "reason": {"stages": [StageStatus("gold", f"{name} changed", "")]},
+        "summary": {"stages": [StageStatus("gold", None, f"did {name}")]},
+        "teacher": {"spend": [_spend(name)]},
+        "run": {"runs": [_run(name)]},
+    }
+    print_status(_status(**changes[part]), as_json=False)
+    assert name in capsys.readouterr().out
+
+
+def _arm(title: str, accuracy: float) -> dict[str, Any]:
+    return {
+        "title": title,
+        "accuracy": {"estimate": accuracy, "low": accuracy - 0.02, "high": accuracy + 0.02},
+        "macro_f1": {"estimate": accuracy},
+        "agreement_with_teacher": None,
+        "ece": 0.0312,
+        "footprint": {
+            "latency_p50_ms": 0.021,
+            "latency_p95_ms": 0.05,
+            "throughput": 51_234.0,
+            "size_mb": 3.25,
+            "parameters": 1_234_567,
+        },
+    }
+
+
+def _outcome(reason="fine", title="static", verdict="pass", report="report.html") -> Outcome:
+    arms = {
+        "teacher": _arm("teacher (gpt)", 0.9) | {"footprint": None, "ece": None},
+        "student": _arm(title, 0.88),
+    }
+    evidence = [
+        {"verdict": word, "reason": f"{word}: {reason}"} for word in ("pass", "fail", "not enough evidence")
+    ]
+    decision = {"verdict": verdict, "evidence": evidence}
+    return Outcome({"n": 1200, "arms": arms}, decision, Path(report))
+
+
+@pytest.mark.parametrize("verdict", ["pass", "fail", "not enough evidence"])
+def test_the_closing_table_holds_every_figure(wide, capsys, tmp_path, monkeypatch, verdict):
+    monkeypatch.chdir(tmp_path)
+    Path("report.html").touch()
+    print_outcome(_outcome(verdict=verdict))
+    shown = capsys.readouterr().out
+    for part in (
+        "On 1,200 sealed gold examples, 95% intervals", "90.0% (88.0%–92.0%)", "88.0% (86.0%–90.0%)", "0.031",
+        "0.021 ms", "51,234", "3.2 MB", "1,234,567", f"Release: {verdict}", "Report: report.html",
+    ):  # fmt: skip
+        assert part in shown
+    assert shown.count("fine") == 3
+    [teacher_size] = re.findall(r"size .*", shown)
+    assert "-" in teacher_size
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_the_closing_table_shows_names_as_they_are(wide, capsys, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    report = Path("a", name, "report.html")
+    report.parent.mkdir(parents=True)
+    report.touch()
+    print_outcome(_outcome(f"slice {name} is worse", f"run {name}", report=str(report)))
+    shown = capsys.readouterr().out
+    assert shown.count(f"slice {name} is worse") == 3
+    assert f"run {name}" in shown
+    assert f"Report: {report}" in shown
+
+
+def test_no_report_is_promised_before_there_is_one(wide, capsys, tmp_path):
+    print_outcome(_outcome(report=str(tmp_path / "report.html")))
+    assert "Report" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", ["1", "20"])
+def test_a_narrow_terminal_cuts_no_reason_no_path_and_no_hash(monkeypatch, capsys, tmp_path, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    report = tmp_path / ("x" * 120)
+    report.touch()
+    print_outcome(_outcome("a long reason that goes on " * 5, report=str(report)))
+    print_status(_status(), as_json=False)
+    shown = capsys.readouterr().out
+    assert "a long reason that goes on " * 4 in shown
+    assert f"Report: {report}\n" in shown
+    assert f"head {'ab' * 32}\n" in shown
+
+
+def test_the_doctors_mends_can_be_copied(wide, capsys):
+    # Rich takes [train] for a style and swallows it.
+    findings = [
+        Finding("torch", False, "not installed; for training", "pip install 'tutelage[train]'"),
+        Finding("datasets", False, "not installed; for hf:// sources", "pip install 'tutelage[hub]'"),
+        Finding("Python", True, "3.13", "install another", needed=True),
+    ]
+    print_findings(findings)
+    shown = capsys.readouterr().out
+    assert "pip install 'tutelage[train]'" in shown and "pip install 'tutelage[hub]'" in shown
+    assert "install another" not in shown
+
+
+def test_the_doctor_never_shows_a_key(wide, capsys, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    print_findings(examine())
+    shown = capsys.readouterr().out
+    assert "OPENAI_API_KEY" in shown and "very-secret" not in shown
+
+
+def _progress(width: int = 400) -> tuple[RichProgress, io.StringIO]:
+    output = io.StringIO()
+    return RichProgress(Console(file=output, width=width, highlight=False)), output
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_stage_tells_reasons_and_deeds_as_they_are(tmp_path, name):
+    (tmp_path / "tutelage.yaml").write_text(CONFIG)
+    programme = Programme.open(tmp_path)
+    progress, output = _progress()
+    source = tmp_path / "source"
+    stage = Stage(
+        "copy",
+        inputs=lambda programme: {name: fingerprint(source)},
+        outputs=lambda programme: [],
+        work=lambda programme, progress: f"wrote {name}",
+    )
+    stage.run(programme, progress)
+    source.write_text("new")
+    stage.run(programme, progress)
+    assert output.getvalue().count(f"wrote {name}") == 2
+    assert f"runs: {name} changed" in output.getvalue()
+
+
+@pytest.mark.parametrize("total", [None, 0, 3])
+def test_a_bar_shows_names_as_they_are_and_is_cleared(total):
+    output = io.StringIO()
+    console = Console(file=output, width=200, highlight=False, force_terminal=True, color_system=None)
+    with RichProgress(console).track("labelling [/red]", total, "prompts", done=0) as tracker:
+        for _ in range(3):
+            tracker.advance(1, "note [/] [red]")
+    shown = output.getvalue()
+    assert "labelling [/red]" in shown and "note [/] [red]" in shown
+    assert "\x1b[2K" in shown  # the bar goes when its block ends
+
+
+def test_a_bar_ends_with_its_block_also_where_that_fails():
+    progress, _ = _progress()
+    for _ in range(2):  # rich refuses a second live display while one is left open
+        with pytest.raises(ValueError, match="inside"), progress.track("x", 1, "y"):
+            raise ValueError("inside")
+
+
+def _gold(folder: Path, rows: list[str]) -> subprocess.CompletedProcess[str]:
+    (folder / "tutelage.yaml").write_text(CONFIG)
+    (folder / "gold.csv").write_text("text,label,slice\n" + "\n".join(rows) + "\n")
+    return subprocess.run(
+        [sys.executable, "-m", "tutelage", "gold", str(folder)],
+        env=os.environ | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_labels_and_slices_that_look_like_markup_go_through_a_stage(tmp_path):
+    slices = ("[red]", "[/hard]", "[/]")
+    rows = [
+        f"message {number * 7919} about {label},{label},{slices[number % 3]}"
+        for number in range(24)
+        for label in ("[bold]", "[/b]")
+    ]
+    result = _gold(tmp_path, rows)
+    assert result.returncode == 0, result.stderr
+    for name in slices:
+        assert f"slice {name}: " in result.stdout
+
+
+def test_an_error_quotes_what_looks_like_markup(tmp_path):
+    result = _gold(tmp_path, ["only one,[red],x", "of its kind,[red],x"])
+    assert result.returncode == 2
+    assert "['[red]']" in result.stderr and "Traceback" not in result.stderr
+
+
+_INTERRUPTED = """
+import os, signal, sys, time
+import tutelage.stages
+
+def stuck(*arguments, **options):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(30)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+tutelage.stages.run_stage = tutelage.stages.read_status = stuck
+sys.argv = ["tutelage", *sys.argv[1:]]
+from tutelage.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("verb", ["status", "gold"])
+def test_ctrl_c_ends_with_130_and_says_that_the_work_is_kept(tmp_path, verb):
+    # Typer turns the interrupt into exit status 130 itself, before main could say a word.
+    (tmp_path / "tutelage.yaml").write_text(CONFIG)
+    result = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED, verb, str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 130
+    assert "Traceback" not in result.stderr
+    assert "goes on from here" in result.stderr
+
+
+def test_an_interrupted_command_lets_the_folder_go(tmp_path):
+    (tmp_path / "tutelage.yaml").write_text(CONFIG)
+    command = [sys.executable, "-c", _INTERRUPTED, "gold", str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, timeout=60).returncode == 130
+    with Programme.open(tmp_path).locked():
+        pass
+
+
+def test_every_verdict_has_a_colour_of_its_own():
+    from tutelage.gates import Verdict
+
+    assert set(display._VERDICT_STYLE) == {str(verdict) for verdict in Verdict}
+    assert len(set(display._VERDICT_STYLE.values())) == len(Verdict)

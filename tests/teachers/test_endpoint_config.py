@@ -1,0 +1,71 @@
+"""What an endpoint's configuration must say before anything is sent to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tutelage.config import OpenAITeacherConfig, PriceConfig
+from tutelage.errors import ConfigError
+from tutelage.records import Prompt
+from tutelage.tasks import Classify
+from tutelage.teachers import TeacherContext
+from tutelage.teachers.openai import OpenAITeacher
+
+PRICE = PriceConfig(input=1.0, output=2.0)
+KEY = "sk-very-secret-0123456789"
+TEXT = "where is my money"
+
+
+def teacher_at(url: str, **settings: Any) -> OpenAITeacher:
+    config = OpenAITeacherConfig(rights="own", model="scripted-1", base_url=url, **settings)
+    return OpenAITeacher(config, TeacherContext(Classify(("refund", "card")), (), Path()))
+
+
+REMOTE = "https://api.example.com/v1"
+
+
+def test_another_machine_needs_price_and_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match=r"teacher\.price is missing.*teacher\.free"):
+        teacher_at(REMOTE)
+    with pytest.raises(ConfigError, match=r"teacher\.price is 0.*teacher\.free"):
+        teacher_at(REMOTE, price={"input": 0, "output": 0})
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
+        teacher_at(REMOTE, price=PRICE)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert teacher_at(REMOTE, price=PRICE).paid
+
+
+def test_prompts_to_another_machine_pass_the_gates_even_for_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    teacher = teacher_at(REMOTE, free=True)
+    assert teacher.paid and teacher.most_expensive([Prompt("1", TEXT)]) == 0.0
+    assert teacher_at(REMOTE, free=True, price={"input": 0, "output": 0}).paid
+    with pytest.raises(ValidationError, match="free is true"):
+        teacher_at(REMOTE, free=True, price=PRICE)
+
+
+def test_on_this_machine_a_price_makes_it_paid() -> None:
+    assert not teacher_at("http://localhost:1/v1").paid
+    assert not teacher_at("http://[::1]:1/v1").paid
+    assert teacher_at("http://localhost:1/v1", price=PRICE).paid  # a gateway
+    for name in ("http://127.0.0.1.example.com/v1", "http://localhost.example.com/v1", "http://0.0.0.0/v1"):
+        with pytest.raises(ConfigError, match="is not this machine"):
+            teacher_at(name)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://me:secret@host/v1", "https://secret@host/v1", "https://host/v1?key=secret", "ftp://a:secret@b"],
+)
+def test_an_address_with_a_secret_is_refused_and_not_repeated(address: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        teacher_at(address)
+    [fault] = caught.value.errors()
+    assert "api_key_env" in fault["msg"] and "secret" not in fault["msg"]
+    with pytest.raises(ValidationError, match="names no host"):
+        teacher_at("http:///v1")

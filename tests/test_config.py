@@ -1,0 +1,489 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from tutelage.config import ProgrammeConfig, known_keys, load_config, parse_config, sections_in
+from tutelage.errors import ConfigError
+
+LEAST: dict[str, Any] = {
+    "gold": {"path": "gold.csv", "training": {"share": 0.3}},
+    "traffic": {"path": "traffic.csv"},
+    "teacher": {"type": "encoder"},
+}
+TEACHERS: dict[str, dict[str, Any]] = {
+    "encoder": {"type": "encoder"},
+    "transformers": {"type": "transformers", "rights": "own-model", "model": "m"},
+    "openai": {"type": "openai", "rights": "openai-api", "model": "m"},
+    "plugin": {"type": "plugin", "rights": "own-model", "name": "mine"},
+}
+YAML = (
+    "gold: {path: gold.csv, training: {share: 0.3}}\ntraffic: {path: traffic.csv}\nteacher: {type: encoder}\n"
+)
+
+
+def _laid_over(**changes: Any) -> dict[str, Any]:
+    """The least file with `section__key=value` laid over it."""
+    content: dict[str, Any] = {**LEAST}
+    for name, value in changes.items():
+        *sections, last = name.split("__")
+        place = content
+        for section in sections:
+            place[section] = dict(place.get(section) or {})
+            place = place[section]
+        place[last] = value
+    return content
+
+
+def _fault(content: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(content, "tutelage.yaml")
+    text = str(caught.value)
+    assert text.startswith("tutelage.yaml:\n  ")
+    return text
+
+
+def _loaded(folder, overrides=(), text=YAML):
+    path = folder / "tutelage.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load_config(path, overrides)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "nearest"),
+    [
+        ({"studnet": {}}, "studnet", "student"),
+        ({"max_loss": 0.1}, "max_loss", "release.max_loss"),
+        ({"share": 0.1}, "share", "gold.training.share"),
+        ({"task__lables": ["a", "b"]}, "task.lables", "labels"),
+        ({"gold__pth": "x"}, "gold.pth", "path"),
+        ({"gold__training__shard": 0.2}, "gold.training.shard", "share"),
+        ({"gold__columns__txt": "x"}, "gold.columns.txt", "text"),
+        ({"gold__margn": 0.1}, "gold.margn", "margin"),
+        ({"student__temprature": 2}, "student.temprature", "temperature"),
+        ({"student__budget": 2}, "student.budget", "labelling.budget"),
+        ({"teacher__modle": "x"}, "teacher.modle", "model"),
+        ({"rights__override": {"nmae": "Ada Counsel"}}, "rights.override.nmae", "name"),
+        ({"rights__override": {"entri": "xai-api"}}, "rights.override.entri", "entry"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(changes, key, nearest):
+    assert f"\n  {key}: unknown key. Did you mean {nearest!r}?" in _fault(_laid_over(**changes))
+
+
+def test_a_key_like_no_other_is_only_said_to_be_unknown():
+    assert _fault(_laid_over(zzzzqqqq=1)).endswith("\n  zzzzqqqq: unknown key.")
+
+
+@pytest.mark.parametrize("key", ["price", "temperature", "structured", "hypothesis", "options"])
+def test_a_key_of_another_teacher_is_not_proposed_for_itself(key):
+    # Nor any other key that the type of teacher chosen doesn't have.
+    text = _fault(_laid_over(**{f"teacher__{key}": 1}))
+    assert f"teacher.{key}: unknown key" in text
+    assert f"mean {key!r}" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "message"),
+    [
+        ({"gold__training__share": 1.0}, "gold.training", "leaves nothing to seal"),
+        ({"gold__training__share": 0}, "gold.training.share", "greater than 0 (given: 0)"),
+        ({"gold__margin": 0.5}, "gold.margin", "less than 0.5 (given: 0.5)"),
+        ({"gold__expected_accuracy": 90}, "gold.expected_accuracy", "less than or equal to 1 (given: 90)"),
+        ({"gold__limit": 0}, "gold.limit", "greater than 0"),
+        ({"gold__format": "xlsx"}, "gold.format", "'csv', 'jsonl', 'parquet' or 'lines' (given: 'xlsx')"),
+        ({"gold__columns__separator": ""}, "gold.columns.separator", "at least 1 character"),
+        ({"traffic__near_duplicate": 1.01}, "traffic.near_duplicate", "less than or equal to 1"),
+        ({"task__type": "extract"}, "task.type", "'classify' (given: 'extract')"),
+        ({"task__labels": ["a", "b", "a"]}, "task.labels", "a label stands twice"),
+        ({"task__labels": ["1", 1]}, "task.labels", "a label stands twice"),
+        ({"task__labels": ["a"]}, "task", "labels has 1; two are the least"),
+        ({"task__labels": {}}, "task", "labels has 0; two are the least"),
+        ({"task__labels": "a, b"}, "task.labels", "(given: 'a, b')"),
+        (
+            {"task__labels": ["a", "b"], "task__labels_file": "l.txt"},
+            "task",
+            "give labels or labels_file, not both",
+        ),
+        (
+            {"task__labels": ["a", "b"], "task__out_of_scope": "c"},
+            "task",
+            "out_of_scope 'c' is not among labels",
+        ),
+        ({"rights__distribution": "sold"}, "rights.distribution", "'internal' or 'distributed'"),
+        (
+            {"rights__override": {"entry": "xai-api", "name": "A", "reason": "because"}},
+            "rights.override.name",
+            "at least 2 characters",
+        ),
+        (
+            {"rights__override": {"entry": "xai-api", "name": "Ada", "reason": "because"}},
+            "rights.override.reason",
+            "at least 10 characters",
+        ),
+        ({"labelling__budget": -1}, "labelling.budget", "greater than or equal to 0 (given: -1)"),
+        ({"labelling__budget": float("nan")}, "labelling.budget", "finite number (given: nan)"),
+        ({"labelling__budget": float("inf")}, "labelling.budget", "finite number (given: inf)"),
+        ({"labelling__concurrency": 0}, "labelling.concurrency", "greater than or equal to 1"),
+        ({"labelling__attempts": 1.5}, "labelling.attempts", "(given: 1.5)"),
+        ({"student__name": "../out"}, "student.name", "(given: '../out')"),
+        ({"student__name": "Upper"}, "student.name", "(given: 'Upper')"),
+        ({"student__name": "line\n"}, "student.name", "(given: 'line\\n')"),
+        ({"student__validation": 1}, "student.validation", "less than 1"),
+        (
+            {"student__hidden_size": 312},
+            "student",
+            "needs hidden_size, heads and intermediate_size together",
+        ),
+        (
+            {"student__hidden_size": 312, "student__heads": 5, "student__intermediate_size": 1200},
+            "student",
+            "hidden_size 312 is no multiple of heads 5",
+        ),
+        (
+            {"student__family": "static", "student__layers": 2},
+            "student",
+            "belong to family encoder, not static",
+        ),
+        (
+            {"student__family": "static", "student__base": "x"},
+            "student",
+            "belong to family encoder, not static",
+        ),
+        ({"student__control": "gold", "gold": {"path": "g"}, "teacher": TEACHERS["openai"]}, "the file",
+         "student.control is gold, and gold.training is absent. Mend:"),
+        ({"gold": {"path": "g"}}, "the file", "teacher.type is encoder, whose head is fitted on gold.training"),
+        ({"release__max_loss": 1}, "release.max_loss", "less than 1"),
+        ({"release__max_size_mb": 0}, "release.max_size_mb", "greater than 0"),
+        ({"teacher__max_tokens": 0}, "teacher.max_tokens", "greater than 0"),
+        (
+            {"teacher": {**TEACHERS["transformers"], "hypothesis": "about"}},
+            "teacher.hypothesis",
+            "needs exactly one {}",
+        ),
+        (
+            {"teacher": {**TEACHERS["transformers"], "hypothesis": "{} {}"}},
+            "teacher.hypothesis",
+            "needs exactly one {}",
+        ),
+        (
+            {"teacher": {**TEACHERS["openai"], "base_url": "ftp://x"}},
+            "teacher.base_url",
+            "'ftp://x' must start with http:// or https://",
+        ),
+        ({"teacher": {**TEACHERS["openai"], "base_url": "https://"}}, "teacher.base_url", "'https://'"),
+        ({"teacher": {**TEACHERS["openai"], "base_url": "http:///v1"}}, "teacher.base_url", "'http:///v1'"),
+        ({"teacher": {**TEACHERS["openai"], "base_url": "http://[::1/v1"}}, "teacher.base_url", "Invalid IPv6 URL"),
+        ({"teacher": {"type": "encoder", "model": "other"}}, "teacher",
+         "model is 'other', and rights is absent. Mend: name the entry"),
+        ({"rights__override": {"name": "Ada", "reason": "it is allowed"}}, "rights.override.entry", "Field required"),
+        ({"labelling__max_failed_share": 1.5}, "labelling.max_failed_share", "(given: 1.5)"),
+        ({"teacher": {**TEACHERS["openai"], "samples": 65}}, "teacher.samples", "less than or equal to 64"),
+        (
+            {"teacher": {**TEACHERS["openai"], "price": {"input": 1}}},
+            "teacher.price.output",
+            "Field required",
+        ),
+        ({"teacher": {"type": "openai", "model": "m"}}, "teacher.rights", "Field required"),
+        ({"traffic": {}}, "traffic.path", "Field required"),
+    ],
+)  # fmt: skip
+def test_each_fault_is_named_with_its_key_its_limit_and_what_was_given(changes, key, message):
+    text = _fault(_laid_over(**changes))
+    assert f"\n  {key}: " in text
+    assert message in text
+
+
+def test_all_faults_are_told_at_once():
+    text = _fault({"gold": {}, "traffic": 3, "teacher": TEACHERS["encoder"], "studnet": {}})
+    assert [line.split(":")[0].strip() for line in text.splitlines()[1:]] == [
+        "gold.path",
+        "traffic",
+        "studnet",
+    ]
+
+
+def test_a_long_value_is_shown_cut():
+    text = _fault(_laid_over(gold__margin="x" * 10_000))
+    assert len(text) < 300 and "xxx..." in text
+
+
+@pytest.mark.parametrize("labels", [[True, False], ["a", None], ["a", 1.5]])
+def test_labels_that_yaml_reads_as_something_else_are_not_respelled(labels):
+    # `labels: [yes, no]` would become True and False, which no row of gold holds.
+    assert "task.labels" in _fault(_laid_over(task__labels=labels))
+
+
+def test_a_list_of_labels_is_a_map_without_descriptions():
+    assert parse_config(_laid_over(task__labels=["b", "a", 3]), "x").task.labels == {
+        "b": "",
+        "a": "",
+        "3": "",
+    }
+
+
+@pytest.mark.parametrize("content", [None, [], "text", 3, {1: 2}, {None: {}}, {"gold": LEAST["gold"]}])
+def test_what_is_no_map_of_sections_is_refused(content):
+    _fault(content)
+
+
+@pytest.mark.parametrize("teacher", [{"type": "opneai"}, {"type": None}, {"type": 3}, {}, {"model": "m"}])
+def test_a_teacher_of_no_known_type_is_told_which_there_are(teacher):
+    # Also where `type` was forgotten.
+    text = _fault(_laid_over(teacher=teacher))
+    assert "\n  teacher" in text and "type" in text
+    for name in TEACHERS:
+        assert repr(name) in text
+
+
+def test_faults_of_a_teacher_do_not_name_its_type_as_a_section():
+    text = _fault(_laid_over(teacher={"type": "openai", "modle": "m", "rights": "r", "price": {"in": 1}}))
+    assert "openai" not in text
+    assert "teacher.modle: unknown key. Did you mean 'model'?" in text
+    assert "teacher.price.in: unknown key. Did you mean 'input'?" in text
+
+
+def test_a_teacher_that_is_no_section_is_refused():
+    assert "\n  teacher: " in _fault(_laid_over(teacher="openai"))
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_every_default_is_itself_valid(name):
+    config = parse_config(_laid_over(teacher=TEACHERS[name]), "x")
+    assert parse_config(config.model_dump(mode="json"), "x") == config
+    assert parse_config(config.model_dump(), "x") == config
+
+
+def test_a_slash_at_the_end_of_an_address_is_dropped():
+    teacher = {**TEACHERS["openai"], "base_url": "http://127.0.0.1:8000/v1/"}
+    assert parse_config(_laid_over(teacher=teacher), "x").teacher.base_url == "http://127.0.0.1:8000/v1"
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("http://127.0.0.1:8000/v1", ""),
+        ("http://127.8.8.8/v1", ""),
+        ("http://[::1]:8000/v1", ""),
+        ("http://LOCALHOST/v1", ""),
+        ("https://API.OpenAI.com/v1", "api.openai.com"),
+        ("https://eu.api.x.ai:8443/v1", "eu.api.x.ai"),
+        ("http://127.0.0.1.example.org/v1", "127.0.0.1.example.org"),
+        ("http://localhost.example.org/v1", "localhost.example.org"),
+        ("http://0.0.0.0/v1", "0.0.0.0"),
+        # The dot of the root names the same machine, so it must not slip past the rights gate.
+        ("https://api.openai.com./v1", "api.openai.com"),
+    ],
+)
+def test_whose_terms_bind_an_address_follows_from_its_host(address, host):
+    teacher = {**TEACHERS["openai"], "base_url": address}
+    assert parse_config(_laid_over(teacher=teacher), "x").teacher.remote_host == host
+
+
+@pytest.mark.parametrize("rest", ["user:sk-1@host/v1", "sk-1@host", "host/v1?key=sk-1", "host/v1#sk-1"])
+def test_an_address_that_holds_a_secret_is_refused_without_repeating_it(rest):
+    text = _fault(_laid_over(teacher={**TEACHERS["openai"], "base_url": f"https://{rest}"}))
+    assert "teacher.base_url: " in text and "api_key_env" in text
+    assert "sk-1" not in text
+
+
+@pytest.mark.parametrize(
+    ("training", "share"),
+    [
+        ({}, 0.3),
+        ({"share": 0.5}, 0.5),
+        ({"path": "more.csv"}, 1.0),
+        ({"path": "more.csv", "share": 0.1}, 0.1),
+    ],
+)
+def test_of_a_training_file_all_is_taken_and_of_golds_own_a_part(training, share):
+    assert parse_config(_laid_over(gold__training=training), "x").gold.training.share_taken == share
+
+
+@pytest.mark.parametrize(
+    ("student", "run"),
+    [
+        ({}, "encoder-3"),
+        ({"layers": 2}, "encoder-2"),
+        ({"family": "static"}, "static"),
+        ({"family": "static", "name": "tiny.1"}, "tiny.1"),
+    ],
+)
+def test_a_run_is_named_after_its_student(student, run):
+    assert parse_config(_laid_over(student=student), "x").student.run == run
+
+
+def _sections(section) -> set[type[BaseModel]]:
+    found = {section}
+    for field in section.model_fields.values():
+        for below in sections_in(field.annotation):
+            found |= _sections(below)
+    return found
+
+
+def test_nothing_can_be_changed_once_it_is_read():
+    config = parse_config(LEAST, "x")
+    with pytest.raises(ValidationError, match="frozen"):
+        config.student.family = "static"
+    with pytest.raises(ValidationError, match="frozen"):
+        config.gold = None
+    sections = _sections(ProgrammeConfig)
+    assert len(sections) >= 15
+    assert [section for section in sections if not section.model_config.get("frozen")] == []
+    assert [section for section in sections if section.model_config.get("extra") != "forbid"] == []
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("student.family=static", "student.family", "static"),
+        (" student.family = static ", "student.family", "static"),
+        ("labelling.budget=12.5", "labelling.budget", 12.5),
+        ("labelling.budget=", "labelling.budget", None),
+        ("gold.training.share=0.5", "gold.training.share", 0.5),
+        ("gold.columns.text=body", "gold.columns.text", "body"),
+        ("task.multi_label=true", "task.multi_label", True),
+        ("task.instruction=a=b, c", "task.instruction", "a=b, c"),
+        ("task.instruction='3'", "task.instruction", "3"),
+        ("release.critical_slices=[critical, hard]", "release.critical_slices", ("critical", "hard")),
+        ("task.labels={a: one, b: two}", "task.labels", {"a": "one", "b": "two"}),
+        ("teacher={type: plugin, rights: own-model, name: x}", "teacher.type", "plugin"),
+    ],
+)
+def test_an_override_is_laid_over_the_file(tmp_path, override, key, value):
+    found: Any = _loaded(tmp_path, [override])
+    for name in key.split("."):
+        found = getattr(found, name)
+    assert found == value
+
+
+def test_overrides_leave_their_neighbours_and_the_last_wins(tmp_path):
+    config = _loaded(tmp_path, ["gold.training.share=0.5", "gold.margin=0.1", "gold.margin=0.2"])
+    assert (config.gold.path, config.gold.training.share, config.gold.margin) == ("gold.csv", 0.5, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("student", "is not of the form section.key=value"),
+        ("", "is not of the form"),
+        ("=static", "is not of the form"),
+        ("student..family=static", "is not of the form"),
+        (".family=static", "is not of the form"),
+        ("student.=static", "is not of the form"),
+        ("gold.path.x=1", "'path' is no section"),
+        ("task.instruction=[a", "the value is not YAML"),
+        ("student.famly=static", "student.famly: unknown key. Did you mean 'family'?"),
+        ("student.family=dynamic", "student.family: .*given: 'dynamic'"),
+        ("student=static", "student: "),
+    ],
+)
+def test_an_override_of_the_wrong_form_is_one_error(tmp_path, override, message):
+    with pytest.raises(ConfigError, match=message):
+        _loaded(tmp_path, [override])
+
+
+@pytest.mark.parametrize("value", ["2024-02-30", "!!int a", "!!timestamp a", "[" * 5_000, "0b_"])
+def test_a_value_that_yaml_cannot_build_is_one_error(tmp_path, value):
+    # PyYAML raises ValueError, AttributeError or RecursionError here, none of them a YAMLError.
+    with pytest.raises(ConfigError, match="task.instruction="):
+        _loaded(tmp_path, [f"task.instruction={value}"])
+    with pytest.raises(ConfigError, match="tutelage.yaml"):
+        _loaded(tmp_path, text=f"task: {{instruction: {value}}}\n{YAML}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"gold: caf\xe9", r"is not UTF-8 \(byte 9\)"),
+        ("gold: [", "is not YAML"),
+        ("gold: a\0b", "is not YAML"),
+        ("a: 1\nb: *nothing\n", "is not YAML"),
+        ("", "holds NoneType, not sections"),
+        ("- gold\n", "holds list, not sections"),
+        ("just text", "holds str, not sections"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_error(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        _loaded(tmp_path, text=text)
+    assert str(tmp_path / "tutelage.yaml") in str(caught.value)
+
+
+def test_an_absent_file_says_how_to_make_one(tmp_path):
+    with pytest.raises(ConfigError, match="tutelage init"):
+        load_config(tmp_path / "tutelage.yaml")
+
+
+def test_a_folder_in_the_files_place_is_one_error(tmp_path):
+    # Whatever the system says when the file is opened, not only that it is absent.
+    (tmp_path / "tutelage.yaml").mkdir()
+    with pytest.raises(ConfigError, match="tutelage.yaml can't be read"):
+        load_config(tmp_path / "tutelage.yaml")
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    assert _loaded(tmp_path, text=b"\xef\xbb\xbf" + YAML.encode()).gold.path == "gold.csv"
+
+
+_KEYS = sorted({*known_keys(), *(key.rsplit(".", 1)[-1] for key in known_keys()), "", "studnet", "a.b", "é"})
+_scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
+    st.sampled_from(["encoder", "openai", "transformers", "plugin", "static", "a", "{}", "\ud800"]),
+)  # fmt: skip
+_json_like = st.recursive(
+    _scalars,
+    lambda below: (
+        st.lists(below, max_size=3)
+        | st.dictionaries(st.sampled_from(_KEYS) | st.text(max_size=4), below, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def _nested(flat: dict[str, Any]) -> dict[str, Any]:
+    content = _laid_over()
+    for key, value in flat.items():
+        place = content
+        *sections, last = key.split(".")
+        for section in sections:
+            below = place.get(section)
+            place[section] = dict(below) if isinstance(below, dict) else {}
+            place = place[section]
+        place[last] = value
+    return content
+
+
+def _refused_in_words_or_read(content: Any) -> None:
+    try:
+        config = parse_config(content, "tutelage.yaml")
+    except ConfigError as error:
+        assert str(error).startswith("tutelage.yaml:\n  ")
+        return
+    assert isinstance(config, ProgrammeConfig)
+
+
+@settings(max_examples=300, deadline=None)
+@given(content=_json_like)
+def test_whatever_the_content_only_a_config_error_is_raised(content):
+    _refused_in_words_or_read(content)
+
+
+@settings(max_examples=300, deadline=None)
+@given(flat=st.dictionaries(st.sampled_from(_KEYS), _json_like, max_size=4))
+def test_whatever_stands_under_its_keys_only_a_config_error_is_raised(flat):
+    _refused_in_words_or_read(_nested(flat))
+
+
+@settings(max_examples=200, deadline=None)
+@given(overrides=st.lists(st.text(st.characters(codec="ascii"), max_size=20), min_size=1, max_size=2))
+def test_whatever_is_set_only_a_config_error_is_raised(tmp_path_factory, overrides):
+    folder = tmp_path_factory.getbasetemp()
+    try:
+        _loaded(folder, [f"task.instruction={text}" for text in overrides])
+    except ConfigError as error:
+        assert "instruction" in str(error)
