@@ -6,9 +6,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: demo test lint format docs bench faults lock clean
 
-# The main job on the demo's own data: see examples/support-inbox.
+# The main job on the demo's own data: see examples/support-inbox. Its decision, which is the command's exit status
+# (0 pass, 3 fail, 4 not enough evidence), is no failure of the demo.
 demo: $(VENV)/.run
-	@$(BIN)/tutelage run examples/support-inbox
+	@$(BIN)/tutelage run examples/support-inbox || { status=$$?; [ $$status -eq 3 ] || [ $$status -eq 4 ] || exit $$status; }
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest

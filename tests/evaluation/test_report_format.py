@@ -71,7 +71,7 @@ def test_numbers_in_words(written: str, expected: str) -> None:
         ("accuracy", "percent"),
         ("latency p95 (ms)", "ms"),
         ("size on disk (MB)", "MB"),
-        ("expected calibration error", "plain"),
+        ("expected calibration error", "error"),
         ("gold examples", "plain"),
     ],
 )

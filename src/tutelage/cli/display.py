@@ -75,7 +75,8 @@ class RichProgress:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", markup=False),
         )
-        with Progress(*columns, console=self._console, transient=True) as bar:
+        shown = self._console.is_terminal  # elsewhere a bar that is wiped leaves blank lines
+        with Progress(*columns, console=self._console, transient=True, disable=not shown) as bar:
             yield _Tracker(bar, bar.add_task(description, total=total, completed=done, unit=unit, note=""))
 
 

@@ -1,4 +1,4 @@
-"""The schema of `tutelage.yaml` and its reading. Frozen; an unknown key is an error that names the nearest."""
+"""The schema of `tutelage.yaml`, and its reading. An unknown key is an error that names the nearest one."""
 
 from tutelage.config.reading import (
     known_keys,

@@ -22,7 +22,7 @@ _UNITS = (  # the first that fits: a slice may be named in a term, and its name 
     (re.compile(r"loss|difference|\bgap\b|\bdrop\b|points|minus|−", re.I), "points"),
     (re.compile(r"\bms\b|latency|millisecond", re.I), "ms"),
     (re.compile(r"\bmb\b|\bsize\b|megabyte", re.I), "MB"),
-    (re.compile(r"\bece\b|calibration|brier", re.I), "plain"),
+    (re.compile(r"\bece\b|calibration|brier", re.I), "error"),
     (re.compile(r"accuracy|retention|share|f1|recall|precision|agreement|\brate\b|%", re.I), "percent"),
 )
 
@@ -171,7 +171,7 @@ def plural(number: int, one: str, many: str | None = None) -> str:
 
 
 def unit_of(term: str) -> str:
-    """The unit of a gate's term, read from its words: ms, MB, points, percent or plain."""
+    """The unit of a gate's term, read from its words: ms, MB, points, percent, error or plain."""
     return next((unit for pattern, unit in _UNITS if pattern.search(term)), "plain")
 
 
@@ -179,7 +179,7 @@ def in_unit(value: Any, unit: str) -> str:
     """One number of a term."""
     if unit == "points":
         return points(value, plus=False)
-    return {"ms": milliseconds, "MB": megabytes, "percent": percent}.get(unit, decimal)(value)
+    return {"ms": milliseconds, "MB": megabytes, "percent": percent, "error": fixed}.get(unit, decimal)(value)
 
 
 def interval_in_unit(item: Mapping[str, Any], unit: str) -> str:

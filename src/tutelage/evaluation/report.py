@@ -82,8 +82,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({function.__name__: function for function in _FILTERS})
+    environment.filters.update({function.__name__: function for function in (*_FILTERS, breakable)})
     return environment
+
+
+def breakable(text: str) -> Any:
+    """A label, escaped, that may break after its underscores and nowhere else."""
+    from markupsafe import Markup, escape
+
+    return Markup("_<wbr>").join(escape(part) for part in text.split("_"))
 
 
 def _trusted(text: str) -> Any:
