@@ -333,3 +333,15 @@ PROBABILITIES = np.full((2, 4), 0.25, np.float32)
 def test_arms_that_dont_fit_are_refused(gold, arms, message):
     with pytest.raises(DataError, match=message):
         evaluate(TASK, gold_of(gold), arms)
+
+
+def test_out_of_scope_is_told_both_ways():
+    task = Classify(("a", "b", "none"), out_of_scope="none")
+    gold = gold_of(["none", "none", "none", "a", "b", "a", "b"])
+    student = arm_of("student", ["none", "none", "a", "a", "none", "a", None])
+    scores = evaluate(task, gold, {"student": student}, resamples=FAST)["arms"]["student"]["out_of_scope"]
+    assert (scores["found"]["estimate"], scores["found"]["n"]) == (pytest.approx(2 / 3), 3)
+    assert (scores["false_alarms"]["estimate"], scores["false_alarms"]["n"]) == (0.25, 4)
+    assert scores["found"]["low"] < 2 / 3 < scores["found"]["high"]
+    without = evaluate(Classify(task.labels), gold, {"student": student}, resamples=FAST)
+    assert without["arms"]["student"]["out_of_scope"] is None

@@ -97,6 +97,7 @@ def _arm(task: Classify, coded: Coded, name: str, drawn: Resampled) -> dict[str,
             for index, label in enumerate(task.labels)
         },
         "agreement_with_teacher": _agreement(coded, answers) if name != "teacher" else None,
+        "out_of_scope": _out_of_scope(task, truth, predicted),
         "unanswered": int((answers == UNANSWERED).sum()),
     }
 
@@ -125,6 +126,22 @@ def _label(support: int, given: int, hits: int) -> dict[str, Any]:
         "precision_high": precision_high,
         "recall_low": low,
         "recall_high": high,
+    }
+
+
+def _out_of_scope(task: Classify, truth: Flags, predicted: Flags) -> dict[str, Any] | None:
+    """How much of what is out of scope was found, and how much of what is in scope was taken for it.
+
+    `truth` and `predicted` are bool [n, labels]. None where the task has no such label, or for a share of
+    nothing.
+    """
+    if task.out_of_scope is None:
+        return None
+    outside = truth[:, task.labels.index(task.out_of_scope)]
+    said = predicted[:, task.labels.index(task.out_of_scope)]
+    return {
+        "found": _proportion(said[outside]) if outside.any() else None,
+        "false_alarms": _proportion(said[~outside]) if not outside.all() else None,
     }
 
 

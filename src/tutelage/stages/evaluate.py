@@ -22,6 +22,7 @@ from tutelage.progress import Progress
 from tutelage.records import AnswerStatus, Gold, Value, load_value
 from tutelage.stages.label import open_teacher
 from tutelage.stages.task import resolved_task
+from tutelage.stages.train import TRAIN
 from tutelage.students import load_student
 from tutelage.tasks import Classify
 from tutelage.teachers import Measurable
@@ -35,7 +36,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
     return {
         "gold/sealed.parquet": fingerprint(programme.sealed),
         "answers/gold.parquet": fingerprint(programme.gold_answers),
-        f"students/{programme.config.student.run}": fingerprint(programme.student),
+        f"students/{programme.config.student.run}": TRAIN.left(programme, programme.student),
         "gold.margin": fingerprint([programme.config.gold.margin, programme.config.gold.expected_accuracy]),
         "release": fingerprint(programme.config.release),
     }
