@@ -1,36 +1,27 @@
-"""Fixtures that several packages' tests share."""
+"""Fixtures that several packages' tests share. Modules of this folder are imported by name (`pythonpath`)."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 
-
-def _load_beside(name: str) -> ModuleType:
-    """Import a module of this folder: with `--import-mode=importlib` it isn't on the path."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-_load_beside("faulty_teacher")
+from faulty_teacher import FaultyTeacher
 
 
 @pytest.fixture
-def faulty_teacher() -> Iterator[Any]:
+def faulty_teacher() -> Iterator[FaultyTeacher]:
     """A running `faulty_teacher.FaultyTeacher`."""
-    from faulty_teacher import FaultyTeacher
-
     teacher = FaultyTeacher()
     yield teacher
     teacher.close()
+
+
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """Small tensors are slower on several threads, and sums differ in their last bits."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

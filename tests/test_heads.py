@@ -9,6 +9,8 @@ from sklearn.metrics import log_loss
 
 torch = pytest.importorskip("torch")
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 from tutelage.heads import Head, fit_head, regress  # noqa: E402
 
 LABELS = 3
@@ -33,14 +35,6 @@ def several(n=240, seed=0):
     scores = embeddings @ np.random.default_rng(7).normal(size=(8, LABELS)) * 3
     flags = np.random.default_rng(seed + 1).random(scores.shape) < expit(scores)
     return embeddings, flags.astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("strength", [0.3, 3.0, 10.0, 100.0])

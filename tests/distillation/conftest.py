@@ -1,16 +1,8 @@
-import sys
-from pathlib import Path
+from __future__ import annotations
 
 import pytest
 
-# For interrupting and tiny_world; importlib mode adds no folder of its own.
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_torch_thread: None) -> None:
+    """For all tests of this folder."""

@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.util
 import math
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import report_world as world
 
 import tutelage
 from tutelage.evaluation.report import render_report
 from tutelage.gates import Decision, Verdict
 
-
-def _beside(name: str) -> ModuleType:
-    """A module of this folder: with `--import-mode=importlib` it isn't on the path."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-world = _beside("report_world")
 BANKING, HOSTILE, TEXTS, THREE = world.BANKING, world.HOSTILE, world.TEXTS, world.THREE
 Page, World = world.Page, world.World
 context, decision, embedded, harmed, rendered, small = (

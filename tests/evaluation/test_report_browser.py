@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import html
-import importlib.util
 import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+import report_world as world
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None)
@@ -21,19 +20,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason=f"none of {', '.join(NAMES)} is on this machine"),
 ]
-
-
-def _beside(name: str) -> ModuleType:
-    """A module of this folder: with `--import-mode=importlib` it isn't on the path."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-world = _beside("report_world")
 
 
 def browse(page: Path, folder: Path, *more: str) -> tuple[str, str, set[str]]:

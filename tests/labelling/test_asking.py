@@ -36,12 +36,6 @@ def prompts(count: int) -> list[Prompt]:
     return [Prompt(str(number), f"prompt {number}") for number in range(count)]
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[AnswerLedger]:
-    with AnswerLedger(tmp_path / "a.sqlite") as opened:
-        yield opened
-
-
 def at(server: FaultyTeacher, **settings: Any) -> OpenAITeacher:
     usual = {"rights": "own", "model": "scripted-1", "base_url": server.url, "timeout": 0.3, "samples": 1}
     config = OpenAITeacherConfig(**(usual | settings))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,6 @@ QUICK = LabellingConfig(concurrency=4, attempts=3, wait=0.001)
 
 def prompts(count: int) -> list[Prompt]:
     return [Prompt(str(number), f"prompt {number}") for number in range(count)]
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[AnswerLedger]:
-    with AnswerLedger(tmp_path / "a.sqlite") as opened:
-        yield opened
 
 
 class Saying:

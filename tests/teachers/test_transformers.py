@@ -16,17 +16,11 @@ from tutelage.teachers import Teacher, TeacherContext, build_teacher
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 TASK = Classify(("billing", "delivery", "login"))
 MULTI = Classify(TASK.labels, multi_label=True)
 SOME = [*TEXTS[::9], "", "parcel", " ".join(TEXTS[:6])]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
