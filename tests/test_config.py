@@ -487,3 +487,31 @@ def test_whatever_is_set_only_a_config_error_is_raised(tmp_path_factory, overrid
         _loaded(folder, [f"task.instruction={text}" for text in overrides])
     except ConfigError as error:
         assert "instruction" in str(error)
+
+
+def test_a_section_that_stands_twice_is_refused_with_both_lines(tmp_path):
+    path = tmp_path / "tutelage.yaml"
+    path.write_text("student: {family: static}\ngold: {path: g}\nstudent: {family: encoder}\n")
+    with pytest.raises(ConfigError, match="'student' stands in line 1 and again in line 3"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"gold": "gold.csv"}, "gold: Should be a section"),
+        ({"release": {"min_accuracy": 95}}, "as a share that is 0.95"),
+        ({"teacher": {"type": "encodr"}}, "'encodr' is no kind of teacher; one of .* Did you mean 'encoder'"),
+        ({"teacher": {}}, "teacher.type: Field required; one of 'encoder'"),
+    ],
+)
+def test_faults_are_told_in_the_words_of_the_file(changes, words):
+    content = {"gold": {"path": "g", "training": {"share": 0.3}}, "traffic": {"path": "t"}}
+    with pytest.raises(ConfigError, match=words):
+        parse_config(content | {"teacher": {"type": "encoder"}} | changes, "tutelage.yaml")
+
+
+def test_an_empty_file_says_so(tmp_path):
+    (tmp_path / "tutelage.yaml").write_text("# nothing yet\n")
+    with pytest.raises(ConfigError, match="is empty.*tutelage init"):
+        load_config(tmp_path / "tutelage.yaml")

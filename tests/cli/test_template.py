@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -110,3 +111,13 @@ def test_a_file_where_the_folder_should_be_is_one_line(tmp_path):
     assert result.returncode == 2, result.stderr
     assert result.stderr.startswith("tutelage: ") and result.stderr.count("\n") == 1
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_files_named_from_here_are_written_as_seen_from_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gold.csv").write_text("text,label\n")
+    path = write_template(
+        Path("mine"), gold="gold.csv", traffic="later.csv", text="text", label="label", teacher="encoder"
+    )
+    config = load_config(path)
+    assert (config.gold.path, config.traffic.path) == ("../gold.csv", "later.csv")

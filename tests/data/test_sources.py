@@ -449,3 +449,15 @@ def test_what_the_csv_and_json_modules_write_is_read_back(tmp_path_factory, text
     for path in (_write(folder, "a.csv", buffer.getvalue()), _write(folder, "a.jsonl", lines)):
         read = read_gold(path, COLUMNS, labels=None, multi_label=False)
         assert [item.prompt.text for item in read.accepted] == texts
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("text,label\nx,y\n".encode("utf-16"), "is UTF-16.*Mend: save it as CSV UTF-8"),
+        (b'{"text": "x", "label": "y"}\n', "begins a JSON object.*format: jsonl"),
+    ],
+)
+def test_what_is_no_csv_says_what_it_is(tmp_path, content, message):
+    with pytest.raises(DataError, match=message):
+        read_gold(_write(tmp_path, "gold.csv", content), COLUMNS, labels=None, multi_label=False)

@@ -333,3 +333,8 @@ def test_it_loads_and_answers_without_torch(tmp_path):
 def test_its_answers_differ_where_messages_do():
     """What the tests above compare is not one constant."""
     assert len({row.tobytes() for row in STUDENT.predict([text for text, _ in PAIRS])}) == len(PAIRS)
+
+
+def test_one_text_is_not_taken_for_its_characters():
+    with pytest.raises(TypeError, match="list of texts"):
+        student_of().predict("my parcel")

@@ -104,8 +104,9 @@ def _arms_table(metrics: dict[str, Any]) -> Table:
     table.add_column("")
     for arm in arms:
         table.add_column(Text(arm["title"]), justify="right")
+    exact = " (of all labels at once)" if metrics["task"]["multi_label"] else ""
     for name, show in _ARM_ROWS.items():
-        table.add_row(name, *(show(arm) for arm in arms))
+        table.add_row(name + exact if name == "accuracy" else name, *(show(arm) for arm in arms))
     return table
 
 

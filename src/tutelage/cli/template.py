@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tutelage import storage
@@ -68,7 +69,8 @@ def write_template(folder: Path, *, gold: str, traffic: str, text: str, label: s
         raise UsageError(f"{folder} is a file. Mend: name a folder")
     import yaml
 
-    names = {"gold": gold, "traffic": traffic, "text": text, "label": label}
+    paths = {"gold": _as_seen_from(folder, gold), "traffic": _as_seen_from(folder, traffic)}
+    names = {**paths, "text": text, "label": label}
     try:
         " ".join(names.values()).encode()
     except UnicodeEncodeError as error:
@@ -81,3 +83,10 @@ def write_template(folder: Path, *, gold: str, traffic: str, text: str, label: s
     parse_config(yaml.safe_load(content), str(path))
     storage.write_bytes(path, content.encode())
     return path
+
+
+def _as_seen_from(folder: Path, path: str) -> str:
+    """A path given on the command line, where it names a file here and none in the programme's folder."""
+    if (folder / path).exists() or not Path(path).is_file():
+        return path
+    return os.path.relpath(path, folder)

@@ -22,7 +22,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ProgrammeConfig:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path} doesn't exist. Mend: run `tutelage init`, or name the programme's folder"
@@ -34,12 +34,33 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ProgrammeConfig:
     except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
+        holds = "is empty" if content is None else f"holds {type(content).__name__}, not sections"
         raise ConfigError(
-            f"{path} holds {type(content).__name__}, not sections. Mend: see docs/tutelage.yaml.md"
+            f"{path} {holds}. Mend: write one with `tutelage init`, or see docs/tutelage.yaml.md"
         )
     for override in overrides:
         _lay_over(content, override)
     return parse_config(content, str(path))
+
+
+def _load(text: str) -> Any:
+    """YAML in which no key stands twice; PyYAML alone would take the last one without a word."""
+    import yaml
+
+    class UniqueKeys(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            lines: dict[str, int] = {}
+            for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+                if key.value in lines and key.tag != "tag:yaml.org,2002:merge":
+                    raise yaml.YAMLError(
+                        f"{key.value!r} stands in line {lines[key.value]} and again in line "
+                        f"{key.start_mark.line + 1}. Mend: keep one"
+                    )
+                lines[key.value] = key.start_mark.line + 1
+            content: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+            return content
+
+    return yaml.load(text, Loader=UniqueKeys)  # noqa: S506 - a safe loader's kind
 
 
 def parse_config(content: Mapping[str, Any], where: str) -> ProgrammeConfig:
@@ -70,20 +91,44 @@ def _lay_over(content: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override!r}: the value is not YAML: {error}") from error
 
 
+_KINDS = ("encoder", "openai", "plugin", "transformers")
+
+
 def _explain(item: Any) -> str:
-    tags = {"encoder", "transformers", "openai", "plugin"}
+    tags = set(_KINDS)
     location = [str(part) for part in item["loc"]]
     tag = location[1] if len(location) > 1 and location[0] == "teacher" else None
-    if item["type"] == "union_tag_not_found":
-        return f"teacher.type: Field required; one of {', '.join(map(repr, sorted(tags)))}"
+    if item["type"] in {"union_tag_not_found", "union_tag_invalid"}:
+        return _explain_kind(item)
     if len(location) > 1 and location[0] == "teacher" and location[1] in tags:
         del location[1]
     key = ".".join(location) or "the file"
     if item["type"] == "extra_forbidden":
         nearest = _nearest_key(location, tag)
         return f"{key}: unknown key." + (f" Did you mean {nearest!r}?" if nearest else "")
-    given = "" if item["type"] in {"missing", "value_error"} else f" (given: {_shorten(item['input'])})"
-    return f"{key}: {item['msg'].removeprefix('Value error, ')}{given}"
+    if item["type"] == "missing":
+        return f"{key}: needed, and absent. Mend: add it (docs/tutelage.yaml.md says what it is)"
+    given = "" if item["type"] == "value_error" else f" (given: {_shorten(item['input'])})"
+    return f"{key}: {_said(item)}{given}"
+
+
+def _said(item: Any) -> str:
+    """What pydantic says, in the words of the file."""
+    if item["type"] in {"model_type", "model_attributes_type", "dict_type"}:
+        return "Should be a section, that is lines of `key: value` below it"
+    value, bound = item["input"], item.get("ctx", {}).get("le", item.get("ctx", {}).get("lt"))
+    is_share = bound == 1 and isinstance(value, int | float) and 1 < value <= 100
+    hint = f"; as a share that is {value / 100:g}" if is_share else ""
+    message: str = item["msg"].removeprefix("Value error, ")
+    return message + hint
+
+
+def _explain_kind(item: Any) -> str:
+    given = item["input"].get("type") if isinstance(item["input"], dict) else None
+    near = difflib.get_close_matches(str(given), _KINDS, n=1, cutoff=0.5)
+    what = "Field required" if given is None else f"{given!r} is no kind of teacher"
+    hint = f". Did you mean {near[0]!r}?" if near else ""
+    return f"teacher.type: {what}; one of {', '.join(map(repr, _KINDS))}{hint}"
 
 
 def _nearest_key(location: Sequence[str], tag: str | None = None) -> str | None:

@@ -45,13 +45,15 @@ def open_rows(path: Path | str, form: str | None, wanted: Mapping[str, str]) -> 
         return _line_rows(path)
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "doesn't exist"
-        raise DataError(f"{path} {found}. Mend: correct the path in tutelage.yaml")
+        raise DataError(
+            f"{path} {found}. Mend: correct the path in tutelage.yaml, which starts at its own folder"
+        )
     form = form or _FORMATS.get(path.suffix.lower())
     readers = {"csv": _csv_rows, "jsonl": _jsonl_rows, "parquet": _parquet_rows}
     if form not in readers:
         raise DataError(
             f"{path}: format unknown from its ending {path.suffix!r}. "
-            "Mend: set format to csv, jsonl or parquet"
+            "Mend: set format to csv, jsonl or parquet; a spreadsheet has to be exported as CSV first"
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty. Mend: give it a header and rows")
@@ -78,6 +80,7 @@ def _csv_rows(path: Path, wanted: Mapping[str, str]) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         header_line = file.readline()
+        _refuse_other_forms(path, header_line)
         delimiter = next((mark for mark in ",;\t" if mark in header_line), ",")
         file.seek(0)
         records = _CsvRecords(path, file, delimiter)
@@ -93,6 +96,14 @@ def _csv_rows(path: Path, wanted: Mapping[str, str]) -> Iterator[Row]:
             raise DataError(
                 f"{path}, line {records.last_line}: {error}. Mend: correct that line's quotes"
             ) from error
+
+
+def _refuse_other_forms(path: Path, first_line: str) -> None:
+    """What is no CSV file whatever its name says."""
+    if first_line.startswith(("\udcff\udcfe", "\udcfe\udcff")):
+        raise DataError(f'{path} is UTF-16, as spreadsheets save "Unicode text". Mend: save it as CSV UTF-8')
+    if first_line.lstrip().startswith("{"):
+        raise DataError(f"{path}, line 1 begins a JSON object. Mend: set format: jsonl beside path")
 
 
 def _rows_of(records: _CsvRecords, header: list[str]) -> Iterator[Row]:

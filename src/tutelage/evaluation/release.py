@@ -209,7 +209,7 @@ def _absent_slice(name: str, release: ReleaseConfig) -> Evidence:
 
 def _gold_term(decision: Decision) -> Evidence:
     if decision.verdict is Verdict.PASS:
-        return Evidence("gold gate", Verdict.PASS, "The gold set is large enough for the margin asked for.")
+        return Evidence("gold gate", Verdict.PASS, " ".join(item.reason for item in decision.evidence))
     reason = f"The gold gate didn't pass ({decision.verdict}): {' '.join(decision.reasons)}".rstrip(": ")
     more = max((item.more_needed for item in decision.evidence if item.more_needed), default=None)
     # Gold that is too small is no failure of the student: more of it may show a pass.

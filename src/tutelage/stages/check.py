@@ -1,18 +1,19 @@
-"""`check`: what can be found out before anything is written or paid."""
+"""`check`: what can be found out before anything is sealed, sent or paid."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 
 from tutelage import __version__
-from tutelage.data import read_prompts
-from tutelage.errors import ConfigError
+from tutelage.data import gold_gate, read_prompts
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
+from tutelage.stages.findings import tell_bound, tell_labels, tell_rejected
 from tutelage.stages.gold import label_set, read_gold_parts
-from tutelage.stages.rights import rights_decision
-from tutelage.stages.sources import source_fingerprint, source_path
+from tutelage.stages.rights import rights_decision, rights_fingerprint
+from tutelage.stages.sources import require_usable, source_fingerprint, source_path
+from tutelage.tasks import task_from_config
+from tutelage.teachers import TeacherContext, build_teacher
 
 _LOOKED_AT = 1_000
 
@@ -23,6 +24,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "tutelage.yaml": fingerprint(config),
         "gold's file": source_fingerprint(programme, config.gold.path),
         "traffic's file": source_fingerprint(programme, config.traffic.path),
+        "rights": rights_fingerprint(programme),
         "version": __version__,
     }
 
@@ -30,22 +32,28 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
 def _work(programme: Programme, progress: Progress) -> str:
     config = programme.config
     entries = programme.journal.verify()
-    name = config.teacher.name if config.teacher.type == "plugin" else config.teacher.type
-    if name not in {point.name for point in entry_points(group="tutelage.teachers")}:
-        raise ConfigError(
-            f"no installed package offers the teacher {name!r}. Mend: install it, or correct teacher"
-        )
+    rights = rights_decision(programme)
+    rights.require()
     gold = read_gold_parts(programme)
+    tell_rejected(gold.rejected, progress, " in gold")
     labels = label_set(programme, gold)
+    tell_labels(gold, labels, config.gold.columns.separator, config.task.multi_label, progress)
     traffic = read_prompts(
         source_path(programme, config.traffic.path),
         config.traffic.columns,
         form=config.traffic.format,
         limit=min(_LOOKED_AT, config.traffic.limit or _LOOKED_AT),
     )
-    rights = rights_decision(programme)
-    for reason in rights.reasons:
-        progress.warn(f"rights: {reason}")
+    tell_rejected(traffic.rejected, progress, " in traffic")
+    require_usable(config.traffic.path, len(traffic.accepted), traffic.total)
+    task = task_from_config(config.task, labels)
+    teacher = build_teacher(config.teacher, TeacherContext(task, gold.training, programme.folder))
+    size = gold_gate({"n": len(gold.sealed)}, config.gold)
+    if teacher.paid:
+        size.require()
+        tell_bound(teacher, traffic.accepted, config.labelling.budget, progress)
+    for reason in size.reasons:
+        progress.warn(f"gold is small: {reason}")
     return (
         f"{len(gold.sealed):,} gold examples to seal, {len(gold.training):,} to learn from, "
         f"{len(labels)} labels; {len(traffic.accepted):,} of the first {traffic.total:,} traffic rows "

@@ -14,10 +14,10 @@ from tutelage.data import (
     read_sealed,
     rejections_to_table,
 )
-from tutelage.errors import DataError
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
-from tutelage.stages.sources import source_fingerprint, source_path
+from tutelage.stages.findings import tell_rejected
+from tutelage.stages.sources import require_usable, source_fingerprint, source_path
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -42,12 +42,8 @@ def _work(programme: Programme, progress: Progress) -> str:
     storage.write_table(programme.prompts, prompts_to_table(kept))
     storage.write_table(programme.prompts_rejected, rejections_to_table(rejected))
     storage.write_json(programme.profile, about)
-    for reason, count in about["rejected"].items():
-        progress.warn(f"{count:,} not taken: {reason} (prompts/rejected.parquet)")
-    if not kept:
-        raise DataError(
-            f"none of {rows.total:,} rows of {traffic.path} can be used; see prompts/rejected.parquet"
-        )
+    tell_rejected(rejected, progress, "; prompts/rejected.parquet")
+    require_usable(traffic.path, len(kept), rows.total)
     return f"{len(kept):,} of {rows.total:,} rows taken"
 
 

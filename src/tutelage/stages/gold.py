@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from tutelage.errors import UsageError
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress, Silent
 from tutelage.records import Gold
+from tutelage.stages.findings import tell_labels, tell_rejected
 from tutelage.stages.sources import source_fingerprint, source_path
 from tutelage.tasks import declared_labels
 
@@ -96,13 +96,15 @@ def reseal(programme: Programme, progress: Progress | None = None) -> None:
 
 def _work(programme: Programme, progress: Progress) -> str:
     gold = read_gold_parts(programme)
-    _show_rejected(gold, progress)
+    tell_rejected(gold.rejected, progress, "; gold/rejected.parquet")
     _refuse_to_move(programme, gold)
     storage.write_table(programme.gold_rejected, rejections_to_table(gold.rejected))
     labels = label_set(programme, gold)
+    config = programme.config
+    tell_labels(gold, labels, config.gold.columns.separator, config.task.multi_label, progress)
     storage.write_table(programme.gold_training, gold_to_table(gold.training))
     storage.write_table(programme.sealed, gold_to_table(gold.sealed))
-    seal = make_seal(gold, labels, programme.config.gold, programme.sealed)
+    seal = make_seal(gold, labels, config.gold, programme.sealed)
     seal["earlier_seals"] = len(list(programme.retired_seals.glob("*.json")))
     storage.write_json(programme.seal, seal)
     programme.journal.append("sealed", hash=seal["hash"], n=seal["n"], earlier_seals=seal["earlier_seals"])
@@ -112,11 +114,6 @@ def _work(programme: Programme, progress: Progress) -> str:
         f"{seal['n']:,} sealed (interval ±{seal['half_width']:.1%} at {seal['expected_accuracy']:.0%}; "
         f"margin ±{seal['margin']:.1%}), {seal['training_n']:,} to learn from, {len(labels)} labels"
     )
-
-
-def _show_rejected(gold: GoldSet, progress: Progress) -> None:
-    for reason, count in sorted(Counter(str(item.reason) for item in gold.rejected).items()):
-        progress.warn(f"{count:,} not taken: {reason} (gold/rejected.parquet)")
 
 
 def _refuse_to_move(programme: Programme, gold: GoldSet) -> None:

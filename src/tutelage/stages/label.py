@@ -13,6 +13,7 @@ from tutelage.labelling import AnswerLedger, LabellingReport, LedgerKey, export_
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Gold, Prompt
+from tutelage.stages.findings import tell_bound
 from tutelage.stages.rights import require_rights, rights_fingerprint
 from tutelage.stages.sources import model_fingerprint
 from tutelage.stages.task import labels_fingerprint, resolved_task
@@ -60,6 +61,8 @@ def _work(programme: Programme, progress: Progress) -> str:
     traffic = prompts_from_table(storage.read_table(programme.prompts))
     transfer = _distinct([item.prompt for item in training], traffic)
     task = resolved_task(programme)
+    if teacher.paid:
+        tell_bound(teacher, [*gold, *transfer], programme.config.labelling.budget, progress)
     with AnswerLedger(programme.answers) as ledger:
         report = _ask(programme, teacher, [*gold, *transfer], ledger, progress)
         key = LedgerKey.of(teacher, task)
@@ -131,7 +134,9 @@ def _distinct(*groups: Iterable[Prompt]) -> list[Prompt]:
 
 def _summary(report: LabellingReport) -> str:
     quarantined = sum(count for status, count in report.by_status.items() if status != "ok")
-    parts = [f"{report.asked:,} asked, {report.reused:,} answered before, ${report.cost:.4f}"]
+    parts = [
+        f"{report.asked:,} asked of gold and traffic, {report.reused:,} answered before, ${report.cost:.4f}"
+    ]
     if quarantined:
         parts.append(f"{quarantined:,} quarantined")
     if report.other_models:

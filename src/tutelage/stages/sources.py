@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tutelage import storage
 from tutelage.checkpoints import checkpoint_folder
+from tutelage.errors import DataError
 from tutelage.programme import Programme, fingerprint
 
 
@@ -24,3 +25,15 @@ def model_fingerprint(programme: Programme, name: str | None) -> str:
     """Of a model's folder on disk, by its files' sizes and times of change; of any other model its name."""
     local = checkpoint_folder(name, programme.folder) if name else None
     return fingerprint(name) if local is None else storage.stat_path(local)
+
+
+def require_usable(path: str, usable: int, total: int) -> None:
+    """Raise DataError where a source has no row that can be used."""
+    if usable:
+        return
+    if not total:
+        raise DataError(f"{path} has a header and no rows. Mend: add prompts below it")
+    raise DataError(
+        f"none of {total:,} rows of {path} can be used, for the reasons above. Mend: correct them, or map "
+        "the right column in traffic.columns"
+    )

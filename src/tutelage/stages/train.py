@@ -49,6 +49,8 @@ def _work(programme: Programme, progress: Progress) -> str:
     task = resolved_task(programme)
     signals = read_signals(storage.read_table(programme.transfer), task)
     source = control_source(programme, signals)
+    if source == "teacher" and (few := int(signals.has_gold.sum())):
+        progress.note(f"the control learns from the teacher's labels: {few} human ones are too few")
     control_signals = hard_labels(signals, source, task)
     require_enough(signals)
     require_enough(control_signals, "the control arm")

@@ -17,7 +17,7 @@ from tutelage.checkpoints import quieten_loading, resolve_checkpoint
 from tutelage.config import EMBEDDED_ENCODER, StudentConfig
 from tutelage.errors import ConfigError, IntegrityError
 from tutelage.heads import regress
-from tutelage.students.protocol import read_student_file, write_student_file
+from tutelage.students.protocol import read_student_file, refuse_one_text, write_student_file
 from tutelage.tasks import Classify
 
 _WEIGHTS = "model.safetensors"
@@ -102,6 +102,7 @@ class EncoderStudent:
     @torch.inference_mode()
     def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """See `Student.predict`. Batches are sorted by length."""
+        refuse_one_text(texts)
         tokens = _Tokens(self._tokenizer, texts, self._max_tokens)
         order = np.argsort(-tokens.lengths, kind="stable")
         device = next(self._network.parameters()).device

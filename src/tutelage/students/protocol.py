@@ -73,6 +73,12 @@ class Learner(Protocol):
         ...
 
 
+def refuse_one_text(texts: Sequence[str]) -> None:
+    """Raise TypeError for a string, whose characters would else be taken for texts."""
+    if isinstance(texts, str):
+        raise TypeError("predict takes a list of texts, and was given one text. Mend: put it in a list")
+
+
 def write_student_file(folder: Path, about: dict[str, Any]) -> None:
     """Write `student.json` with the hashes of the other files in the folder: the last step of `save`."""
     parts = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != STUDENT_FILE)
@@ -94,7 +100,10 @@ def _read_about(folder: Path) -> dict[str, Any]:
     path = folder / STUDENT_FILE
     about = storage.read_json(path) if path.is_file() else None
     if not isinstance(about, dict) or not isinstance(about.get("files", {}), dict):
-        raise IntegrityError(f"{path} is missing or damaged. Mend: train again")
+        raise IntegrityError(
+            f"{path} is missing or damaged. Mend: name the folder of a student, such as "
+            "my-programme/students/static/student, or train again"
+        )
     return about
 
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from tutelage import storage
 from tutelage.errors import IntegrityError
-from tutelage.students.protocol import read_student_file, write_student_file
+from tutelage.students.protocol import read_student_file, refuse_one_text, write_student_file
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _WEIGHTS = "model.safetensors"
@@ -89,6 +89,7 @@ class StaticStudent:
 
     def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """See `Student.predict`."""
+        refuse_one_text(texts)
         if len(texts) == 1:
             return self._predict_one(texts[0])[None]
         return np.stack([self._predict_one(text) for text in texts]) if texts else self.table[:0]

@@ -127,7 +127,7 @@ class Classify:
 
     def names_of(self, value: Value) -> tuple[str, ...]:
         """The inverse of `value_of`."""
-        return value if isinstance(value, tuple) else (value,)
+        return names_of(value)
 
     def encode(self, values: Sequence[Value]) -> npt.NDArray[np.float32]:
         """Values as indicator rows: float32 [n, labels], 1 where a label is given."""
@@ -152,6 +152,11 @@ def _unfenced(text: str) -> str:
     if len(text) < 2 * len(_FENCE) or not (text.startswith(_FENCE) and text.endswith(_FENCE)):
         return text
     return text.removeprefix(_FENCE).removesuffix(_FENCE).removeprefix("json").strip()
+
+
+def names_of(value: Value) -> tuple[str, ...]:
+    """The labels of a value: one, or with several allowed any number."""
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""What the reader should hear of rows, labels and money before they are built on or spent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from tutelage.data import GoldSet
+from tutelage.progress import Progress
+from tutelage.records import Gold, Prompt, Rejection
+from tutelage.tasks import names_of
+from tutelage.teachers import Teacher
+
+_SHOWN = 5
+_MENDS = {"not_utf8": "; save the file as UTF-8"}
+
+
+def tell_rejected(rejections: Iterable[Rejection], progress: Progress, kept_in: str) -> None:
+    """A line for each reason: how many rows, the first of them, and where all of them stand."""
+    groups: dict[str, list[Rejection]] = {}
+    for item in rejections:
+        groups.setdefault(str(item.reason), []).append(item)
+    for reason, items in sorted(groups.items()):
+        first = f"row {items[0].row}: {items[0].detail}" if items[0].detail else f"row {items[0].row}"
+        progress.warn(f"{len(items):,} not taken, {reason} ({first}{_MENDS.get(reason, '')}){kept_in}")
+
+
+def tell_labels(
+    gold: GoldSet, labels: Mapping[str, str], separator: str, multi_label: bool, progress: Progress
+) -> None:
+    """Labels that look wrong, that sealed gold can't judge, or that nothing is learned of."""
+    joined = [label for label in labels if separator in label]
+    if joined and not multi_label:
+        progress.warn(
+            f"{len(joined)} of {len(labels)} labels hold {separator!r} ({joined[0]!r}): if they are several "
+            "labels joined, set task.multi_label to true"
+        )
+    missing = _without_examples(labels, gold.sealed)
+    if missing:
+        progress.warn(f"labels without a sealed example, so nothing will be known of them: {missing}")
+    unlearned = _without_examples(labels, gold.training) if gold.training else ""
+    if unlearned:
+        progress.warn(f"labels without an example to learn from in gold's training part: {unlearned}")
+
+
+def tell_bound(teacher: Teacher, prompts: Sequence[Prompt], budget: float | None, progress: Progress) -> None:
+    """Where there is no budget, what calls could cost at most."""
+    most = sum(teacher.most_expensive([prompt]) for prompt in prompts)
+    if budget is None and most > 0:
+        progress.warn(
+            f"labelling.budget is not set; {len(prompts):,} prompts could cost ${most:,.2f} at the very "
+            "most, a token counted for every byte"
+        )
+
+
+def _without_examples(labels: Iterable[str], examples: Sequence[Gold]) -> str:
+    counts = Counter(name for item in examples for name in names_of(item.value))
+    names = [label for label in labels if not counts[label]]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
