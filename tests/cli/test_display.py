@@ -186,7 +186,7 @@ def _outcome(reason="fine", title="static", verdict="pass", report="report.html"
         {"verdict": word, "reason": f"{word}: {reason}"} for word in ("pass", "fail", "not enough evidence")
     ]
     decision = {"verdict": verdict, "evidence": evidence}
-    return Outcome({"n": 1200, "arms": arms}, decision, Path(report))
+    return Outcome({"n": 1200, "task": {"multi_label": False}, "arms": arms}, decision, Path(report))
 
 
 @pytest.mark.parametrize("verdict", ["pass", "fail", "not enough evidence"])

@@ -14,6 +14,8 @@ from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.stages import run_stage
 
+WORDS = "parcel invoice password refund courier charge account payment tracking price".split()
+QUESTIONS = [f"{one} and {other}: what now" for one in WORDS for other in WORDS if one != other][:60]
 PAID = {
     "type": "openai",
     "rights": "openai-api",
@@ -38,8 +40,14 @@ class Heard(Silent):
         yield self
 
 
+def labelled(labels, count: int = 40) -> str:
+    """A gold file in which no two questions are alike."""
+    rows = [f"{text},{labels[n % len(labels)]}\n" for n, text in enumerate(QUESTIONS[:count])]
+    return "text,label\n" + "".join(rows)
+
+
 def programme(folder: Path, gold: str = "", traffic: str = "text\nwhere is it\n", **sections) -> Programme:
-    rows = gold or "text,label\n" + "".join(f"question {n},{'ab'[n % 2]}\n" for n in range(40))
+    rows = gold or labelled("ab")
     (folder / "gold.csv").write_text(rows, encoding="utf-8")
     (folder / "traffic.csv").write_text(traffic, encoding="utf-8")
     content = {
@@ -100,7 +108,7 @@ def test_rows_that_will_not_be_taken_are_counted_with_the_first_of_each(tmp_path
 
 
 def test_joined_labels_suggest_that_there_are_several(tmp_path):
-    gold = "text,label\n" + "".join(f"question {n},{('a', 'b', 'a|b')[n % 3]}\n" for n in range(60))
+    gold = labelled(("a", "b", "a|b"), 60)
     assert "set task.multi_label to true" in heard(programme(tmp_path, gold))
     assert "multi_label" not in heard(programme(tmp_path, gold, task={"multi_label": True}))
 

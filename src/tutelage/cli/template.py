@@ -87,6 +87,7 @@ def write_template(folder: Path, *, gold: str, traffic: str, text: str, label: s
 
 def _as_seen_from(folder: Path, path: str) -> str:
     """A path given on the command line, where it names a file here and none in the programme's folder."""
-    if (folder / path).exists() or not Path(path).is_file():
+    # os.path's look-ups answer False for names that no file can have, where pathlib's raise.
+    if os.path.exists(folder / path) or not os.path.isfile(path):  # noqa: PTH110, PTH113
         return path
     return os.path.relpath(path, folder)
