@@ -22,6 +22,7 @@ from tutelage.records import (
     load_value,
     prompt_schema,
     rejection_schema,
+    storable,
     text_hash,
 )
 
@@ -96,3 +97,11 @@ def test_schemas_name_what_the_records_hold():
 def test_statuses_stand_on_disk_as_words():
     # They are in ledgers already written.
     assert [str(status) for status in AnswerStatus] == ["ok", "unparseable", "out_of_set", "refused"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"), [("plain é 🙂", "plain é 🙂"), ("a\ud800b", "a\\ud800b"), ("", "")]
+)
+def test_text_that_no_file_can_hold_is_escaped(text, kept):
+    assert storable(text) == kept
+    storable(text).encode("utf-8")

@@ -29,6 +29,15 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
 
 
+def storable(text: str) -> str:
+    """Text that UTF-8 can hold: lone surrogates escaped, the same object where there are none."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text
+
+
 def dump_value(value: Value) -> str:
     """A value as JSON, as it stands in tables."""
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

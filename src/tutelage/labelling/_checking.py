@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tutelage.errors import TeacherError
-from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage, Value
+from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage, Value, storable
 
 if TYPE_CHECKING:
     from tutelage.tasks import Classify
@@ -55,14 +55,14 @@ def _checked(answer: Any, doubt: str, prompt: Prompt, task: Classify, bound: Bou
         reason = f"the teacher returned {type(answer).__name__} in an Answer's place"
         return Answer(AnswerStatus.UNPARSEABLE, None, raw=_shown(answer), reason=reason, usage=account)
     status, value, fault = _judged(answer, task)
-    reasons = [_storable(answer.reason), fault, doubt and f"its distribution was dropped: {doubt}"]
+    reasons = [_as_text(answer.reason), fault, doubt and f"its distribution was dropped: {doubt}"]
     right: dict[str, Any] = {
         "status": status,
         "value": value,
         "origin": DistributionOrigin.NONE if doubt else _origin(answer.origin),
-        "raw": _storable(answer.raw) or (_shown(answer.value) if fault else ""),
+        "raw": _as_text(answer.raw) or (_shown(answer.value) if fault else ""),
         "reason": "; ".join(reason for reason in reasons if reason),
-        "model": _storable(answer.model),
+        "model": _as_text(answer.model),
         "usage": account,
     }
     changes = {name: wanted for name, wanted in right.items() if getattr(answer, name) is not wanted}
@@ -155,16 +155,11 @@ def _origin(origin: Any) -> DistributionOrigin:
 
 
 def _shown(value: Any) -> str:
-    return _storable(value if isinstance(value, str) else repr(value))[:_SHOWN]
+    return _as_text(value if isinstance(value, str) else repr(value))[:_SHOWN]
 
 
-def _storable(text: Any) -> str:
-    """Text that UTF-8 can hold, the same object where it is that already."""
+def _as_text(text: Any) -> str:
+    """Whatever a teacher gave in a text's place, as text that can be kept."""
     if text is None:
         return ""
-    said = text if isinstance(text, str) else str(text)
-    try:
-        said.encode("utf-8")
-    except UnicodeEncodeError:
-        return said.encode("utf-8", "backslashreplace").decode("utf-8")
-    return said
+    return storable(text if isinstance(text, str) else str(text))

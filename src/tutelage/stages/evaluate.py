@@ -91,7 +91,7 @@ def _teacher_footprint(programme: Programme, gold: Sequence[Gold]) -> Footprint 
     if programme.config.teacher.type == "openai":
         return None
     teacher = open_teacher(programme, read_training(programme.gold_training))
-    if not isinstance(teacher, Measurable):
+    if teacher.paid or not isinstance(teacher, Measurable):
         return None
     teacher.device = "cpu"  # where the student is measured too
     texts = [item.prompt.text for item in gold[:_TIMED_TEXTS]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Usage, Value
+from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Usage, Value, storable
 from tutelage.tasks import Classify, Parsed
 from tutelage.teachers._logprobs import label_distribution, read_tokens
 from tutelage.teachers.protocol import Doubtful
@@ -77,7 +77,7 @@ def read_reply(content: Any, task: Classify, limit: int, usage: Usage, body: str
         parsed=parsed,
         usage=usage,
         body=body,
-        model=storable(model) if isinstance(model, str) else "",
+        model=kept_text(model) if isinstance(model, str) else "",
         has_logprobs=tokens is not None,
         distribution=distribution,
         alone=distribution is not None,
@@ -118,7 +118,7 @@ def combine(replies: Sequence[Reply], task: Classify) -> Answer:
         latency=max(item.latency for item in usages),
         calls=sum(item.calls for item in usages),
     )
-    texts = [storable(reply.text) for reply in replies]
+    texts = [kept_text(reply.text) for reply in replies]
     raw = texts[0] if len(texts) == 1 else json.dumps(texts, ensure_ascii=False)
     model = next((reply.model for reply in replies if reply.model), "")
     good = [reply for reply in replies if reply.parsed.status is AnswerStatus.OK]
@@ -150,6 +150,6 @@ def _commonest_fault(replies: Sequence[Reply]) -> tuple[AnswerStatus, str]:
     return status, reason if len(replies) == 1 else f"none of {len(replies)} samples could be used: {reason}"
 
 
-def storable(text: str) -> str:
-    """Text that UTF-8 can hold (lone surrogates escaped), of bounded length."""
-    return text[:_RAW_LIMIT].encode("utf-8", "backslashreplace").decode("utf-8")
+def kept_text(text: str) -> str:
+    """What is kept of an endpoint's text: of bounded length, and as UTF-8 can hold it."""
+    return storable(text[:_RAW_LIMIT])

@@ -17,11 +17,11 @@ import openai
 
 from tutelage.config import OpenAITeacherConfig
 from tutelage.errors import ConfigError, TeacherError, TeacherRefusesAccess, TeacherUnavailable
-from tutelage.records import Answer, AnswerStatus, Prompt, Usage
+from tutelage.records import Answer, AnswerStatus, Prompt, Usage, storable
 from tutelage.storage import hash_json
 from tutelage.tasks import Parsed
 from tutelage.teachers._endpoint_faults import PromptRejected, fault_of
-from tutelage.teachers._replies import Reply, combine, read_reply, storable, token_counts
+from tutelage.teachers._replies import Reply, combine, read_reply, token_counts
 from tutelage.teachers.protocol import TeacherContext
 
 _TOP_LOGPROBS = 20  # the most that the API offers
