@@ -91,16 +91,18 @@ def _lay_over(content: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override!r}: the value is not YAML: {error}") from error
 
 
-_KINDS = ("encoder", "openai", "plugin", "transformers")
+def _teacher_kinds() -> dict[str, type[Section]]:
+    """The sections that `teacher` may be, by `type`."""
+    kinds = sections_in(ProgrammeConfig.model_fields["teacher"].annotation)
+    return {kind.model_fields["type"].default: kind for kind in kinds}
 
 
 def _explain(item: Any) -> str:
-    tags = set(_KINDS)
     location = [str(part) for part in item["loc"]]
     tag = location[1] if len(location) > 1 and location[0] == "teacher" else None
     if item["type"] in {"union_tag_not_found", "union_tag_invalid"}:
         return _explain_kind(item)
-    if len(location) > 1 and location[0] == "teacher" and location[1] in tags:
+    if len(location) > 1 and location[0] == "teacher" and location[1] in _teacher_kinds():
         del location[1]
     key = ".".join(location) or "the file"
     if item["type"] == "extra_forbidden":
@@ -124,11 +126,12 @@ def _said(item: Any) -> str:
 
 
 def _explain_kind(item: Any) -> str:
+    kinds = sorted(_teacher_kinds())
     given = item["input"].get("type") if isinstance(item["input"], dict) else None
-    near = difflib.get_close_matches(str(given), _KINDS, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(given), kinds, n=1, cutoff=0.5)
     what = "Field required" if given is None else f"{given!r} is no kind of teacher"
     hint = f". Did you mean {near[0]!r}?" if near else ""
-    return f"teacher.type: {what}; one of {', '.join(map(repr, _KINDS))}{hint}"
+    return f"teacher.type: {what}; one of {', '.join(map(repr, kinds))}{hint}"
 
 
 def _nearest_key(location: Sequence[str], tag: str | None = None) -> str | None:
@@ -136,10 +139,8 @@ def _nearest_key(location: Sequence[str], tag: str | None = None) -> str | None:
     names = {key.rsplit(".", 1)[-1]: key for key in known_keys()}
     section = ".".join(location[:-1])
     beside = [key.rsplit(".", 1)[-1] for key in known_keys() if key.rpartition(".")[0] == section]
-    if section == "teacher":
-        kinds = sections_in(ProgrammeConfig.model_fields["teacher"].annotation)
-        [kind] = [kind for kind in kinds if kind.model_fields["type"].default == tag]
-        beside = list(kind.model_fields)
+    if section == "teacher" and tag is not None:
+        beside = list(_teacher_kinds()[tag].model_fields)
         names = {name: key for name, key in names.items() if name != location[-1]}
     for candidates, cutoff in ((beside, 0.5), (list(names), 0.6)):
         if near := difflib.get_close_matches(location[-1], candidates, n=1, cutoff=cutoff):

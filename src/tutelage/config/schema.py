@@ -269,7 +269,7 @@ class StudentConfig(Section):
     control: Literal["auto", "gold", "teacher"] = Field(
         "auto",
         description="Hard labels of the control arm: humans', or the "
-        "teacher's; `auto` takes humans' where gold has a training part.",
+        "teacher's; `auto` takes humans' where gold has a training part of ten or more.",
     )
 
     @model_validator(mode="after")

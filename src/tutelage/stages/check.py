@@ -51,7 +51,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     size = gold_gate({"n": len(gold.sealed)}, config.gold)
     if teacher.paid:
         size.require()
-        tell_bound(teacher, traffic.accepted, config.labelling.budget, progress)
+    tell_bound(teacher, traffic.accepted, config.labelling.budget, progress)
     for reason in size.reasons:
         progress.warn(f"gold is small: {reason}")
     return (

@@ -44,9 +44,11 @@ def tell_labels(
 
 
 def tell_bound(teacher: Teacher, prompts: Sequence[Prompt], budget: float | None, progress: Progress) -> None:
-    """Where there is no budget, what calls could cost at most."""
+    """Where there is no budget, what asking `prompts` could cost at most."""
+    if budget is not None or not teacher.paid:
+        return
     most = sum(teacher.most_expensive([prompt]) for prompt in prompts)
-    if budget is None and most > 0:
+    if most > 0:
         progress.warn(
             f"labelling.budget is not set; {len(prompts):,} prompts could cost ${most:,.2f} at the very "
             "most, a token counted for every byte"

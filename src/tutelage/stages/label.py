@@ -61,11 +61,13 @@ def _work(programme: Programme, progress: Progress) -> str:
     traffic = prompts_from_table(storage.read_table(programme.prompts))
     transfer = _distinct([item.prompt for item in training], traffic)
     task = resolved_task(programme)
-    if teacher.paid:
-        tell_bound(teacher, [*gold, *transfer], programme.config.labelling.budget, progress)
     with AnswerLedger(programme.answers) as ledger:
-        report = _ask(programme, teacher, [*gold, *transfer], ledger, progress)
         key = LedgerKey.of(teacher, task)
+        prompts = [*gold, *transfer]
+        answered = ledger.answered(key, [prompt.hash for prompt in prompts])
+        unanswered = [prompt for prompt in prompts if prompt.hash not in answered]
+        tell_bound(teacher, unanswered, programme.config.labelling.budget, progress)
+        report = _ask(programme, teacher, prompts, ledger, progress)
         human = {item.prompt.hash: item.value for item in training}
         storage.write_table(programme.transfer, export_answers(transfer, ledger, key, task, human))
         storage.write_table(programme.gold_answers, export_answers(gold, ledger, key, task, {}))
@@ -128,7 +130,7 @@ def _look_at_failures(
 
 
 def _distinct(*groups: Iterable[Prompt]) -> list[Prompt]:
-    """All prompts in order, each text once: gold's training part first, so that its human label stays."""
+    """Each text once, the last group's first in order; where groups share one, the first group's prompt."""
     return list({prompt.hash: prompt for group in reversed(groups) for prompt in group}.values())
 
 
