@@ -1,16 +1,18 @@
 """All that flows between stages: frozen value objects and their Arrow schemas.
 
 A *value* is what an answer says: for `classify` a label (str) or, with several labels allowed, a sorted
-tuple of labels. On disk a value is JSON, so that tasks with structured values fit the same column.
+tuple of labels; for `judge` the verdict or the score as text; for `generate` the text; for `extract` a
+`Fields`. On disk a value is JSON.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +21,50 @@ if TYPE_CHECKING:
 
     Distribution = npt.NDArray[np.float32]
 
-Value = str | tuple[str, ...]
+
+class Fields(Mapping[str, Any]):
+    """A record as a value: field names and JSON values. Immutable; equal and hashed by its content.
+
+    Order of keys means nothing; `1` and `1.0` are equal as JSON numbers are, `1` and `True` are not.
+    """
+
+    __slots__ = ("_canonical", "_content")
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self._content = json.loads(json.dumps(dict(content), allow_nan=False))
+        self._canonical = json.dumps(_plain(self._content), sort_keys=True)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._content[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._content)
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fields) and self._canonical == other._canonical
+
+    def __hash__(self) -> int:
+        return hash(self._canonical)
+
+    def __repr__(self) -> str:
+        return f"Fields({self._content!r})"
+
+
+def _plain(content: Any) -> Any:
+    """JSON in which numbers that are equal are written alike."""
+    if isinstance(content, dict):
+        return {name: _plain(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_plain(value) for value in content]
+    if isinstance(content, float) and content.is_integer():
+        return int(content)
+    return content
+
+
+Value = str | tuple[str, ...] | Fields
 
 NORMAL_SLICE = "normal"
 
@@ -40,12 +85,15 @@ def storable(text: str) -> str:
 
 def dump_value(value: Value) -> str:
     """A value as JSON, as it stands in tables."""
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    plain = list(value) if isinstance(value, tuple) else value
+    return json.dumps(dict(plain) if isinstance(plain, Fields) else plain, ensure_ascii=False)
 
 
 def load_value(text: str) -> Value:
     """The inverse of `dump_value`."""
     value = json.loads(text)
+    if isinstance(value, dict):
+        return Fields(value)
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -93,6 +141,8 @@ class DistributionOrigin(StrEnum):
     MODEL = "model"
     LOGPROBS = "logprobs"
     VOTES = "votes"
+    ENSEMBLE = "ensemble"
+    HUMAN = "human"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +163,9 @@ class Answer:
     `value` is None unless `status` is OK. `distribution` has one float32 per label of the task, in the
     task's order: probabilities that sum to 1 (single label) or one independent probability per label
     (several labels); None where the teacher gave none. `raw` is the text as received, `model` the model
-    name that the endpoint returned.
+    name that the endpoint returned. `rationale` is the teacher's reasons, empty where none were asked for.
+    `tokens` is its text's top-k log-probabilities as `signals.tokens` packs them, where they are kept.
+    `repeatability` is the share of pairs of its samples that agree, None for one sample.
     """
 
     status: AnswerStatus
@@ -124,6 +176,9 @@ class Answer:
     reason: str = ""
     model: str = ""
     usage: Usage = Usage()
+    rationale: str = ""
+    tokens: bytes = b""
+    repeatability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +228,8 @@ def answered_schema() -> pa.Schema:
 
     `gold` is the human value (JSON) where one may be learned from, else null. In `answers/gold.parquet`,
     which only evaluation reads, it is null throughout: the sealed set stays the one place of its values.
+    `teacher_value` is what the teacher said where a person corrected it (`origin` is then `human`), else
+    null.
     """
     import pyarrow as pa
 
@@ -185,5 +242,8 @@ def answered_schema() -> pa.Schema:
             ("origin", pa.string()),
             ("cost", pa.float64()),
             ("gold", pa.string()),
+            ("rationale", pa.string()),
+            ("repeatability", pa.float64()),
+            ("teacher_value", pa.string()),
         ]
     )

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tutelage.config import ColumnsConfig, TaskConfig
+from tutelage.config import ClassifyConfig, ColumnsConfig
 from tutelage.data import read_gold, read_prompts
 from tutelage.data.sources import RejectReason
 from tutelage.errors import ConfigError, DataError, MissingExtraError, TutelageError
@@ -284,10 +284,10 @@ def test_each_of_several_labels_is_short_and_a_name(tmp_path):
 def _declared(tmp_path, how, labels):
     """A label set as tutelage.yaml or a file of labels in YAML, JSON or plain text gives it."""
     if how == "tutelage.yaml":
-        return TaskConfig(labels=yaml.safe_load(labels)).labels
+        return ClassifyConfig(labels=yaml.safe_load(labels)).labels
     content = "\n".join(map(str, yaml.safe_load(labels))) if how == "labels.txt" else labels
     (tmp_path / how).write_text(content, encoding="utf-8-sig")
-    return declared_labels(TaskConfig(labels_file=how), tmp_path)
+    return declared_labels(ClassifyConfig(labels_file=how), tmp_path)
 
 
 @pytest.mark.parametrize("how", ["tutelage.yaml", "labels.yaml", "labels.json", "labels.txt"])
@@ -328,11 +328,11 @@ def test_a_label_without_a_description_may_be_left_open_in_either_place(tmp_path
 
 
 def test_the_label_out_of_scope_is_spelt_like_the_others():
-    config = TaskConfig(labels=["1", "2"], out_of_scope=" 2 ")
+    config = ClassifyConfig(labels=["1", "2"], out_of_scope=" 2 ")
     assert config.out_of_scope == "2"
-    assert TaskConfig(labels=[1, 2], out_of_scope=2).out_of_scope == "2"
+    assert ClassifyConfig(labels=[1, 2], out_of_scope=2).out_of_scope == "2"
     with pytest.raises(ValidationError, match="out_of_scope\n.*False.*Mend: quote it"):
-        TaskConfig(labels=["yes", "no"], out_of_scope=False)
+        ClassifyConfig(labels=["yes", "no"], out_of_scope=False)
 
 
 class _HubError(Exception):

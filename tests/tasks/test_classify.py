@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tutelage.config import TaskConfig
+from tutelage.config import ClassifyConfig
 from tutelage.errors import ConfigError
 from tutelage.records import AnswerStatus
 from tutelage.tasks import Classify, Parsed, declared_labels, task_from_config
@@ -336,7 +336,7 @@ def test_the_prompt_holds_the_whole_task_and_the_text_apart_from_it():
 
 def _declared(folder, name, content):
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return declared_labels(TaskConfig(labels_file=name), folder)
+    return declared_labels(ClassifyConfig(labels_file=name), folder)
 
 
 @pytest.mark.parametrize(
@@ -420,16 +420,16 @@ def test_labels_that_yaml_reads_as_something_else_are_not_respelled(tmp_path, co
 def test_an_absent_file_of_labels_is_named(tmp_path):
     for name in ("none.txt", "."):
         with pytest.raises(ConfigError, match="task.labels_file"):
-            declared_labels(TaskConfig(labels_file=name), tmp_path)
+            declared_labels(ClassifyConfig(labels_file=name), tmp_path)
 
 
 def test_labels_in_tutelage_yaml_need_no_file(tmp_path):
-    assert declared_labels(TaskConfig(labels={"a": "", "b": "x"}), tmp_path) == {"a": "", "b": "x"}
-    assert declared_labels(TaskConfig(), tmp_path) is None
+    assert declared_labels(ClassifyConfig(labels={"a": "", "b": "x"}), tmp_path) == {"a": "", "b": "x"}
+    assert declared_labels(ClassifyConfig(), tmp_path) is None
 
 
 def test_the_task_follows_from_the_configuration():
-    config = TaskConfig(instruction="Sort it.", out_of_scope="refund")
+    config = ClassifyConfig(instruction="Sort it.", out_of_scope="refund")
     described = {"card": "about cards", "card stolen": "", "refund": ""}
     assert task_from_config(config, described) == FULL
     assert task_from_config(config, dict.fromkeys(described, "")).descriptions is None

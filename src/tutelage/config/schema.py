@@ -5,36 +5,14 @@ Every key has a default where one can be right for most; what has none is what o
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from tutelage.config.section import Probability, Section, Share
+from tutelage.config.sources import ColumnsConfig, SourceConfig
+from tutelage.config.tasks import ClassifyConfig, TaskConfig
 from tutelage.config.teachers import TeacherConfig
-
-
-class ColumnsConfig(Section):
-    """Which column of a source holds what."""
-
-    text: str = Field("text", description="The input that teacher and student see.")
-    label: str = Field("label", description="The human answer; several labels are joined by `separator`.")
-    id: str | None = Field(None, description="A unique id; rows are numbered where absent.")
-    slice: str | None = Field(None, description="The slice of a row; `normal` where absent.")
-    separator: str = Field("|", min_length=1, description="Between labels of a multi-label cell.")
-
-
-class SourceConfig(Section):
-    """Rows to read: a CSV, JSONL or Parquet file, or `hf://owner/name[[/config]/split]`."""
-
-    path: str = Field(
-        description="File, relative to tutelage.yaml, or `hf://owner/name[[/config]/split]`; "
-        "`${NAME}` is taken from the environment."
-    )
-    format: Literal["csv", "jsonl", "parquet", "lines"] | None = Field(
-        None, description="Guessed from the file's ending."
-    )
-    columns: ColumnsConfig = Field(ColumnsConfig(), description="The column map.")
-    limit: int | None = Field(None, gt=0, description="Take only the first rows.")
 
 
 class TrainingPartConfig(Section):
@@ -90,82 +68,6 @@ class TrafficConfig(SourceConfig):
     )
 
 
-LONGEST_NAME = 200  # characters of a label, an id or a slice
-
-
-def _misread(what: str, given: Any) -> ValueError:
-    kind = type(given).__name__
-    return ValueError(f"{what} is read as {repr(given)[:60]} ({kind}), not as text. Mend: quote it")
-
-
-def _label_name(given: Any) -> str:
-    """A label as it is spelt in gold. Raises ValueError where YAML has read it as something else."""
-    if not isinstance(given, str | int) or isinstance(given, bool):
-        raise _misread("a label", given)
-    name = str(given).strip()
-    if not name:
-        raise ValueError("a label is empty")
-    if len(name) > LONGEST_NAME:
-        raise ValueError(f"a label has {len(name):,} characters; {LONGEST_NAME} are the most")
-    return name
-
-
-def label_map(given: list[Any] | dict[Any, Any]) -> dict[str, str]:
-    """Labels with descriptions, from a list of labels or a map to descriptions as YAML or JSON gives it.
-
-    Labels lose the white space around them, as they do in every source. Raises ValueError where one isn't
-    text (whole numbers are spelt out), is empty, too long or stands twice, or a description isn't text.
-    """
-    described = {}
-    for label, description in given.items() if isinstance(given, dict) else ((label, "") for label in given):
-        name = _label_name(label)
-        if name in described:
-            raise ValueError("a label stands twice")
-        if not isinstance(description, str | None):
-            raise _misread(f"the description of {name!r}", description)
-        described[name] = description or ""
-    return described
-
-
-class TaskConfig(Section):
-    """The behaviour to transfer."""
-
-    type: Literal["classify"] = Field("classify", description="The kind of task.")
-    instruction: str = Field("Classify the message.", description="Told to teachers that are prompted.")
-    labels: dict[str, str] | None = Field(
-        None,
-        description="Label set: a list, a map from label to "
-        "description, or a file of either; taken from gold where absent.",
-    )
-    labels_file: str | None = Field(
-        None, description="A text file (a label a line), JSON or YAML holding them."
-    )
-    multi_label: bool = Field(False, description="Whether an answer may have several labels, or none.")
-    out_of_scope: str | None = Field(
-        None, description="The label for whatever is none of the task's business."
-    )
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _named_labels(cls, value: Any) -> Any:
-        return label_map(value) if isinstance(value, list | dict) else value
-
-    @field_validator("out_of_scope", mode="before")
-    @classmethod
-    def _named_label(cls, value: Any) -> Any:
-        return None if value is None else _label_name(value)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> TaskConfig:
-        if self.labels is not None and self.labels_file is not None:
-            raise ValueError("give labels or labels_file, not both")
-        if self.labels is not None and len(self.labels) < 2:
-            raise ValueError(f"labels has {len(self.labels)}; two are the least that can be told apart")
-        if self.labels is not None and self.out_of_scope is not None and self.out_of_scope not in self.labels:
-            raise ValueError(f"out_of_scope {self.out_of_scope!r} is not among labels")
-        return self
-
-
 class OverrideConfig(Section):
     """A person's decision to go past the rights gate for one entry. It is written to the journal."""
 
@@ -192,12 +94,47 @@ class LabellingConfig(Section):
         None, ge=0.0, description="US dollars for this programme; no call is made that could pass it."
     )
     concurrency: int = Field(
-        8,
+        64,
         ge=1,
-        le=512,
-        description="Prompts asked at once, for teachers behind an API; a prompt's samples go out together.",
+        le=1024,
+        description="Most prompts asked at once, for teachers behind an API; how many are is found out.",
+    )
+    requests_per_minute: float | None = Field(
+        None, gt=0.0, description="The endpoint's limit, where it is known."
+    )
+    tokens_per_minute: float | None = Field(
+        None, gt=0.0, description="Likewise, of tokens in and out together."
     )
     attempts: int = Field(6, ge=1, description="Tries of one call before it counts as failed.")
+    retry_share: float = Field(
+        2.0,
+        ge=0.0,
+        description="Calls that may be made again, as a share of the prompts to ask; past it the run stops.",
+    )
+    patience: float = Field(
+        600.0, ge=0.0, description="Seconds that an endpoint may be down while the run waits for it."
+    )
+    deadline: float = Field(
+        300.0,
+        gt=0.0,
+        description="Seconds for one call of a teacher behind an API, all its samples included.",
+    )
+    min_teacher_accuracy: Probability | None = Field(
+        None, description="The teacher's least agreement with sealed gold; below it nothing else is asked."
+    )
+    repeats: int = Field(
+        0,
+        ge=0,
+        description="Gold prompts asked a second time, to measure how far the teacher repeats itself.",
+    )
+    corrections: SourceConfig | None = Field(
+        None, description="Verdicts of people on answers; theirs win, and the teacher's is kept beside them."
+    )
+    signals: tuple[Literal["tokens", "embeddings", "hidden_states"], ...] = Field(
+        (),
+        description="What is kept of answers beside value and distribution, for students that learn from it.",
+    )
+    top_k: int = Field(20, ge=1, le=200, description="Alternatives kept of each token, for `tokens`.")
     max_failed_share: Probability = Field(
         0.01, description="Share of traffic prompts that may stay without an answer after all their tries."
     )
@@ -207,6 +144,20 @@ class LabellingConfig(Section):
         description="Seconds before the second try; doubles with jitter, at most 60, "
         "unless the teacher says how long.",
     )
+
+
+class PromptingConfig(Section):
+    """How a prompted teacher is asked, beside the task's instruction."""
+
+    instruction: str | None = Field(None, description="In place of `task.instruction`.")
+    examples: int = Field(
+        0, ge=0, le=200, description="Examples shown, taken from gold's training part, spread over labels."
+    )
+    rationale: Literal["none", "before", "after"] = Field(
+        "none",
+        description="Whether the teacher gives its reasons, and where.",
+    )
+    seed: int = Field(0, ge=0, description="Of the choice of examples.")
 
 
 class StudentConfig(Section):
@@ -317,11 +268,16 @@ class ReleaseConfig(Section):
 class ProgrammeConfig(Section):
     """The whole file."""
 
-    task: TaskConfig = Field(TaskConfig(), description="The behaviour to transfer.")
+    task: TaskConfig = Field(ClassifyConfig(), description="The behaviour to transfer.")
     rights: RightsConfig = Field(RightsConfig(), description="What will be done with the student.")
     gold: GoldConfig = Field(description="Human-labelled examples.")
     traffic: TrafficConfig = Field(description="Unlabelled prompts.")
     teacher: TeacherConfig = Field(description="Who answers.")
+    prompting: PromptingConfig = Field(PromptingConfig(), description="How a prompted teacher is asked.")
+    prompt_versions: dict[str, PromptingConfig] = Field(
+        {},
+        description="Other ways of asking, by name, that `tutelage label --pilot` compares with `prompting`.",
+    )
     labelling: LabellingConfig = Field(LabellingConfig(), description="How the teacher is asked.")
     student: StudentConfig = Field(StudentConfig(), description="The small model.")
     release: ReleaseConfig = Field(ReleaseConfig(), description="Terms of release.")

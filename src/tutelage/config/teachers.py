@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from tutelage.config.section import Section
+from tutelage.config.sources import SourceConfig
 
 EMBEDDED_ENCODER = "minilm-l6"
 
@@ -143,7 +144,70 @@ class PluginTeacherConfig(Section):
     options: dict[str, Any] = Field({}, description="Passed to it unread.")
 
 
-TeacherConfig = Annotated[
-    EncoderTeacherConfig | TransformersTeacherConfig | OpenAITeacherConfig | PluginTeacherConfig,
+class AnthropicTeacherConfig(Section):
+    """Anthropic's Messages API."""
+
+    type: Literal["anthropic"] = Field("anthropic", description="The kind of teacher.")
+    rights: str = Field("anthropic-api", description="Entry of the rights registry.")
+    model: str = Field(description="The model's name at the endpoint.")
+
+
+class LocalTeacherConfig(Section):
+    """A generative model that runs here: causal or sequence to sequence."""
+
+    type: Literal["local"] = Field("local", description="The kind of teacher.")
+    rights: str = Field(description="Entry of the rights registry.")
+    model: str = Field(description="A folder, a GGUF file in it, or a hub name.")
+
+
+class HumanTeacherConfig(Section):
+    """People. What they haven't answered yet waits in a queue file for them."""
+
+    type: Literal["human"] = Field("human", description="The kind of teacher.")
+    rights: str = Field("own-people", description="Entry of the rights registry.")
+    verdicts: SourceConfig = Field(description="Their answers: a file with the text and the label columns.")
+
+
+class MemberConfig(Section):
+    """One teacher of an ensemble."""
+
+    teacher: SoleTeacherConfig = Field(description="As `teacher`, of any kind but an ensemble.")
+    weight: float = Field(1.0, gt=0.0, description="Its share in `weighted`.")
+
+
+class EnsembleTeacherConfig(Section):
+    """Several teachers whose answers become one."""
+
+    type: Literal["ensemble"] = Field("ensemble", description="The kind of teacher.")
+    strategy: Literal["mean", "weighted", "majority", "committee"] = Field(
+        "mean",
+        description="`mean` or `weighted` mean of distributions, `majority` of values, or `committee`: where "
+        "they disagree `judge` decides.",
+    )
+    members: tuple[MemberConfig, ...] = Field(min_length=2, description="Who answers.")
+    judge: SoleTeacherConfig | None = Field(None, description="Who decides in a committee.")
+
+
+SoleTeacherConfig = Annotated[
+    EncoderTeacherConfig
+    | TransformersTeacherConfig
+    | OpenAITeacherConfig
+    | AnthropicTeacherConfig
+    | LocalTeacherConfig
+    | HumanTeacherConfig
+    | PluginTeacherConfig,
     Field(discriminator="type"),
 ]
+TeacherConfig = Annotated[
+    EncoderTeacherConfig
+    | TransformersTeacherConfig
+    | OpenAITeacherConfig
+    | AnthropicTeacherConfig
+    | LocalTeacherConfig
+    | HumanTeacherConfig
+    | EnsembleTeacherConfig
+    | PluginTeacherConfig,
+    Field(discriminator="type"),
+]
+MemberConfig.model_rebuild()
+EnsembleTeacherConfig.model_rebuild()

@@ -16,6 +16,7 @@ from tutelage.config import TaskConfig, label_map
 from tutelage.errors import ConfigError
 from tutelage.records import AnswerStatus, Value
 from tutelage.storage import hash_json
+from tutelage.tasks.protocol import Parsed
 
 _FENCE = "```"
 # An answer that opens so, and holds no label, is a refusal rather than noise.
@@ -25,15 +26,6 @@ _REFUSAL = re.compile(
 # What PyYAML raises besides YAMLError for what it can't build, such as `!!int a`, `!!bool a` or 2024-02-30.
 _YAML_FAULTS = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RecursionError)
 DECISION_POINT = 0.5  # the probability from which a label of a multi-label answer counts as given
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """What an answer's text was read as. `value` is None unless `status` is OK; `reason` says why."""
-
-    status: AnswerStatus
-    value: Value | None
-    reason: str = ""
 
 
 @dataclass(frozen=True)

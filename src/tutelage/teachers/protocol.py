@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tutelage.errors import ConfigError
 from tutelage.records import Answer, Gold, Prompt
-from tutelage.tasks import Classify
+from tutelage.tasks import Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,11 +99,15 @@ class Measurable(Protocol):
 
 @dataclass(frozen=True)
 class TeacherContext:
-    """What a teacher may be built from: the task, gold's training part, and the programme's folder."""
+    """What a teacher may be built from: the task, gold's training part, and the programme's folder.
 
-    task: Classify
+    `top_k` is how many alternatives of each token an answer is to keep (`Answer.tokens`); 0 for none.
+    """
+
+    task: Task
     training: Sequence[Gold]
     folder: Path
+    top_k: int = 0
 
 
 def build_teacher(config: Any, context: TeacherContext) -> Teacher:

@@ -1,0 +1,33 @@
+"""Where rows are read from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tutelage.config.section import Section
+
+
+class ColumnsConfig(Section):
+    """Which column of a source holds what."""
+
+    text: str = Field("text", description="The input that teacher and student see.")
+    label: str = Field("label", description="The human answer; several labels are joined by `separator`.")
+    id: str | None = Field(None, description="A unique id; rows are numbered where absent.")
+    slice: str | None = Field(None, description="The slice of a row; `normal` where absent.")
+    separator: str = Field("|", min_length=1, description="Between labels of a multi-label cell.")
+
+
+class SourceConfig(Section):
+    """Rows to read: a CSV, JSONL or Parquet file, or `hf://owner/name[[/config]/split]`."""
+
+    path: str = Field(
+        description="File, relative to tutelage.yaml, or `hf://owner/name[[/config]/split]`; "
+        "`${NAME}` is taken from the environment."
+    )
+    format: Literal["csv", "jsonl", "parquet", "lines"] | None = Field(
+        None, description="Guessed from the file's ending."
+    )
+    columns: ColumnsConfig = Field(ColumnsConfig(), description="The column map.")
+    limit: int | None = Field(None, gt=0, description="Take only the first rows.")

@@ -1,0 +1,127 @@
+"""What a task is: how a prompt is put to a teacher, how its answer is read, when two answers agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tutelage.records import AnswerStatus, Value
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What an answer's text was read as. `value` is None unless `status` is OK; `reason` says why."""
+
+    status: AnswerStatus
+    value: Value | None
+    reason: str = ""
+    rationale: str = ""
+
+
+class RationaleMode(StrEnum):
+    """Where a teacher's reasons stand. Before the answer they can shape it; after, only explain it."""
+
+    NONE = "none"
+    BEFORE = "before"
+    AFTER = "after"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A prompt's text with the answer that a human gave, shown to a teacher."""
+
+    text: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Prompting:
+    """How a prompted teacher is asked: with which examples, and whether for reasons."""
+
+    examples: tuple[Example, ...] = ()
+    rationale: RationaleMode = RationaleMode.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How far two values agree: `agree` by the task's rules, `score` in [0, 1], also by field."""
+
+    agree: bool
+    score: float
+    fields: Mapping[str, float] = field(default_factory=dict)
+
+
+class Task(Protocol):
+    """The behaviour to transfer. Frozen; `version` changes with all that shapes an answer."""
+
+    prompting: Prompting
+
+    @property
+    def kind(self) -> str:
+        """`classify`, `extract`, `judge` or `generate`."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """A hash of all that shapes an answer: part of the key under which answers are kept."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The values there can be, in the order of every distribution; empty where values are open."""
+        ...
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a value is a tuple of labels."""
+        ...
+
+    def render(self, text: str) -> list[dict[str, str]]:
+        """Chat messages that ask for the answer to `text`; what never changes stands first."""
+        ...
+
+    def json_schema(self) -> dict[str, Any] | None:
+        """The JSON schema of an answer; None where it is free text."""
+        ...
+
+    def parse(self, raw: str) -> Parsed:
+        """Read an answer's text. Nothing is coerced."""
+        ...
+
+    def admit(self, value: Any) -> Parsed:
+        """Hold a value that came otherwise than as text (a plugin's, a person's) to the task."""
+        ...
+
+    def read_cell(self, cell: Any, separator: str) -> Value:
+        """A value from a source's cell. Raises ValueError with what is wrong with it."""
+        ...
+
+    def compare(self, answer: Value, reference: Value) -> Comparison:
+        """How far an answer agrees with a reference."""
+        ...
+
+    def vote(self, values: Sequence[Value]) -> tuple[Value, npt.NDArray[np.float32] | None]:
+        """One value for several samples of a prompt, and their distribution over `labels` where it has any.
+
+        Where values are open it is the sample that agrees most with the others; ties go to the earlier.
+        """
+        ...
+
+    def score(self, answers: Sequence[Value | None], references: Sequence[Value]) -> dict[str, float]:
+        """The task's metrics of answers (None: no usable one, which is wrong) against references."""
+        ...
+
+    def label_text(self, label: str) -> str:
+        """A label as it stands in an answer's JSON: `\"refund\"`, or a score's digits."""
+        ...
+
+    @property
+    def answer_key(self) -> str:
+        """The key of the answer's JSON object under which the label stands; empty where none does."""
+        ...
