@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 import subprocess
 import sys
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 
 from tutelage.errors import DataError, IntegrityError, UsageError
-from tutelage.labelling import AnswerLedger, LedgerKey
-from tutelage.labelling.ledger import _STEPS, SCHEMA_VERSION
+from tutelage.labelling import AnswerLedger, BatchState, LedgerKey
+from tutelage.labelling._ledger_schema import SCHEMA_VERSION, STEPS
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage
 
 KEY = LedgerKey("t", "r", "v")
@@ -24,6 +25,9 @@ FULL = Answer(
     "because",
     "m-1",
     Usage(20, 5, 0.25, 1.5, 2),
+    "a card was named",
+    b"\x00top-k",
+    0.75,
 )
 BAD = Answer(AnswerStatus.REFUSED, None, raw="no")
 
@@ -99,6 +103,92 @@ def test_replies_without_an_answer_stay_until_there_is_one(tmp_path: Path) -> No
         assert ledger.replies(LedgerKey("t", "other", "v")) == {first.hash: ["e"]}
 
 
+def test_a_batch_stays_open_until_its_answers_are_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    prompts = [Prompt(str(i), f"text {i}") for i in range(2)]
+    hashes = tuple(prompt.hash for prompt in prompts)
+    with AnswerLedger(path) as ledger:
+        assert ledger.open_batches(KEY) == []
+        first = ledger.open_batch(KEY, "tag-1", hashes, 4.0)
+        second = ledger.open_batch(KEY, "tag-2", hashes[:1], 2.0)
+        ledger.open_batch(LedgerKey("u", "r", "v"), "tag-3", hashes, 1.0)
+        with pytest.raises(IntegrityError, match="already holds a batch"):
+            ledger.open_batch(KEY, "tag-1", hashes, 4.0)
+        ledger.set_batch_remote(second, "batch_abc")
+    with AnswerLedger(path) as ledger:  # and then the process was killed
+        planned, submitted = ledger.open_batches(KEY)
+        assert (planned.id, planned.tag, planned.remote, planned.state) == (first, "tag-1", None, "planned")
+        assert (planned.prompt_hashes, planned.bound) == (hashes, 4.0)
+        assert (submitted.remote, submitted.state) == ("batch_abc", BatchState.SUBMITTED)
+        assert (ledger.spent(), ledger.spent("t")) == (7.0, 6.0)
+        with pytest.raises(RuntimeError), ledger.transaction():
+            ledger.record(KEY, [(prompts[0], FULL)], batch=first)
+            raise RuntimeError("killed in between")
+        assert ledger.answered(KEY, hashes) == set() and len(ledger.open_batches(KEY)) == 2
+        ledger.record(KEY, [(prompt, FULL) for prompt in prompts], batch=first)
+        assert ledger.spent("t") == 2.5
+        ledger.close_batch(second, BatchState.FAILED, cost=0.25, unaccounted=0.125)
+        assert ledger.open_batches(KEY) == [] and ledger.spent("t") == 0.875
+        for change in (lambda: ledger.close_batch(first), lambda: ledger.set_batch_remote(second, "other")):
+            with pytest.raises(UsageError, match="no open batch"):
+                change()
+        assert ledger.summary()[0].unaccounted == 0.125
+
+
+def test_money_is_told_by_teacher_day_slice_and_model(tmp_path: Path) -> None:
+    other = LedgerKey("u", "r", "v")
+    with AnswerLedger(tmp_path / "a.sqlite") as ledger:
+        assert ledger.spend_by("teacher", "day") == []
+        ledger.record(KEY, [(Prompt(str(i), f"n {i}"), FULL) for i in range(3)])
+        ledger.record(KEY, [(Prompt("c", "c", slice="critical"), BAD)])
+        ledger.record(
+            other, [(Prompt("c", "c", slice="critical"), dataclasses.replace(FULL, repeatability=None))]
+        )
+        ledger.fail_attempt(ledger.open_attempt(other, 4.0), cost=1.0, unaccounted=0.5)
+        ledger.record(KEY, [(Prompt("d", "d"), FULL)], ledger.open_attempt(KEY, 4.0))
+        ledger._database.execute("UPDATE attempts SET created='2026-01-01T10:00:00.000+00:00'")
+        by_slice = [
+            (
+                line.by["teacher"],
+                line.by["slice"],
+                line.answers,
+                line.cost,
+                line.unaccounted,
+                line.input_tokens,
+            )
+            for line in ledger.spend_by("teacher", "slice")
+        ]
+        assert by_slice == [
+            ("t", "critical", 1, 0.0, 0.0, 0),
+            ("t", "normal", 4, 1.0, 0.0, 80),
+            ("u", None, 0, 1.0, 0.5, 0),
+            ("u", "critical", 1, 0.25, 0.0, 20),
+        ]
+        [first, today] = ledger.spend_by("day")
+        assert (first.by["day"], first.spent, today.answers) == ("2026-01-01", 1.5, 6)
+        for groups in (["teacher"], ["day", "slice"], ["model", "status"]):
+            assert sum(line.spent for line in ledger.spend_by(*groups)) == ledger.spent() == 2.75
+        t, u = ledger.summary()
+        assert (t.repeatability, u.repeatability, t.models) == (0.75, None, {"m-1": 4})
+        for groups in ([], ["cost"], ["teacher; DROP TABLE answers"]):
+            with pytest.raises(UsageError, match="spend_by was asked for"):
+                ledger.spend_by(*groups)
+
+
+def test_sums_follow_answers_that_are_taken_out_by_hand(tmp_path: Path) -> None:
+    with AnswerLedger(tmp_path / "a.sqlite") as ledger:
+        prompts = [Prompt(str(i), f"n {i}") for i in range(3)]
+        ledger.record(KEY, [(prompt, FULL) for prompt in prompts])
+        ledger._database.execute("DELETE FROM answers WHERE prompt_hash=?", (prompts[0].hash,))
+        assert (ledger.spent(), ledger.summary()[0].answers, ledger.summary()[0].repeatability) == (
+            0.5,
+            2,
+            0.75,
+        )
+        ledger._database.execute("DELETE FROM answers")
+        assert ledger.spend_by("slice") == ledger.summary() == []
+
+
 def test_a_usable_answer_is_one_of_status_ok_under_the_key(tmp_path: Path) -> None:
     with AnswerLedger(tmp_path / "a.sqlite") as ledger:
         ledger.record(KEY, [(Prompt("1", "x"), BAD)])
@@ -107,22 +197,52 @@ def test_a_usable_answer_is_one_of_status_ok_under_the_key(tmp_path: Path) -> No
         assert ledger.has_usable(KEY) and not ledger.has_usable(LedgerKey("t", "other", "v"))
 
 
-def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+@pytest.fixture(params=[1, 2])
+def old_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A ledger as the steps of an older version made it, with answers and calls in it."""
     path = tmp_path / "a.sqlite"
     with sqlite3.connect(path) as database:
-        database.executescript(_STEPS[0])
+        for step in STEPS[: request.param]:
+            database.executescript(step)
         for bound, state in ((1.0, "answered"), (2.0, "free"), (4.0, "unaccounted"), (8.0, "open")):
             database.execute(
-                "INSERT INTO attempts (teacher, revision, bound, state, created) VALUES ('t', 'r', ?, ?, '')",
-                (bound, state),
+                "INSERT INTO attempts (teacher, revision, bound, state, created) VALUES ('t', 'r', ?, ?, ?)",
+                (bound, state, "2026-01-02T00:00:00"),
             )
-        database.execute("PRAGMA user_version=1")
+        if request.param == 2:
+            database.execute("UPDATE attempts SET unaccounted=bound WHERE state='unaccounted'")
+        distribution = np.array([0.25, 0.75], dtype="<f4").tobytes()
+        for number in range(3):
+            row = (KEY.teacher, KEY.revision, KEY.task_version, Prompt("", f"old {number}").hash)
+            rest = ("ok", '"a"', distribution, "votes", "raw", "", "m-1", 20, 5, 0.5, 1.5, 2)
+            day = "2026-01-01T23:59:59" if number else "2026-01-02T00:00:00"
+            database.execute(f"INSERT INTO answers VALUES ({','.join('?' * 17)})", (*row, *rest, day))
+        database.execute(f"PRAGMA user_version={request.param}")
     database.close()
+    return path
+
+
+def test_a_file_of_an_older_version_is_brought_up_to_date(old_file: Path) -> None:
+    hashes = [Prompt("", f"old {number}").hash for number in range(3)]
     for _ in range(2):
-        with AnswerLedger(path) as ledger:
-            assert ledger.spent() == 12.0
+        with AnswerLedger(old_file) as ledger:
+            assert ledger.spent() == 12.0 + 1.5
             assert ledger._select("PRAGMA user_version") == [(SCHEMA_VERSION,)]
             ledger.keep_replies(KEY, {"h": ["a"]})
+            back = ledger.get_many(KEY, hashes)
+            assert len(back) == 3
+            answer = back[hashes[0]]
+            assert (answer.value, answer.usage) == ("a", Usage(20, 5, 0.5, 1.5, 2))
+            assert (answer.rationale, answer.tokens, answer.repeatability) == ("", b"", None)
+            days = {
+                line.by["day"]: (line.answers, line.cost, line.unaccounted) for line in ledger.spend_by("day")
+            }
+            assert days == {"2026-01-01": (2, 1.0, 0.0), "2026-01-02": (1, 0.5, 12.0)}
+            [old, without] = ledger.spend_by("slice")[::-1]
+            assert (old.by["slice"], old.answers, without.by["slice"]) == ("", 3, None)
+    with AnswerLedger(old_file) as ledger:
+        ledger.record(KEY, [(Prompt("1", "new"), FULL)])
+        assert ledger.get_many(KEY, [Prompt("1", "new").hash])[Prompt("1", "new").hash].repeatability == 0.75
 
 
 def test_a_newer_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

@@ -2,12 +2,22 @@
 
 from tutelage.labelling.asking import LabellingReport, ask, label
 from tutelage.labelling.export import export_answers
-from tutelage.labelling.ledger import AnswerLedger, LedgerKey, TeacherSummary
+from tutelage.labelling.ledger import (
+    AnswerLedger,
+    BatchState,
+    LedgerKey,
+    OpenBatch,
+    SpendLine,
+    TeacherSummary,
+)
 
 __all__ = [
     "AnswerLedger",
+    "BatchState",
     "LabellingReport",
     "LedgerKey",
+    "OpenBatch",
+    "SpendLine",
     "TeacherSummary",
     "ask",
     "export_answers",

@@ -61,4 +61,7 @@ def _row(prompt: Prompt, answer: Answer, labels: int, gold_values: Mapping[str, 
         "origin": str(answer.origin),
         "cost": answer.usage.cost,
         "gold": None if gold is None else dump_value(gold),
+        "rationale": answer.rationale,
+        "repeatability": answer.repeatability,
+        "teacher_value": None,
     }
