@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import math
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def test_passing_faults_are_unavailability(outcome: str, faulty_teacher: FaultyT
         ask(teacher_at(faulty_teacher.url))
     assert caught.value.retry_after == (None if retry_after is None else pytest.approx(retry_after))
     assert caught.value.billed is billed
-    assert faulty_teacher.served == {TEXT: 1}  # the SDK tries once
+    assert faulty_teacher.served == {TEXT: 1}  # tried once
 
 
 def test_retry_after_as_a_date(faulty_teacher: FaultyTeacher) -> None:
@@ -222,7 +223,7 @@ def test_the_key_is_sent_and_never_told(
             told = ask(teacher).reason
         except (TeacherRefusesAccess, TeacherUnavailable) as caught:
             told = str(caught)
-            assert caught.__cause__ is None and caught.__suppress_context__
+            assert KEY not in "".join(traceback.format_exception(caught))
         assert "[the key]" in told and KEY not in told
     assert faulty_teacher.headers[0]["Authorization"] == f"Bearer {KEY}"
     assert KEY not in caplog.text

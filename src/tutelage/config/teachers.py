@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -19,6 +19,27 @@ class PriceConfig(Section):
 
     input: float = Field(ge=0.0, description="For a million tokens of prompt.")
     output: float = Field(ge=0.0, description="For a million tokens of answer.")
+    cached_input: float | None = Field(
+        None, ge=0.0, description="For those read from the endpoint's prompt cache; `input` where absent."
+    )
+    cache_write: float | None = Field(
+        None,
+        ge=0.0,
+        description="For those written to it, where that has a price of its own; where absent `input`, and "
+        "for `anthropic` 1.25 times it.",
+    )
+
+    @property
+    def dearest_input(self) -> float:
+        """The most that a million tokens of prompt can cost."""
+        return max(self.input, self.cached_input or 0.0, self.cache_write or 0.0)
+
+    def of(self, inputs: int, outputs: int, cached: int = 0, written: int = 0) -> float:
+        """US dollars for tokens of prompt and of answer; of the prompt's, some `cached`, some `written`."""
+        read = self.input if self.cached_input is None else self.cached_input
+        write = self.input if self.cache_write is None else self.cache_write
+        plain = inputs - cached - written
+        return (plain * self.input + cached * read + written * write + outputs * self.output) / 1e6
 
 
 class EncoderTeacherConfig(Section):
@@ -66,30 +87,31 @@ class TransformersTeacherConfig(Section):
         return value
 
 
-class OpenAITeacherConfig(Section):
-    """Any OpenAI-compatible chat-completions endpoint."""
+_RESERVED = ("model", "messages", "stream", "n", "system", "max_tokens", "max_completion_tokens")
+_CARRIES_A_KEY = ("authorization", "proxy-authorization", "api-key", "x-api-key", "cookie", "x-goog-api-key")
 
-    type: Literal["openai"] = Field("openai", description="The kind of teacher.")
+
+class EndpointConfig(Section):
+    """A model behind an HTTP API."""
+
+    type: str = Field(description="The kind of teacher.")
     rights: str = Field(description="Entry of the rights registry.")
     model: str = Field(description="The model's name at the endpoint.")
-    base_url: str = Field("https://api.openai.com/v1", description="The endpoint.")
-    api_key_env: str = Field("OPENAI_API_KEY", description="The environment variable that holds the key.")
+    base_url: str = Field(description="The endpoint.")
+    api_key_env: str = Field(description="The environment variable that holds the key.")
     price: PriceConfig | None = Field(
         None,
         description="Needed for an endpoint on another machine, unless it is `free`; on this machine, what a "
         "gateway passes on. Prompts to another machine wait for the gold gate whatever the price.",
     )
     free: bool = Field(False, description="The endpoint charges nothing, e.g. your own server.")
-    structured: bool = Field(True, description="Ask for output that follows a JSON schema of the labels.")
-    logprobs: bool = Field(
-        True, description="Ask for token log-probabilities and turn them into a distribution."
-    )
+    structured: bool = Field(True, description="Ask for output that follows a JSON schema of the answer.")
     samples: int | None = Field(
         None,
         ge=1,
         le=64,
         description="Answers asked of each prompt; more than one become votes. Where absent: 1 where its "
-        "log-probabilities come with it, else 5.",
+        "log-probabilities come with it or the task has no labels, else 5.",
     )
     temperature: float | None = Field(
         None, ge=0.0, le=2.0, description="0 for one sample, 0.7 for several, where absent."
@@ -98,6 +120,12 @@ class OpenAITeacherConfig(Section):
         256, gt=0, description="Longest answer; for a reasoning model its reasoning counts too."
     )
     timeout: float = Field(60.0, gt=0.0, description="Seconds for one call, retries not included.")
+    headers: dict[str, str] = Field(
+        {}, description="More HTTP headers, e.g. `HTTP-Referer` and `X-Title` for OpenRouter. No secrets."
+    )
+    extra: dict[str, Any] = Field(
+        {}, description="More of the request's body, e.g. `reasoning_effort: low`. It shapes answers."
+    )
 
     @property
     def remote_host(self) -> str:
@@ -107,6 +135,16 @@ class OpenAITeacherConfig(Section):
             return "" if ip_address(host).is_loopback else host
         except ValueError:
             return "" if host == "localhost" else host
+
+    @property
+    def costs(self) -> bool:
+        """Whether a call has a price above 0."""
+        return self.price is not None and (self.price.input > 0 or self.price.output > 0)
+
+    def shaping(self) -> dict[str, Any]:
+        """What of this shapes an answer, but for the temperature, which depends on the samples."""
+        always = {"model", "base_url", "structured", "samples", "max_output_tokens"}
+        return self.model_dump(include=always | ({"extra"} if self.extra else set()))
 
     @field_validator("base_url")
     @classmethod
@@ -123,16 +161,68 @@ class OpenAITeacherConfig(Section):
             raise ValueError(f"base_url {value!r} names no host")
         return value.rstrip("/")
 
+    @field_validator("headers")
+    @classmethod
+    def _has_no_secret(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, content in value.items():
+            if name.lower() in _CARRIES_A_KEY:
+                raise ValueError(
+                    f"headers has {name!r}, and it is journalled. Mend: the key goes into the environment "
+                    "variable that api_key_env names"
+                )
+            if not (name + content).isascii() or not (name + content).isprintable() or not name.strip():
+                raise ValueError(f"the header {name!r} can't be sent. Mend: use printable ASCII")
+        return value
+
+    @field_validator("extra")
+    @classmethod
+    def _adds_only(cls, value: dict[str, Any]) -> dict[str, Any]:
+        taken = sorted(set(value) & set(_RESERVED))
+        if taken:
+            raise ValueError(f"extra has {taken[0]!r}, which Tutelage sets itself. Mend: leave it out")
+        return value
+
     @model_validator(mode="after")
-    def _has_one_price(self) -> OpenAITeacherConfig:
+    def _has_one_price(self) -> Self:
         if self.free and self.costs:
             raise ValueError("free is true, and price is more than 0. Mend: leave one of them out")
         return self
 
-    @property
-    def costs(self) -> bool:
-        """Whether a call has a price above 0."""
-        return self.price is not None and (self.price.input > 0 or self.price.output > 0)
+
+class OpenAITeacherConfig(EndpointConfig):
+    """Any OpenAI-compatible chat-completions endpoint."""
+
+    type: Literal["openai"] = Field("openai", description="The kind of teacher.")
+    base_url: str = Field("https://api.openai.com/v1", description="The endpoint.")
+    api_key_env: str = Field("OPENAI_API_KEY", description="The environment variable that holds the key.")
+    logprobs: bool = Field(
+        True, description="Ask for token log-probabilities and turn them into a distribution."
+    )
+    api: Literal["openai", "azure"] = Field(
+        "openai",
+        description="`azure`: the key goes into the header `api-key`, and `model` is a deployment's name.",
+    )
+    api_version: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="Azure's, e.g. `2024-10-21`; absent where base_url ends in `/openai/v1`.",
+    )
+
+    def shaping(self) -> dict[str, Any]:
+        """See `EndpointConfig.shaping`."""
+        given = {"api", "api_version"} & self.model_fields_set
+        return {**super().shaping(), **self.model_dump(include={"logprobs", *given})}
+
+    @model_validator(mode="after")
+    def _names_the_version(self) -> OpenAITeacherConfig:
+        if self.api == "azure" and self.api_version is None and not self.base_url.endswith("/openai/v1"):
+            raise ValueError(
+                f"api is azure, api_version is absent, and base_url {self.base_url!r} doesn't end in "
+                "/openai/v1. Mend: give api_version, or add /openai/v1 to base_url"
+            )
+        if self.api != "azure" and self.api_version is not None:
+            raise ValueError("api_version belongs to api: azure. Mend: leave it out, or say api: azure")
+        return self
 
 
 class PluginTeacherConfig(Section):
@@ -144,12 +234,13 @@ class PluginTeacherConfig(Section):
     options: dict[str, Any] = Field({}, description="Passed to it unread.")
 
 
-class AnthropicTeacherConfig(Section):
+class AnthropicTeacherConfig(EndpointConfig):
     """Anthropic's Messages API."""
 
     type: Literal["anthropic"] = Field("anthropic", description="The kind of teacher.")
     rights: str = Field("anthropic-api", description="Entry of the rights registry.")
-    model: str = Field(description="The model's name at the endpoint.")
+    base_url: str = Field("https://api.anthropic.com", description="The endpoint, without `/v1`.")
+    api_key_env: str = Field("ANTHROPIC_API_KEY", description="The environment variable that holds the key.")
 
 
 class LocalTeacherConfig(Section):

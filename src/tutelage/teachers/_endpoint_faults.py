@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
 
 from tutelage.errors import TeacherRefusesAccess, TeacherUnavailable
 from tutelage.records import AnswerStatus
 
 _OF_THE_PROMPT = {400, 413, 422}
 _PASSING = {408, 409, 425, 429}  # of 4xx
-_OUT_OF_CREDIT = re.compile(r"insufficient_quota|billing|credit balance|exceeded your current quota", re.I)
+_OUT_OF_CREDIT = re.compile(
+    r"insufficient_quota|billing|credit.balance|exceeded your current quota|spend.?limit|API usage limits?",
+    re.I,
+)
+# Some say so with a 400; there, only what no remark on a prompt would say.
+_SURELY_OUT_OF_CREDIT = re.compile(
+    r"billing_error|credit balance is too low|insufficient_quota|spend_limit_reached|"
+    r"specified API usage limit",
+    re.I,
+)
 _FILTERED = re.compile(
     r"content.?(?:filter|policy|management)|responsible.?ai|safety|moderation|"
     r"(?:prompt|input|message|content|request) (?:was|is|has been) (?:flagged|blocked)",
@@ -23,6 +36,20 @@ _FILTERED = re.compile(
 _OF_THE_CALLER = re.compile(
     r"account|organi[sz]ation|api.?key|suspend|terminat|deactivat|disabled|permission|country|region", re.I
 )
+_STATUS_OF_TYPE = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TOO_LONG = re.compile(r"context|too (?:long|large|many tokens)|maximum.{0,20}(?:length|tokens)", re.I)
 
 
@@ -45,8 +72,78 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             return max(seconds, 0.0)
     try:
         return max(parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time(), 0.0)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
+
+
+def reset_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds until a rate limit is free again, from `x-ratelimit-reset*` and `anthropic-ratelimit-*-reset`.
+
+    Where some limits are said to have nothing remaining, the longest wait of theirs; else the shortest of
+    all, since nobody knows which limit it was. None without any.
+    """
+    waits, exhausted = [], []
+    for name, value in headers.items():
+        limit = name.lower()
+        if "ratelimit" not in limit or "reset" not in limit:
+            continue
+        seconds = _seconds_until(value)
+        if seconds is None:
+            continue
+        waits.append(seconds)
+        if headers.get(limit.replace("reset", "remaining"), "").strip() == "0":
+            exhausted.append(seconds)
+    return max(exhausted) if exhausted else min(waits, default=None)
+
+
+def _seconds_until(value: str) -> float | None:
+    """`6m0s`, `20ms`, seconds, a time since 1970 in seconds or milliseconds, or an ISO time."""
+    value = value.strip()
+    if value and not _SPAN.sub("", value):
+        return sum(float(number) * _UNITS[unit] for number, unit in _SPAN.findall(value))
+    try:
+        number = float(value)
+    except ValueError:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        return max(moment.timestamp() - time.time(), 0.0)
+    if not math.isfinite(number):
+        return None
+    for least, scale in ((1e11, 0.001), (1e9, 1.0)):
+        if number >= least:
+            return max(number * scale - time.time(), 0.0)
+    return max(number, 0.0)
+
+
+def error_message(body: bytes) -> str:
+    """What an error's body says, without the pieces of the prompt that some repeat beside their message."""
+    text = body.decode("utf-8", "backslashreplace")
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return " ".join(text.split()) or "nothing"
+    return " - ".join(_words(content)) or "an error without a message"
+
+
+def _words(content: Any) -> Iterator[str]:
+    """The message and the codes of an error: OpenAI's, Anthropic's, Gemini's (in a list), FastAPI's."""
+    if isinstance(content, list):
+        content = content[0] if content else None
+    if isinstance(content, str):
+        yield content
+    if not isinstance(content, dict):
+        return
+    if content.get("error"):
+        yield from _words(content["error"])
+        return
+    details = content.get("details")
+    code = details.get("error_code") if isinstance(details, dict) else None
+    said = content.get("message") or content.get("detail")
+    for part in (said, content.get("code"), content.get("type"), content.get("param"), code):
+        if isinstance(part, str) and part:
+            yield part
 
 
 def fault_of(
@@ -57,6 +154,8 @@ def fault_of(
     Gateways answer 403 both to callers without access and to a prompt that a filter stopped.
     """
     said = f"{endpoint} answered {status}: {message}"
+    if status in _OF_THE_PROMPT and _SURELY_OUT_OF_CREDIT.search(message):
+        return _no_access(said, key_env)
     if status == 403 and _FILTERED.search(message) and not _OF_THE_CALLER.search(message):
         return PromptRejected(AnswerStatus.REFUSED, said, known=False)
     if status in _OF_THE_PROMPT:
@@ -64,9 +163,43 @@ def fault_of(
             return PromptRejected(AnswerStatus.REFUSED, said, known=True)
         known = status == 413 or _TOO_LONG.search(message) is not None
         return PromptRejected(AnswerStatus.UNPARSEABLE, said, known)
+    if 300 <= status < 400:
+        return TeacherRefusesAccess(
+            f"{said}. Redirects aren't followed, since they would carry the key. Mend: set teacher.base_url "
+            f"to where it points{_target(headers)}"
+        )
     final = 400 <= status < 500 and status not in _PASSING
     if final or (status == 429 and _OUT_OF_CREDIT.search(message)):
-        return TeacherRefusesAccess(
-            f"{said}. Check the key in {key_env}, its credit, teacher.model and teacher.base_url"
-        )
-    return TeacherUnavailable(said, retry_after(headers))
+        return _no_access(said, key_env)
+    wait = retry_after(headers)
+    if wait is None and status == 429:
+        wait = reset_after(headers)
+    return TeacherUnavailable(said, wait)
+
+
+def _no_access(said: str, key_env: str) -> TeacherRefusesAccess:
+    return TeacherRefusesAccess(
+        f"{said}. Check the key in {key_env}, its credit, teacher.model and teacher.base_url"
+    )
+
+
+def _target(headers: Mapping[str, str]) -> str:
+    """The host that a redirect names; not the rest of the address, which may hold a token."""
+    host = urlsplit(headers.get("location", "")).hostname
+    return f" ({host})" if host else ""
+
+
+def fault_in(content: Any) -> tuple[int, str] | None:
+    """Status and message of an error that came in a body with status 200; None where there is none.
+
+    The status is the error's code, or that of its type; 500 where neither says.
+    """
+    error = content.get("error") if isinstance(content, dict) else None
+    if not error:
+        return None
+    code = error.get("code") if isinstance(error, dict) else None
+    kind = error.get("type") if isinstance(error, dict) else None
+    if isinstance(code, str) and code.isascii() and code.isdecimal() and len(code) == 3:
+        code = int(code)
+    status = code if type(code) is int else _STATUS_OF_TYPE.get(str(kind), 500)
+    return status, " - ".join(_words(error)) or "an error without a message"

@@ -6,25 +6,21 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Usage, Value, storable
-from tutelage.tasks import Classify, Parsed
-from tutelage.teachers._logprobs import label_distribution, read_tokens
+from tutelage.tasks import Parsed, Task
+from tutelage.teachers._dialect import Finish, Said
+from tutelage.teachers._logprobs import label_distribution
 from tutelage.teachers.protocol import Doubtful
 
 if TYPE_CHECKING:
     from tutelage.records import Distribution
 
 _RAW_LIMIT = 65_536  # characters of an answer that are kept
-_COUNTS = ("prompt_tokens", "completion_tokens")
 _NO_TEXT_LEFT = "; reasoning tokens may have used it up. Mend: raise it, or have the model reason less"
-
-
-class MalformedBody(ValueError):
-    """A body that is no chat completion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,66 +45,39 @@ class Reply:
     told: bool = False
 
 
-def token_counts(content: Any) -> tuple[int, int] | None:
-    """Tokens of input and output as billed; None where the body has no account of them."""
-    usage = content.get("usage") if isinstance(content, dict) else None
-    counts: list[Any] = [usage.get(name) for name in _COUNTS] if isinstance(usage, dict) else []
-    if not counts or not all(isinstance(count, int) and count >= 0 for count in counts):
-        return None
-    return counts[0], counts[1]
-
-
-def read_reply(content: Any, task: Classify, limit: int, usage: Usage, body: str) -> Reply:
-    """Read a chat completion whose output was limited to `limit` tokens. Raises MalformedBody."""
-    choice, message, text = _choice_of(content)
-    if refusal := message.get("refusal"):
-        text = str(refusal)
+def read_reply(said: Said, task: Task, limit: int, usage: Usage, body: str) -> Reply:
+    """A reply whose output was limited to `limit` tokens, held to the task."""
+    if said.finish is Finish.REFUSED:
         parsed = Parsed(AnswerStatus.REFUSED, None, "the teacher declined to answer")
     else:
-        parsed = _judged(task.parse(text), choice.get("finish_reason"), text, limit)
-    logprobs = choice.get("logprobs")
-    tokens = read_tokens(logprobs.get("content")) if isinstance(logprobs, dict) else None
+        parsed = _judged(task.parse(said.text), said.finish, said.text, limit)
     distribution = None
-    if tokens is not None and isinstance(parsed.value, str):
-        distribution = label_distribution(tokens, parsed.value, task.labels)
-    model = content.get("model")
+    if said.tokens is not None and isinstance(parsed.value, str):
+        distribution = label_distribution(said.tokens, parsed.value, task.labels)
     return Reply(
-        text=text,
+        text=said.text,
         parsed=parsed,
         usage=usage,
         body=body,
-        model=kept_text(model) if isinstance(model, str) else "",
-        has_logprobs=tokens is not None,
+        model=kept_text(said.model),
+        has_logprobs=said.tokens is not None,
         distribution=distribution,
         alone=distribution is not None,
     )
 
 
-def _judged(parsed: Parsed, finish: Any, text: str, limit: int) -> Parsed:
+def _judged(parsed: Parsed, finish: Finish, text: str, limit: int) -> Parsed:
     """What was parsed, with the reason that the endpoint gives for an answer that can't be used."""
-    if parsed.status is not AnswerStatus.OK and finish == "content_filter":
+    if parsed.status is not AnswerStatus.OK and finish is Finish.FILTERED:
         return Parsed(AnswerStatus.REFUSED, None, "the endpoint's content filter cut the answer")
-    if parsed.status is AnswerStatus.UNPARSEABLE and finish == "length":
+    if parsed.status is AnswerStatus.UNPARSEABLE and finish is Finish.CUT:
         hint = "" if text.strip() else _NO_TEXT_LEFT
         reason = f"cut off at teacher.max_output_tokens {limit}: {parsed.reason}{hint}"
         return Parsed(AnswerStatus.UNPARSEABLE, None, reason)
     return parsed
 
 
-def _choice_of(content: Any) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """The first choice, its message and its text (empty where null)."""
-    choices = content.get("choices") if isinstance(content, dict) else None
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise MalformedBody("no choices with a message in it")
-    text = message.get("content")
-    if not isinstance(text, str | None):
-        raise MalformedBody(f"the message's content is {type(text).__name__}")
-    return choice, message, text or ""
-
-
-def combine(replies: Sequence[Reply], task: Classify) -> Answer:
+def combine(replies: Sequence[Reply], task: Task) -> Answer:
     """One answer from all replies to a prompt; its cost leaves out what errors have told already."""
     usages = [reply.usage for reply in replies]
     usage = Usage(
@@ -137,7 +106,7 @@ def _one(reply: Reply) -> tuple[Value | None, Distribution | None, DistributionO
     return reply.parsed.value, reply.distribution, origin
 
 
-def _votes(good: Sequence[Reply], task: Classify) -> tuple[Value, Distribution, DistributionOrigin]:
+def _votes(good: Sequence[Reply], task: Task) -> tuple[Value, Distribution, DistributionOrigin]:
     """Shares of the usable samples; ties go to the label that comes first in the task."""
     values = [reply.parsed.value for reply in good if reply.parsed.value is not None]
     shares = task.encode(values).mean(axis=0, dtype=np.float64).astype(np.float32)
