@@ -87,6 +87,7 @@ class TransformersTeacherConfig(Section):
         return value
 
 
+_CACHE_WRITE = 1.25  # of the price of input: Anthropic's, for a cache of five minutes
 _RESERVED = ("model", "messages", "stream", "n", "system", "max_tokens", "max_completion_tokens")
 _CARRIES_A_KEY = ("authorization", "proxy-authorization", "api-key", "x-api-key", "cookie", "x-goog-api-key")
 
@@ -140,6 +141,11 @@ class EndpointConfig(Section):
     def costs(self) -> bool:
         """Whether a call has a price above 0."""
         return self.price is not None and (self.price.input > 0 or self.price.output > 0)
+
+    @property
+    def full_price(self) -> PriceConfig | None:
+        """The price with what follows from it where the file doesn't say."""
+        return self.price
 
     def shaping(self) -> dict[str, Any]:
         """What of this shapes an answer, but for the temperature, which depends on the samples."""
@@ -241,6 +247,16 @@ class AnthropicTeacherConfig(EndpointConfig):
     rights: str = Field("anthropic-api", description="Entry of the rights registry.")
     base_url: str = Field("https://api.anthropic.com", description="The endpoint, without `/v1`.")
     api_key_env: str = Field("ANTHROPIC_API_KEY", description="The environment variable that holds the key.")
+    temperature: float | None = Field(
+        None, ge=0.0, le=1.0, description="0 for one sample, 0.7 for several, where absent."
+    )
+
+    @property
+    def full_price(self) -> PriceConfig | None:
+        """The price, with that of writing to the cache where the file doesn't say."""
+        if self.price is None or self.price.cache_write is not None:
+            return self.price
+        return self.price.model_copy(update={"cache_write": _CACHE_WRITE * self.price.input})
 
 
 class LocalTeacherConfig(Section):

@@ -70,13 +70,17 @@ class Dialect(Protocol):
     """One kind of API.
 
     `path` is where requests go, below the base URL. `without` names optional parts of a request that the
-    endpoint turned down, or that aren't wanted; `overhead` is how many tokens an endpoint may add to a
+    endpoint turned down, or that aren't wanted. `overhead` is how many tokens an endpoint may add to a
     request beyond those of its text.
     """
 
     path: str
     without: set[str]
-    overhead: int
+
+    @property
+    def overhead(self) -> int:
+        """See above."""
+        ...
 
     def headers(self, key: str) -> dict[str, str]:
         """Headers of every request; `key` may be empty."""

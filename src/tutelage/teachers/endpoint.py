@@ -57,7 +57,7 @@ class EndpointTeacher:
     ) -> None:
         """`logprobs`: whether the dialect has log-probabilities, and they are wanted."""
         self._config, self._task, self._dialect = config, context.task, dialect
-        self._key = _key_of(config)
+        self._key, self._price = _key_of(config), config.full_price
         self._transport = Transport(config.base_url, dialect.headers(self._key), config.timeout)
         self._host = self._transport.host
         one_label = bool(self._task.labels) and not self._task.multi_label
@@ -88,7 +88,7 @@ class EndpointTeacher:
 
         To those come what an endpoint may add, and every token of output that the request allows.
         """
-        if self._config.price is None:
+        if self._price is None:
             return 0.0
         bound = 0.0
         for prompt in prompts:
@@ -98,14 +98,14 @@ class EndpointTeacher:
 
     def _bound(self, form: Form, messages: Messages) -> float:
         """What one request can cost at most."""
-        price = self._config.price
+        price = self._price
         if price is None:
             return 0.0
         tokens = form.most_tokens(messages) + self._dialect.overhead
         return (tokens * price.dearest_input + self._config.max_output_tokens * price.output) / 1e6
 
     def _cost(self, counts: Counts) -> float:
-        price = self._config.price
+        price = self._price
         return 0.0 if price is None else price.of(counts.input, counts.output, counts.cached, counts.written)
 
     async def answer(self, prompts: Sequence[Prompt]) -> list[Answer]:
@@ -258,7 +258,7 @@ class EndpointTeacher:
 
     def _compare_charge(self, said: Said, cost: float) -> None:
         """Say once where an endpoint charges more than the price that the budget reckons with."""
-        charged, price = said.charged, self._config.price
+        charged, price = said.charged, self._price
         if charged is None or price is None or self._charge_doubted:
             return
         if charged > cost * (1 + _CHARGE_TOLERANCE) + 1e-9:
