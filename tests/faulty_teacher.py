@@ -373,14 +373,12 @@ def _server_context(certificate: Path) -> ssl.SSLContext:
 
 def self_signed(path: Path) -> Path:
     """Write a key and its certificate for 127.0.0.1 to `path`, by openssl; a client trusts it as its own CA."""
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        + ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-        + ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
-        + ["-keyout", f"{path}.key", "-out", f"{path}.crt"],
-        check=True,
-        capture_output=True,
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1"
     )
+    extensions = "-addext subjectAltName=IP:127.0.0.1 -addext keyUsage=critical,digitalSignature,keyCertSign"
+    files = ["-keyout", f"{path}.key", "-out", f"{path}.crt"]
+    subprocess.run([*command.split(), *extensions.split(), *files], check=True, capture_output=True)
     path.write_text(Path(f"{path}.key").read_text() + Path(f"{path}.crt").read_text())
     return path
 
