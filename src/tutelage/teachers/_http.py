@@ -54,7 +54,6 @@ class Transport:
         self.host = urlsplit(base_url).hostname or ""
         self._proxy = _proxy_for(base_url)
         self._timeout = timeout
-        self._urls: dict[str, str] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opened: AsyncGenerator[aiohttp.ClientSession, None] | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -69,21 +68,20 @@ class Transport:
         if session is None or self._loop is not asyncio.get_running_loop():
             session = await self._connected()
         try:
-            async with session.post(self._base_url + path, data=body, proxy=self._proxy) as response:
+            async with session.post(
+                self._base_url + path, data=body, proxy=self._proxy, allow_redirects=False
+            ) as response:
                 return Response(response.status, response.headers, await self._body_of(response))
         except (aiohttp.ClientError, OSError) as error:  # time-outs are OSErrors
             raise self._fault(error) from None
 
     async def _body_of(self, response: aiohttp.ClientResponse) -> bytes:
         content = response.content
-        first = await content.readany()
-        if not first or content.at_eof():
-            chunks, size = [first], len(first)
-        else:
-            chunks, size = [first], len(first)
-            while size <= MOST_BYTES and (chunk := await content.readany()):
-                chunks.append(chunk)
-                size += len(chunk)
+        chunks = [await content.readany()]
+        size = len(chunks[0])
+        while size <= MOST_BYTES and not content.at_eof():
+            chunks.append(await content.readany())
+            size += len(chunks[-1])
         if size > MOST_BYTES:
             response.close()
             raise BodyTooLarge(f"{self.host} sent a body of more than {MOST_BYTES >> 20} MB")

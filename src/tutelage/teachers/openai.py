@@ -34,7 +34,7 @@ _OPTIONAL = {
     "max_tokens": re.compile(r"use\W+max_completion_tokens", re.I),
     "temperature": re.compile(r"temperature", re.I),
 }
-_NUMBER = re.compile(r"(?<![\w.-])\d+(?![\w.-])")
+_NUMBER = re.compile(r"(?<![\w.-])\d+(?![\w-]|\.\d)")
 
 
 class OpenAITeacher(EndpointTeacher):

@@ -1,0 +1,343 @@
+"""What endpoints that took the chat-completions API over do otherwise, and how it is met."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from faulty_teacher import FaultyTeacher, Outcome, completion, error
+from tutelage.config import OpenAITeacherConfig, PriceConfig
+from tutelage.errors import TeacherRefusesAccess, TeacherUnavailable
+from tutelage.records import Answer, AnswerStatus, Prompt
+from tutelage.tasks import Classify
+from tutelage.teachers import TeacherContext
+from tutelage.teachers._endpoint_faults import error_message, reset_after, retry_after
+from tutelage.teachers.openai import OpenAITeacher
+
+TASK = Classify(("refund", "card", "card stolen"))
+PRICE = PriceConfig(input=1.0, output=2.0, cached_input=0.25)
+TEXT = "where is my money"
+CARD = completion('{"label": "card"}')
+
+
+def teacher_at(url: str, **settings: Any) -> OpenAITeacher:
+    usual = {"rights": "own", "model": "scripted-1", "base_url": url, "timeout": 0.5, "samples": 1}
+    return OpenAITeacher(OpenAITeacherConfig(**(usual | settings)), TeacherContext(TASK, (), Path()))
+
+
+def ask(teacher: OpenAITeacher, text: str = TEXT) -> Answer:
+    [answer] = asyncio.run(teacher.answer([Prompt("1", text)]))
+    return answer
+
+
+@pytest.fixture
+def paths() -> Iterator[tuple[str, list[tuple[str, Any]]]]:
+    """A server's address, and the path and headers of each request that it gets."""
+    seen: list[tuple[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+        def do_POST(self) -> None:
+            seen.append((self.path, self.headers))
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CARD)))
+            self.end_headers()
+            self.wfile.write(CARD)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads, server.block_on_close = True, False
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", seen
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_azure_by_deployment(paths: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, seen = paths
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "az-secret")
+    azure = {"api": "azure", "api_key_env": "AZURE_OPENAI_API_KEY", "model": "gpt 5/mini"}
+    assert ask(teacher_at(url, api_version="2024-10-21", **azure)).value == "card"
+    [(path, headers)] = seen
+    assert path == "/openai/deployments/gpt%205%2Fmini/chat/completions?api-version=2024-10-21"
+    assert headers["api-key"] == "az-secret" and "Authorization" not in headers
+
+
+def test_azure_by_its_newer_address(paths: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, seen = paths
+    monkeypatch.setenv("OPENAI_API_KEY", "az-secret")
+    assert ask(teacher_at(f"{url}/openai/v1/", api="azure")).value == "card"
+    assert ask(teacher_at(f"{url}/openai/v1", api="azure", api_version="preview")).value == "card"
+    assert [path for path, _ in seen] == [
+        "/openai/v1/chat/completions",
+        "/openai/v1/chat/completions?api-version=preview",
+    ]
+    assert seen[0][1]["api-key"] == "az-secret"
+
+
+def test_azure_says_what_is_missing() -> None:
+    with pytest.raises(ValidationError, match=r"api_version is absent.*Mend"):
+        teacher_at("https://x.openai.azure.com", api="azure")
+    with pytest.raises(ValidationError, match=r"api_version belongs to api: azure"):
+        teacher_at("http://127.0.0.1:1/v1", api_version="2024-10-21")
+    base = teacher_at("http://127.0.0.1:1/openai/v1")
+    assert base.revision != teacher_at("http://127.0.0.1:1/openai/v1", api="azure").revision
+
+
+def test_more_headers_and_more_of_the_body(faulty_teacher: FaultyTeacher) -> None:
+    settings: dict[str, Any] = {
+        "headers": {"HTTP-Referer": "https://example.org", "X-Title": "triage"},
+        "extra": {"reasoning_effort": "low", "temperature": 1.0},
+    }
+    teacher = teacher_at(faulty_teacher.url, **settings)
+    ask(teacher)
+    assert faulty_teacher.headers[0]["X-Title"] == "triage"
+    [request] = faulty_teacher.requests
+    assert (request["reasoning_effort"], request["temperature"]) == ("low", 1.0)
+    base = teacher_at(faulty_teacher.url)
+    assert teacher.revision != base.revision
+    assert teacher_at(faulty_teacher.url, headers=settings["headers"]).revision == base.revision
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"headers": {"authorization": "Bearer secret"}}, "api_key_env"),
+        ({"headers": {"X-A": "a\r\nX-B: b"}}, "printable ASCII"),
+        ({"extra": {"messages": []}}, "sets itself"),
+        ({"extra": {"stream": True}}, "sets itself"),
+    ],
+)
+def test_headers_and_body_that_would_break_something(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words) as caught:
+        teacher_at("http://127.0.0.1:1/v1", **settings)
+    assert "secret" not in caught.value.errors()[0]["msg"]
+
+
+LIMITS = {  # what endpoints say of 20 alternatives, and how many are asked for then
+    "Invalid value for 'top_logprobs': must be less than or equal to 5.": 5,
+    "Requested sample logprobs of 20, which is greater than max allowed: 8": 8,
+    "top_logprobs must be between 0 and 19": 19,
+    "logprobs are not supported by gpt-4 with API version 2024-02-01": None,
+    'Invalid JSON payload received. Unknown name "logprobs": Cannot find field.': None,
+    "This model does not support logprobs": None,
+}
+
+
+@pytest.mark.parametrize("said", LIMITS)
+def test_alternatives_go_down_to_the_endpoints_limit(said: str, faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script(TEXT, [Outcome(400, error(said))])
+    teacher = teacher_at(faulty_teacher.url)
+    assert ask(teacher).status is ask(teacher, "again").status is AnswerStatus.OK
+    first, *later = faulty_teacher.requests
+    assert first["top_logprobs"] == 20 and len(later) == 2
+    assert [request.get("top_logprobs") for request in later] == [LIMITS[said]] * 2
+    assert [request.get("logprobs") for request in later] == [LIMITS[said] and True] * 2
+
+
+def test_limits_that_never_end_are_given_up(faulty_teacher: FaultyTeacher) -> None:
+    outcomes = [Outcome(400, error(f"top_logprobs: at most {limit}")) for limit in (5, 3, 3)]
+    faulty_teacher.script(TEXT, outcomes)
+    assert ask(teacher_at(faulty_teacher.url)).value == "card stolen"
+    asked = [request.get("top_logprobs") for request in faulty_teacher.requests]
+    assert asked == [20, 5, 3, None]
+
+
+def test_a_schema_that_can_not_be_strict_is_asked_for_loosely(faulty_teacher: FaultyTeacher) -> None:
+    strict = "Invalid schema for response_format 'answer': 'minLength' is not permitted."
+    faulty_teacher.script(TEXT, [Outcome(400, error(strict, param="response_format"))])
+    teacher = teacher_at(faulty_teacher.url)
+    assert ask(teacher).value == "card stolen"
+    schema = faulty_teacher.requests[1]["response_format"]["json_schema"]
+    assert "strict" not in schema and schema["schema"] == TASK.json_schema()
+    faulty_teacher.script("again", [Outcome(400, error(strict, param="response_format"))])
+    assert ask(teacher, "again").status is AnswerStatus.OK
+    assert "response_format" not in faulty_teacher.requests[-1]
+
+
+def test_geminis_errors_stand_in_a_list(faulty_teacher: FaultyTeacher) -> None:
+    body = [{"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT"}}]
+    faulty_teacher.script(TEXT, [Outcome(401, json.dumps(body).encode())])
+    with pytest.raises(TeacherRefusesAccess, match=r"API key not valid\."):
+        ask(teacher_at(faulty_teacher.url))
+
+
+def test_a_redirect_stops_and_names_where_it_leads(faulty_teacher: FaultyTeacher) -> None:
+    moved = Outcome(308, b"", {"Location": "https://other.example.com/v1?token=secret"})
+    faulty_teacher.script(TEXT, [moved])
+    with pytest.raises(TeacherRefusesAccess, match=r"aren't followed.*other\.example\.com") as caught:
+        ask(teacher_at(faulty_teacher.url))
+    assert "secret" not in str(caught.value)
+
+
+def test_cached_input_has_its_own_price(faulty_teacher: FaultyTeacher) -> None:
+    usage = {
+        "prompt_tokens": 1000,
+        "completion_tokens": 10,
+        "prompt_tokens_details": {"cached_tokens": 800},
+    }
+    faulty_teacher.script(TEXT, [Outcome(body=completion('{"label": "card"}', usage=usage))] * 2)
+    answer = ask(teacher_at(faulty_teacher.url, price=PRICE))
+    assert answer.usage.cost == pytest.approx((200 * 1.0 + 800 * 0.25 + 10 * 2.0) / 1e6)
+    full = PriceConfig(input=1.0, output=2.0)
+    assert ask(teacher_at(faulty_teacher.url, price=full)).usage.cost == pytest.approx(1020 / 1e6)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": True, "completion_tokens": 1},
+        {"prompt_tokens": 1.5, "completion_tokens": 1},
+        {"prompt_tokens": -1, "completion_tokens": 1},
+        {"prompt_tokens": 10**400, "completion_tokens": 1},
+        {"prompt_tokens": 1},
+        "many",
+        7,
+    ],
+)
+def test_an_account_that_is_none_costs_the_bound(usage: Any, faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script(TEXT, [Outcome(body=completion('{"label": "card"}', usage=usage))])
+    teacher = teacher_at(faulty_teacher.url, price=PRICE)
+    bound = teacher.most_expensive([Prompt("1", TEXT)])
+    answer = ask(teacher)
+    assert (answer.value, answer.usage.cost) == ("card", pytest.approx(bound))
+
+
+def test_an_odd_number_of_cached_tokens_is_no_discount(faulty_teacher: FaultyTeacher) -> None:
+    for details in ({"cached_tokens": 10**6}, {"cached_tokens": "8"}, {"cached_tokens": -5}, [], None):
+        usage = {"prompt_tokens": 20, "completion_tokens": 5, "prompt_tokens_details": details}
+        faulty_teacher.script(TEXT, [Outcome(body=completion('{"label": "card"}', usage=usage))])
+        cost = ask(teacher_at(faulty_teacher.url, price=PRICE)).usage.cost
+        assert cost >= (20 * 0.25 + 5 * 2.0) / 1e6 - 1e-12
+
+
+def test_a_higher_charge_than_the_price_is_told_once(
+    faulty_teacher: FaultyTeacher, caplog: pytest.LogCaptureFixture
+) -> None:
+    usage = {"prompt_tokens": 20, "completion_tokens": 5, "cost": 0.01}
+    faulty_teacher.default = Outcome(body=completion('{"label": "card"}', usage=usage))
+    teacher = teacher_at(faulty_teacher.url, price=PRICE)
+    with caplog.at_level(logging.WARNING, "tutelage.teachers"):
+        costs = [ask(teacher, text).usage.cost for text in (TEXT, "again")]
+    assert costs == pytest.approx([30 / 1e6] * 2)  # the price decides
+    [record] = caplog.records
+    assert "teacher.price" in record.getMessage() and "$0.010000" in record.getMessage()
+
+
+def test_a_body_too_large_is_quarantined_at_its_bound(faulty_teacher: FaultyTeacher) -> None:
+    """Whether it was billed nobody knows, and asking again would get the same."""
+    faulty_teacher.script(TEXT, [Outcome(body=completion("x" * (10 << 20)))])
+    teacher = teacher_at(faulty_teacher.url, price=PRICE, timeout=5.0)
+    answer = ask(teacher)
+    assert (answer.status, answer.value, answer.raw) == (AnswerStatus.UNPARSEABLE, None, "")
+    assert "more than 8 MB" in answer.reason
+    assert answer.usage.cost == pytest.approx(teacher.most_expensive([Prompt("1", TEXT)]))
+
+
+def test_what_a_quarantined_sample_cost_is_told_where_another_fails(faulty_teacher: FaultyTeacher) -> None:
+    large = Outcome(body=completion("x" * (10 << 20)))
+    faulty_teacher.script(TEXT, [large, Outcome(500, b"boom", delay=0.2)])
+    teacher = teacher_at(faulty_teacher.url, price=PRICE, samples=2, timeout=5.0)
+    one = teacher.most_expensive([Prompt("1", TEXT)]) / 2
+    with pytest.raises(TeacherUnavailable) as caught:
+        ask(teacher)
+    assert caught.value.spent == pytest.approx(one)
+    assert ask(teacher).usage.cost == pytest.approx(30 / 1e6)  # each dollar once
+
+
+RESETS: list[tuple[dict[str, str], float | None]] = [
+    ({"x-ratelimit-reset-requests": "1s"}, 1.0),
+    ({"x-ratelimit-reset-requests": "6m0s", "x-ratelimit-reset-tokens": "20ms"}, 0.02),
+    (
+        {
+            "x-ratelimit-reset-requests": "1m30.5s",
+            "x-ratelimit-remaining-requests": "0",
+            "x-ratelimit-reset-tokens": "2s",
+            "x-ratelimit-remaining-tokens": "100",
+        },
+        90.5,
+    ),
+    ({"X-RateLimit-Reset": "12"}, 12.0),
+    ({"x-ratelimit-reset-requests": "1h2m"}, 3720.0),
+    ({"x-ratelimit-reset-requests": "soon"}, None),
+    ({"x-ratelimit-reset-requests": "nan"}, None),
+    ({"x-ratelimit-reset-requests": ""}, None),
+    ({"x-ratelimit-reset": "1000000000"}, 0.0),  # long past
+    ({"x-ratelimit-reset": "2000-01-01T00:00:00Z"}, 0.0),
+    ({}, None),
+]
+
+
+@pytest.mark.parametrize(("headers", "seconds"), RESETS)
+def test_resets_are_read(headers: dict[str, str], seconds: float | None) -> None:
+    assert reset_after(headers) == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_a_reset_counts_only_where_nothing_else_says_when(faulty_teacher: FaultyTeacher) -> None:
+    reset = {"x-ratelimit-reset-requests": "7s"}
+    for status, headers, seconds in (
+        (429, reset, 7.0),
+        (429, {**reset, "Retry-After": "2"}, 2.0),
+        (503, reset, None),
+    ):
+        faulty_teacher.script(TEXT, [Outcome(status, error("busy"), headers)])
+        with pytest.raises(TeacherUnavailable) as caught:
+            ask(teacher_at(faulty_teacher.url))
+        assert caught.value.retry_after == seconds
+
+
+def test_far_dates_are_survived() -> None:
+    assert retry_after({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}) is not None
+    assert retry_after({"retry-after": "Fri, 31 Dec 99999 23:59:59 GMT"}) is None
+
+
+MESSAGES = {
+    b'{"error": {"message": "no", "type": "t", "code": "c", "param": null}}': "no - c - t",
+    b'{"error": "plain"}': "plain",
+    b'{"detail": "not found"}': "not found",
+    b'{"object": "error", "message": "old", "type": "T", "code": 400}': "old - T",
+    b'{"error": {}}': "an error without a message",
+    b"[]": "an error without a message",
+    b"null": "an error without a message",
+    b"<html>\n bad  gateway</html>": "<html> bad gateway</html>",
+    b"": "nothing",
+    b"\xff": "\\xff",
+    b"[" * 100_000: None,
+}
+
+
+@pytest.mark.parametrize("body", MESSAGES, ids=range(len(MESSAGES)))
+def test_messages_of_errors(body: bytes) -> None:
+    expected = MESSAGES[body]
+    assert error_message(body) == expected or expected is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"code": "429", "message": "slow"}, TeacherUnavailable),
+        ({"code": 401, "message": "key"}, TeacherRefusesAccess),
+        ({"type": "billing_error"}, TeacherRefusesAccess),
+        ({"code": True}, TeacherUnavailable),
+        ("upstream broke", TeacherUnavailable),
+    ],
+)
+def test_faults_inside_a_body_that_says_200(fault: Any, kind: Any, faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script(TEXT, [Outcome(body=json.dumps({"error": fault}).encode())])
+    with pytest.raises(kind):
+        ask(teacher_at(faulty_teacher.url))
