@@ -60,9 +60,7 @@ def main() -> None:
     if not DATA.is_dir():
         sys.exit(f"no data at {DATA}: set TUTELAGE_DATA")
     columns = ColumnsConfig(label="category")
-    rows = read_gold(
-        DATA / "banking77/train.csv", columns, labels=None, multi_label=False, limit=options.limit
-    ).accepted
+    rows = read_gold(DATA / "banking77/train.csv", columns, task=Classify(()), limit=options.limit).accepted
     task = Classify(tuple(sorted({item.value for item in rows})))
     training, _ = split_training(rows, 0.1, seed=0)
     teacher = EncoderTeacher(EncoderTeacherConfig(), TeacherContext(task, training, DATA))

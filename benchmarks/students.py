@@ -60,8 +60,8 @@ class World:
 def load(name: str) -> World:
     """30% of the training labels, stratified, are known; the teacher answers all training texts."""
     train, test, columns = SOURCES[name]
-    labelled = read_gold(DATA / train, columns, labels=None, multi_label=False).accepted
-    sealed = read_gold(DATA / test, columns, labels=None, multi_label=False).accepted
+    labelled = read_gold(DATA / train, columns, task=Classify(())).accepted
+    sealed = read_gold(DATA / test, columns, task=Classify(())).accepted
     part, _ = split_training(labelled, 0.3, seed=0)
     gold = clean_gold(sealed, part, NEAR_DUPLICATE)
     task = Classify(tuple(sorted({item.value for item in (*gold.sealed, *gold.training)})))

@@ -24,6 +24,7 @@ from tutelage.data.duplicates import normalise
 from tutelage.errors import ConfigError, DataError, GateRefused, IntegrityError
 from tutelage.gates import Verdict
 from tutelage.records import Gold, Prompt, Rejection
+from tutelage.tasks import Classify
 
 CONFIG = GoldConfig(path="gold.csv", margin=0.05)
 
@@ -127,7 +128,7 @@ def test_rejections_give_the_rows_of_the_file(tmp_path):
     lines = [",a", "first words,a", ",b", "Doubtful,a", "first words,a", "doubtful,b", "other,b"]
     path = tmp_path / "gold.csv"
     path.write_text("\n".join(["text,label", *lines]))
-    rows = read_gold(path, ColumnsConfig(), labels=None, multi_label=False)
+    rows = read_gold(path, ColumnsConfig(), task=Classify(()))
     assert [item.prompt.row for item in rows.accepted] == [2, 4, 5, 6, 7]
     cleaned = clean_gold(rows.accepted, [], 0.85)
     assert sorted((item.row, str(item.reason)) for item in (*rows.rejected, *cleaned.rejected)) == [

@@ -23,6 +23,7 @@ from tutelage.config import ColumnsConfig
 from tutelage.data import read_gold, read_prompts
 from tutelage.data.rows import Row, open_rows
 from tutelage.errors import DataError, MissingExtraError
+from tutelage.tasks import Classify
 
 WANTED = {"text": "columns.text"}
 
@@ -282,7 +283,7 @@ def test_a_hub_address_of_another_form_is_refused_before_anything_is_loaded(monk
 def test_rows_of_the_hub_are_judged_like_any_other(monkeypatch):
     hub = _Hub([{"text": "a", "label": 3}, {"text": None, "label": 1}, {"text": 5, "label": 1}, {"label": 1}])
     _stand_in(monkeypatch, hub)
-    read = read_gold("hf://owner/name", ColumnsConfig(), labels=None, multi_label=False)
+    read = read_gold("hf://owner/name", ColumnsConfig(), task=Classify(()))
     assert [(item.prompt.id, item.value, item.prompt.source) for item in read.accepted] == [
         ("name-1", "3", "hf://owner/name")
     ]
@@ -332,7 +333,8 @@ _READ_REALLY = """
 import json, sys
 from tutelage.config import ColumnsConfig
 from tutelage.data import read_gold
-read = read_gold(sys.argv[1], ColumnsConfig(), labels=None, multi_label=False)
+from tutelage.tasks import Classify
+read = read_gold(sys.argv[1], ColumnsConfig(), task=Classify(()))
 print(json.dumps([[item.prompt.text, item.value] for item in read.accepted]))
 """
 

@@ -20,9 +20,11 @@ from tutelage.config import ClassifyConfig, ColumnsConfig
 from tutelage.data import read_gold, read_prompts
 from tutelage.data.sources import RejectReason
 from tutelage.errors import ConfigError, DataError, MissingExtraError, TutelageError
-from tutelage.tasks import declared_labels
+from tutelage.tasks import Classify, declared_labels
 
 COLUMNS = ColumnsConfig()
+ONE_LABEL = Classify(())  # any label, as before gold has told which there are
+SEVERAL_LABELS = Classify((), multi_label=True)
 WITH_ID = ColumnsConfig(id="id", slice="slice")
 
 
@@ -52,7 +54,7 @@ def test_each_bad_row_of_a_csv_goes_with_its_reason(tmp_path):
         '9,"two\nlines, quoted",b,'.encode(),
     ]
     path = _write(tmp_path, "gold.csv", b"\xef\xbb\xbf" + b"\n".join(rows) + b"\n")
-    read = read_gold(path, WITH_ID, labels={"a", "b"}, multi_label=False)
+    read = read_gold(path, WITH_ID, task=Classify(("a", "b")))
     assert [item.prompt.id for item in read.accepted] == ["1", "9"]
     assert read.accepted[1].prompt.text == "two\nlines, quoted"
     assert [item.prompt.slice for item in read.accepted] == ["hard", "normal"]
@@ -77,7 +79,7 @@ def test_bad_rows_of_jsonl(tmp_path):
         '{"text": "nested", "label": ["a"]}',
     ]
     path = _write(tmp_path, "gold.jsonl", "\n".join(lines))
-    read = read_gold(path, COLUMNS, labels=None, multi_label=False)
+    read = read_gold(path, COLUMNS, task=ONE_LABEL)
     assert [item.value for item in read.accepted] == ["a", "3"]
     assert _reasons(read) == [
         "malformed_row", "malformed_row", "missing_column", "not_text", "lone_surrogate", "nul", "not_text",
@@ -86,17 +88,17 @@ def test_bad_rows_of_jsonl(tmp_path):
 
 def test_several_labels_come_joined_or_as_lists(tmp_path):
     table = _write(tmp_path, "gold.csv", 'text,label\none,b|a\nnone,""\n')
-    read = read_gold(table, COLUMNS, labels=None, multi_label=True)
+    read = read_gold(table, COLUMNS, task=SEVERAL_LABELS)
     assert [item.value for item in read.accepted] == [("a", "b"), ()]
     lines = _write(tmp_path, "gold.jsonl", '{"text": "one", "label": ["b", "a"]}')
-    assert read_gold(lines, COLUMNS, labels=None, multi_label=True).accepted[0].value == ("a", "b")
+    assert read_gold(lines, COLUMNS, task=SEVERAL_LABELS).accepted[0].value == ("a", "b")
 
 
 def test_parquet_reads_the_same_rows_and_isolates_bytes_that_are_not_utf8(tmp_path):
     binary = pa.array([b"fine", b"caf\xe9", None])
     text = pa.Array.from_buffers(pa.string(), len(binary), binary.buffers())
     pq.write_table(pa.table({"text": text, "label": ["a", "b", "c"]}), tmp_path / "gold.parquet")
-    read = read_gold(tmp_path / "gold.parquet", COLUMNS, labels=None, multi_label=False)
+    read = read_gold(tmp_path / "gold.parquet", COLUMNS, task=ONE_LABEL)
     assert [item.value for item in read.accepted] == ["a"]
     assert _reasons(read) == ["not_utf8", "missing_column"]
 
@@ -104,14 +106,14 @@ def test_parquet_reads_the_same_rows_and_isolates_bytes_that_are_not_utf8(tmp_pa
 def test_paired_lines(tmp_path):
     _write(tmp_path, "seq.in", "turn it on\nstop\n")
     _write(tmp_path, "label", "on\noff\n")
-    read = read_gold(tmp_path, COLUMNS, labels=None, multi_label=False)
+    read = read_gold(tmp_path, COLUMNS, task=ONE_LABEL)
     assert [(item.prompt.text, item.value) for item in read.accepted] == [
         ("turn it on", "on"),
         ("stop", "off"),
     ]
     _write(tmp_path, "label", "on\n")
     with pytest.raises(DataError, match="1 lines and .* 2"):
-        read_gold(tmp_path, COLUMNS, labels=None, multi_label=False)
+        read_gold(tmp_path, COLUMNS, task=ONE_LABEL)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_paired_lines(tmp_path):
 def test_a_source_that_cannot_be_read_is_one_error(tmp_path, name, content, message):
     path = _write(tmp_path, name, content)
     with pytest.raises(DataError, match=message) as caught:
-        read_gold(path, COLUMNS, labels=None, multi_label=False)
+        read_gold(path, COLUMNS, task=ONE_LABEL)
     assert str(path) in str(caught.value)
     assert "Mend" in str(caught.value)
 
@@ -171,7 +173,7 @@ _FEW = "".join(f"b,text {number}\n" for number in range(40))
 def test_a_quote_that_is_never_closed_is_an_error_with_its_line(tmp_path, content, line):
     path = _write(tmp_path, "a.csv", content)
     with pytest.raises(DataError, match=f"a.csv, line {line}: a quote is opened here and not closed.*Mend"):
-        read_gold(path, COLUMNS, labels=None, multi_label=False)
+        read_gold(path, COLUMNS, task=ONE_LABEL)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ def test_a_quote_that_is_never_closed_is_an_error_with_its_line(tmp_path, conten
 def test_a_quote_that_a_much_later_one_closes_by_accident_is_an_error_with_its_line(tmp_path, end):
     path = _write(tmp_path, "a.csv", 'label,text\nb,fine\nb,"hello\n' + _ROWS + end + "a,last\n")
     with pytest.raises(DataError, match="line 3: a quote is opened here and closed only on line 1004.*Mend"):
-        read_gold(path, COLUMNS, labels=None, multi_label=False)
+        read_gold(path, COLUMNS, task=ONE_LABEL)
 
 
 def test_in_one_column_the_cells_of_the_record_tell_of_an_accident(tmp_path):
@@ -204,7 +206,7 @@ def test_a_long_cell_of_a_record_with_a_cell_too_many_costs_that_record_alone(tm
 
 def test_a_quote_that_soon_closes_amid_text_costs_its_row_and_says_which_lines_it_took(tmp_path):
     path = _write(tmp_path, "a.csv", 'label,text\nb,"hello\nb,lost\na,"quoted"\na,last\n')
-    read = read_gold(path, COLUMNS, labels=None, multi_label=False)
+    read = read_gold(path, COLUMNS, task=ONE_LABEL)
     assert [item.prompt.text for item in read.accepted] == ["last"]
     assert [(str(item.reason), item.detail[:12]) for item in read.rejected] == [
         ("malformed_row", "lines 2 to 4")
@@ -232,7 +234,7 @@ def test_long_quoted_cells_that_are_meant_so_are_read(tmp_path, text, columns):
 
 def test_quotes_amid_a_cell_are_characters_of_it(tmp_path):
     path = _write(tmp_path, "a.csv", 'text,label\na "quoted" word,b\n5" screen,b\n"half" quoted,b\n')
-    read = read_gold(path, COLUMNS, labels=None, multi_label=False)
+    read = read_gold(path, COLUMNS, task=ONE_LABEL)
     assert [item.prompt.text for item in read.accepted] == ['a "quoted" word', '5" screen', "half quoted"]
 
 
@@ -262,8 +264,7 @@ def test_names_are_short(tmp_path, column):
     read = read_gold(
         _write(tmp_path, "a.jsonl", line(10_000_000) + line(201) + line(200)),
         WITH_ID,
-        labels=None,
-        multi_label=False,
+        task=ONE_LABEL,
     )
     assert len(read.accepted) == 1
     assert [(str(item.reason), item.detail) for item in read.rejected] == [
@@ -276,7 +277,7 @@ def test_names_are_short(tmp_path, column):
 def test_each_of_several_labels_is_short_and_a_name(tmp_path):
     cells = [["a" * 200, "b"], "|".join(["a" * 150] * 3), ["a" * 201], "b|" + "a" * 201, [None], [["a"]], 0.5]
     path = _write(tmp_path, "a.jsonl", "\n".join(json.dumps({"text": "x", "label": cell}) for cell in cells))
-    read = read_gold(path, COLUMNS, labels=None, multi_label=True)
+    read = read_gold(path, COLUMNS, task=SEVERAL_LABELS)
     assert [item.prompt.row for item in read.accepted] == [1, 2]
     assert _reasons(read) == ["too_long", "too_long", "not_text", "not_text", "not_text"]
 
@@ -295,7 +296,7 @@ def test_declared_labels_are_spelt_as_the_readers_spell_them(tmp_path, how):
     declared = _declared(tmp_path, how, '[" a ", "yes", 3]')
     assert declared == {"a": "", "yes": "", "3": ""}
     path = _write(tmp_path, "gold.csv", "text,label\none, a\ntwo,yes\nthree,3\n")
-    read = read_gold(path, COLUMNS, labels=declared, multi_label=False)
+    read = read_gold(path, COLUMNS, task=Classify(tuple(declared)))
     assert [item.value for item in read.accepted] == ["a", "yes", "3"]
 
 
@@ -363,10 +364,10 @@ def test_numbered_labels_of_the_hub_come_by_their_names(monkeypatch):
         {"text": "b", "label": -1, "slice": 0, "labels": []},
     ]
     _hub(monkeypatch, lambda *_, **__: _DataSet(rows))
-    read = read_gold("hf://o/n", ColumnsConfig(slice="slice"), labels=None, multi_label=False)
+    read = read_gold("hf://o/n", ColumnsConfig(slice="slice"), task=ONE_LABEL)
     assert [(item.value, item.prompt.slice) for item in read.accepted] == [("billing", "hard")]
     assert _reasons(read) == ["empty_label"]  # datasets writes -1 where there is no label
-    read = read_gold("hf://o/n", ColumnsConfig(label="labels"), labels=None, multi_label=True)
+    read = read_gold("hf://o/n", ColumnsConfig(label="labels"), task=SEVERAL_LABELS)
     assert [item.value for item in read.accepted] == [("x", "z"), ()]
 
 
@@ -406,14 +407,14 @@ def test_errors_of_the_package_datasets_are_data_errors(monkeypatch):
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_other_delimiters_are_seen_in_the_header(tmp_path, delimiter):
     path = _write(tmp_path, "a.csv", f"text{delimiter}label\nhello, you{delimiter}a\n")
-    assert read_gold(path, COLUMNS, labels=None, multi_label=False).accepted[0].prompt.text == "hello, you"
+    assert read_gold(path, COLUMNS, task=ONE_LABEL).accepted[0].prompt.text == "hello, you"
 
 
 def test_exactly_the_malformed_rows_of_many_are_set_aside(tmp_path):
     bad = range(0, 50_000, 5)
     rows = (f'"text {n}",a,extra' if n % 5 == 0 else f'"text {n}",a' for n in range(50_000))
     path = _write(tmp_path, "a.csv", "text,label\n" + "\n".join(rows))
-    read = read_gold(path, COLUMNS, labels=None, multi_label=False)
+    read = read_gold(path, COLUMNS, task=ONE_LABEL)
     assert (len(read.accepted), len(read.rejected)) == (40_000, len(bad))
     assert {item.reason for item in read.rejected} == {RejectReason.MALFORMED_ROW}
 
@@ -425,7 +426,7 @@ def test_whatever_the_bytes_nothing_is_lost(tmp_path_factory, content, name):
         tmp_path_factory.mktemp("bytes"), name, b"text,label\n" + content if name == "a.csv" else content
     )
     try:
-        read = read_gold(path, COLUMNS, labels=None, multi_label=False)
+        read = read_gold(path, COLUMNS, task=ONE_LABEL)
     except TutelageError as error:
         assert isinstance(error, DataError | ConfigError)
         return
@@ -447,7 +448,7 @@ def test_what_the_csv_and_json_modules_write_is_read_back(tmp_path_factory, text
     csv.writer(buffer).writerows([["text", "label"], *([text, "a"] for text in texts)])
     lines = "\n".join(json.dumps({"text": text, "label": "a"}) for text in texts)
     for path in (_write(folder, "a.csv", buffer.getvalue()), _write(folder, "a.jsonl", lines)):
-        read = read_gold(path, COLUMNS, labels=None, multi_label=False)
+        read = read_gold(path, COLUMNS, task=ONE_LABEL)
         assert [item.prompt.text for item in read.accepted] == texts
 
 
@@ -460,4 +461,4 @@ def test_what_the_csv_and_json_modules_write_is_read_back(tmp_path_factory, text
 )
 def test_what_is_no_csv_says_what_it_is(tmp_path, content, message):
     with pytest.raises(DataError, match=message):
-        read_gold(_write(tmp_path, "gold.csv", content), COLUMNS, labels=None, multi_label=False)
+        read_gold(_write(tmp_path, "gold.csv", content), COLUMNS, task=ONE_LABEL)

@@ -91,18 +91,21 @@ def _lay_over(content: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override!r}: the value is not YAML: {error}") from error
 
 
-def _teacher_kinds() -> dict[str, type[Section]]:
-    """The sections that `teacher` may be, by `type`."""
-    kinds = sections_in(ProgrammeConfig.model_fields["teacher"].annotation)
+_WITH_KINDS = ("task", "teacher")  # sections whose `type` says which keys they have
+
+
+def _kinds_of(section: str) -> dict[str, type[Section]]:
+    """What `task` or `teacher` may be, by `type`."""
+    kinds = sections_in(ProgrammeConfig.model_fields[section].annotation)
     return {kind.model_fields["type"].default: kind for kind in kinds}
 
 
 def _explain(item: Any) -> str:
     location = [str(part) for part in item["loc"]]
-    tag = location[1] if len(location) > 1 and location[0] == "teacher" else None
+    tag = location[1] if len(location) > 1 and location[0] in _WITH_KINDS else None
     if item["type"] in {"union_tag_not_found", "union_tag_invalid"}:
-        return _explain_kind(item)
-    if len(location) > 1 and location[0] == "teacher" and location[1] in _teacher_kinds():
+        return _explain_kind(item, location)
+    if tag is not None and tag in _kinds_of(location[0]):
         del location[1]
     key = ".".join(location) or "the file"
     if item["type"] == "extra_forbidden":
@@ -125,13 +128,15 @@ def _said(item: Any) -> str:
     return message + hint
 
 
-def _explain_kind(item: Any) -> str:
-    kinds = sorted(_teacher_kinds())
+def _explain_kind(item: Any, location: Sequence[str]) -> str:
+    # Sections deeper down, such as an ensemble's members, may be what a teacher may be.
+    section = location[0] if len(location) == 1 and location[0] in _WITH_KINDS else "teacher"
+    kinds = sorted(_kinds_of(section))
     given = item["input"].get("type") if isinstance(item["input"], dict) else None
     near = difflib.get_close_matches(str(given), kinds, n=1, cutoff=0.5)
-    what = "Field required" if given is None else f"{given!r} is no kind of teacher"
+    what = "Field required" if given is None else f"{given!r} is no kind of {section}"
     hint = f". Did you mean {near[0]!r}?" if near else ""
-    return f"teacher.type: {what}; one of {', '.join(map(repr, kinds))}{hint}"
+    return f"{'.'.join(location)}.type: {what}; one of {', '.join(map(repr, kinds))}{hint}"
 
 
 def _nearest_key(location: Sequence[str], tag: str | None = None) -> str | None:
@@ -139,8 +144,8 @@ def _nearest_key(location: Sequence[str], tag: str | None = None) -> str | None:
     names = {key.rsplit(".", 1)[-1]: key for key in known_keys()}
     section = ".".join(location[:-1])
     beside = [key.rsplit(".", 1)[-1] for key in known_keys() if key.rpartition(".")[0] == section]
-    if section == "teacher" and tag is not None:
-        beside = list(_teacher_kinds()[tag].model_fields)
+    if section in _WITH_KINDS and tag is not None:
+        beside = list(_kinds_of(section)[tag].model_fields)
         names = {name: key for name, key in names.items() if name != location[-1]}
     for candidates, cutoff in ((beside, 0.5), (list(names), 0.6)):
         if near := difflib.get_close_matches(location[-1], candidates, n=1, cutoff=cutoff):

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from tutelage.config.section import Section
 
 LONGEST_NAME = 200  # characters of a label, an id or a slice
+MOST_SCORES = 101  # of a judge's scale: 0 to 100
 
 
 def _misread(what: str, given: Any) -> ValueError:
@@ -74,7 +75,7 @@ class ClassifyConfig(Section):
         return None if value is None else _label_name(value)
 
     @model_validator(mode="after")
-    def _consistent(self) -> TaskConfig:
+    def _consistent(self) -> ClassifyConfig:
         if self.labels is not None and self.labels_file is not None:
             raise ValueError("give labels or labels_file, not both")
         if self.labels is not None and len(self.labels) < 2:
@@ -107,7 +108,16 @@ class ExtractConfig(Section):
     )
     record: dict[str, Any] | None = Field(None, description="The JSON schema of the record, an object's.")
     record_file: str | None = Field(None, description="A JSON or YAML file that holds it.")
-    fields: dict[str, FieldConfig] = Field({}, description="How fields are compared, by name.")
+    fields: dict[str, FieldConfig] = Field(
+        {}, description="How fields are compared, by name; a field inside another by dotted path."
+    )
+
+    @model_validator(mode="after")
+    def _one_record(self) -> ExtractConfig:
+        if (self.record is None) == (self.record_file is None):
+            given = "both" if self.record is not None else "neither"
+            raise ValueError(f"{given} of record and record_file is given; the schema needs one place")
+        return self
 
 
 class JudgeConfig(Section):
@@ -131,6 +141,29 @@ class JudgeConfig(Section):
     @classmethod
     def _named_verdicts(cls, value: Any) -> Any:
         return label_map(value) if isinstance(value, list | dict) else value
+
+    @model_validator(mode="after")
+    def _verdicts_or_scale(self) -> JudgeConfig:
+        if (self.verdicts is None) == (self.scale is None):
+            given = "both" if self.scale is not None else "neither"
+            raise ValueError(f"{given} of verdicts and scale is given; a judgement is one of them")
+        if self.verdicts is not None and len(self.verdicts) < 2:
+            raise ValueError(f"verdicts has {len(self.verdicts)}; two are the least that can be told apart")
+        if self.verdicts is not None and self.tolerance:
+            raise ValueError("tolerance belongs to scale; verdicts agree or they don't")
+        if self.scale is not None:
+            self._check_scale(*self.scale)
+        return self
+
+    def _check_scale(self, low: int, high: int) -> None:
+        if not low < high:
+            raise ValueError(f"scale goes from {low} to {high}; the lowest score comes first")
+        if high - low >= MOST_SCORES:
+            raise ValueError(f"scale has {high - low + 1:,} scores; {MOST_SCORES} are the most")
+        if self.tolerance >= high - low:
+            raise ValueError(
+                f"tolerance {self.tolerance} lets every score of the scale agree with every other"
+            )
 
 
 class GenerateConfig(Section):

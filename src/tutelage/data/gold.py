@@ -24,6 +24,7 @@ from tutelage.data.tables import gold_from_table
 from tutelage.errors import ConfigError, DataError, IntegrityError
 from tutelage.gates import Decision, Evidence, Verdict
 from tutelage.records import Gold, Rejection, dump_value
+from tutelage.tasks import names_of
 
 _CONFIDENCE = 0.95
 _MOST_NEEDED = 10_000_000
@@ -159,7 +160,7 @@ def resolve_labels(
     `out_of_scope` is none of them.
     """
     _require_sealed(gold)
-    found = sorted({name for item in (*gold.sealed, *gold.training) for name in _names(item)})
+    found = sorted({name for item in (*gold.sealed, *gold.training) for name in names_of(item.value)})
     labels = dict(declared) if declared is not None else dict.fromkeys(found, "")
     if len(labels) < 2:
         raise DataError(
@@ -194,10 +195,6 @@ def _losses(rejected: Sequence[Rejection]) -> str:
     ]
     more = " and others" if len(counts) > len(told) else ""
     return f"{len(rejected):,} rows were not taken: {', '.join(told)}{more}"
-
-
-def _names(item: Gold) -> Sequence[str]:
-    return item.value if isinstance(item.value, tuple) else (item.value,)
 
 
 def make_seal(

@@ -6,7 +6,8 @@ the bytes, `len(accepted) + len(rejected) == total`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
@@ -15,7 +16,8 @@ from typing import Any, Generic, TypeVar
 
 from tutelage.config import LONGEST_NAME, ColumnsConfig
 from tutelage.data.rows import Row, open_rows
-from tutelage.records import NORMAL_SLICE, Gold, Prompt, Rejection, Value
+from tutelage.records import NORMAL_SLICE, Fields, Gold, Prompt, Rejection, Value, storable
+from tutelage.tasks import CellFault, CellFaultKind, Task
 
 MOST_CHARACTERS = 100_000
 _SHOWN = 200
@@ -36,11 +38,21 @@ class RejectReason(StrEnum):
     TOO_LONG = "too_long"
     EMPTY_LABEL = "empty_label"
     LABEL_OUT_OF_SET = "label_out_of_set"
+    ANSWER_MISFIT = "answer_misfit"
     DUPLICATE_ID = "duplicate_id"
     DUPLICATE_TEXT = "duplicate_text"
     CONFLICTING_LABEL = "conflicting_label"
     DUPLICATE_OF_GOLD = "duplicate_of_gold"
     NEAR_DUPLICATE_OF_GOLD = "near_duplicate_of_gold"
+
+
+_REASONS = {
+    CellFaultKind.NOT_TEXT: RejectReason.NOT_TEXT,
+    CellFaultKind.EMPTY: RejectReason.EMPTY_LABEL,
+    CellFaultKind.TOO_LONG: RejectReason.TOO_LONG,
+    CellFaultKind.OUT_OF_SET: RejectReason.LABEL_OUT_OF_SET,
+    CellFaultKind.MISFIT: RejectReason.ANSWER_MISFIT,
+}
 
 
 @dataclass(frozen=True)
@@ -161,23 +173,17 @@ def read_gold(
     path: Path | str,
     columns: ColumnsConfig,
     *,
-    labels: Collection[str] | None,
-    multi_label: bool,
+    task: Task,
     form: str | None = None,
     limit: int | None = None,
 ) -> Rows[Gold]:
-    """Read human-labelled examples; a label outside `labels` (where given) is refused.
+    """Read human-labelled examples; a cell that holds no value of the task is refused.
 
     Raises as `read_prompts`.
     """
 
     def make(prompt: Prompt, row: Row) -> Gold:
-        names = _label_names(row, columns, multi_label)
-        unknown = [name for name in names if labels is not None and name not in labels]
-        if unknown:
-            raise _Refused(RejectReason.LABEL_OUT_OF_SET, f"{unknown[0][:80]!r} is not in the label set")
-        value: Value = tuple(sorted(set(names))) if multi_label else names[0]
-        return Gold(prompt, value)
+        return Gold(prompt, _value_of(row, columns, task))
 
     rows = open_rows(path, form, _wanted(columns, labelled=True))
     return _Reader(str(path), columns, make).read(rows, limit)
@@ -194,21 +200,32 @@ def _wanted(columns: ColumnsConfig, *, labelled: bool) -> dict[str, str]:
     return wanted
 
 
-def _label_names(row: Row, columns: ColumnsConfig, multi_label: bool) -> list[str]:
-    cell = row.cells.get(columns.label)
-    if cell is None and columns.label not in row.cells:
+def _value_of(row: Row, columns: ColumnsConfig, task: Task) -> Value:
+    if columns.label not in row.cells:
         raise _Refused(RejectReason.MISSING_COLUMN, f"no {columns.label!r}")
-    given = "" if cell is None else cell
-    if multi_label and isinstance(given, str):
-        parts: list[Any] = given.split(columns.separator)
-    else:
-        parts = given if multi_label and isinstance(given, list) else [given]
-    for part in parts:
-        if not isinstance(part, str | int):
-            raise _Refused(RejectReason.NOT_TEXT, f"{columns.label!r} holds {type(part).__name__}")
-    names = [name for part in parts if (name := str(part).strip())]
-    if not names and not multi_label:
-        raise _Refused(RejectReason.EMPTY_LABEL, f"{columns.label!r} is empty")
-    for name in names:
-        _check_name(name, "label")
-    return names
+    cell = row.cells[columns.label]
+    try:
+        value = task.read_cell(cell, columns.separator)
+    except CellFault as fault:
+        if fault.kind in {CellFaultKind.OUT_OF_SET, CellFaultKind.MISFIT}:
+            _refuse_undecodable_cell(cell)  # a likelier reason
+        detail = str(fault)
+        if fault.kind in {CellFaultKind.NOT_TEXT, CellFaultKind.EMPTY}:
+            detail = f"{columns.label!r} {detail}"
+        raise _Refused(_REASONS[fault.kind], storable(detail)) from None
+    _refuse_undecodable_value(value)
+    return value
+
+
+def _refuse_undecodable_cell(cell: Any) -> None:
+    for part in cell if isinstance(cell, list) else [cell]:
+        if isinstance(part, str):
+            _refuse_undecodable(part, "label ")
+
+
+def _refuse_undecodable_value(value: Value) -> None:
+    if isinstance(value, Fields):
+        _refuse_undecodable(json.dumps(dict(value), ensure_ascii=False), "record ")
+        return
+    for text in value if isinstance(value, tuple) else (value,):
+        _refuse_undecodable(text, "label ")

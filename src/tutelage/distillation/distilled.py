@@ -16,7 +16,7 @@ from tutelage.distillation.signals import Signals, hold_back
 from tutelage.errors import DataError
 from tutelage.progress import Progress
 from tutelage.students import Student, average_students, new_learner
-from tutelage.tasks import Classify
+from tutelage.tasks import LabelTask
 
 if TYPE_CHECKING:
     from tutelage.distillation.trainer import TrainingRecord
@@ -60,7 +60,7 @@ def _hash_of(signals: Signals) -> str:
 
 def distil(
     signals: Signals,
-    task: Classify,
+    task: LabelTask,
     config: StudentConfig,
     folder: Path,
     progress: Progress,
@@ -114,7 +114,7 @@ def distil(
 def _train(
     learning: Signals,
     validation: Signals,
-    task: Classify,
+    task: LabelTask,
     config: StudentConfig,
     recipe: Recipe,
     folder: Path,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tutelage.records import AnswerStatus, load_value
-from tutelage.tasks import Classify
+from tutelage.tasks import LabelTask
 
 Floats = npt.NDArray[np.float32]
 
@@ -51,7 +51,7 @@ class Signals:
         )
 
 
-def read_signals(transfer: pa.Table, task: Classify) -> Signals:
+def read_signals(transfer: pa.Table, task: LabelTask) -> Signals:
     """The rows of `answers/transfer.parquet` that teach; quarantined answers without a human label don't."""
     rows = [
         row for row in transfer.to_pylist() if row["status"] == AnswerStatus.OK or row["gold"] is not None
@@ -72,7 +72,7 @@ def read_signals(transfer: pa.Table, task: Classify) -> Signals:
     return Signals(tuple(row["text"] for row in rows), teacher, softened, has_teacher, gold, has_gold)
 
 
-def hard_labels(signals: Signals, source: str, task: Classify) -> Signals:
+def hard_labels(signals: Signals, source: str, task: LabelTask) -> Signals:
     """The control arm's signals: hard labels alone.
 
     `gold`: those of humans, what a team has without a teacher. `teacher`: the teacher's, with the humans'

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tutelage.evaluation.arms import ARM_NAMES, Arm
 from tutelage.records import Gold, Value
-from tutelage.tasks import Classify
+from tutelage.tasks import LabelTask
 
 UNANSWERED = -1
 NO_LABEL = "no label"
@@ -45,7 +45,7 @@ class Coded:
         return {name: codes == self.gold for name, codes in self.answers.items()}
 
 
-def encode(task: Classify, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> Coded:
+def encode(task: LabelTask, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> Coded:
     """Code checked input; arms come in fixed order, slices by name with the positions of their examples."""
     position = {label: index for index, label in enumerate(task.labels)}
     columns = {name: arms[name].values for name in ARM_NAMES if name in arms}

@@ -11,7 +11,7 @@ import numpy as np
 from tutelage.errors import DataError
 from tutelage.evaluation.footprint import Footprint
 from tutelage.records import Gold, Value
-from tutelage.tasks import Classify
+from tutelage.tasks import LabelTask
 
 if TYPE_CHECKING:
     from tutelage.records import Distribution
@@ -37,7 +37,7 @@ class Arm:
     footprint: Footprint | None = None
 
 
-def check_arms(task: Classify, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> None:
+def check_arms(task: LabelTask, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> None:
     """Raise DataError unless every arm answers every example of gold in the task's labels."""
     if not gold:
         raise DataError("gold holds no example, so there is nothing to evaluate on. Mend: seal a gold set")
@@ -55,7 +55,7 @@ def check_arms(task: Classify, gold: Sequence[Gold], arms: Mapping[str, Arm]) ->
             _check_distributions(task, arm.distributions, len(gold), name)
 
 
-def _check_labels(task: Classify, values: Sequence[Value | None], where: str) -> None:
+def _check_labels(task: LabelTask, values: Sequence[Value | None], where: str) -> None:
     known = set(task.labels)
     for position, value in enumerate(values):
         for label in () if value is None else task.names_of(value):
@@ -66,7 +66,7 @@ def _check_labels(task: Classify, values: Sequence[Value | None], where: str) ->
                 )
 
 
-def _check_distributions(task: Classify, distributions: Distribution, n: int, name: str) -> None:
+def _check_distributions(task: LabelTask, distributions: Distribution, n: int, name: str) -> None:
     if distributions.shape != (n, len(task.labels)):
         raise DataError(
             f"arm {name!r}: distributions have shape {distributions.shape}, not {(n, len(task.labels))}. "

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 from tutelage.records import Value
-from tutelage.tasks import Classify
+from tutelage.tasks import LabelTask
 
 if TYPE_CHECKING:
     from tutelage.records import Distribution
@@ -40,7 +40,7 @@ class Calibration:
 
 
 def calibrate(
-    task: Classify,
+    task: LabelTask,
     gold: Sequence[Value],
     values: Sequence[Value | None],
     distributions: Distribution | None,
@@ -122,7 +122,7 @@ def expected_calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_
 
 
 def _decisions(
-    task: Classify, probabilities: Floats, truth: npt.NDArray[np.bool_], given: npt.NDArray[np.bool_]
+    task: LabelTask, probabilities: Floats, truth: npt.NDArray[np.bool_], given: npt.NDArray[np.bool_]
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Confidence and correctness of each decision: [n, 1], or [n, labels] with several labels."""
     if task.multi_label:

@@ -20,14 +20,14 @@ from tutelage.evaluation.intervals import (
     proportion_interval,
 )
 from tutelage.records import Gold
-from tutelage.tasks import Classify
+from tutelage.tasks import LabelTask
 
 PAIRS = (("student", "teacher"), ("student", "control"), ("control", "teacher"))
 CRITICAL_SLICES = ("critical", "safety")
 
 
 def evaluate(
-    task: Classify,
+    task: LabelTask,
     gold: Sequence[Gold],
     arms: Mapping[str, Arm],
     *,
@@ -81,7 +81,7 @@ def evaluate(
     }
 
 
-def _arm(task: Classify, coded: Coded, name: str, drawn: Resampled) -> dict[str, Any]:
+def _arm(task: LabelTask, coded: Coded, name: str, drawn: Resampled) -> dict[str, Any]:
     right, answers = coded.right[name], coded.answers[name]
     truth, predicted = coded.members[coded.gold], coded.members[answers]
     support, given, hits = truth.sum(axis=0), predicted.sum(axis=0), (truth & predicted).sum(axis=0)
@@ -129,7 +129,7 @@ def _label(support: int, given: int, hits: int) -> dict[str, Any]:
     }
 
 
-def _out_of_scope(task: Classify, truth: Flags, predicted: Flags) -> dict[str, Any] | None:
+def _out_of_scope(task: LabelTask, truth: Flags, predicted: Flags) -> dict[str, Any] | None:
     """How much of what is out of scope was found, and how much of what is in scope was taken for it.
 
     `truth` and `predicted` are bool [n, labels]. None where the task has no such label, or for a share of
@@ -154,7 +154,9 @@ def _agreement(coded: Coded, answers: Codes) -> dict[str, Any] | None:
     return _proportion((answers == teacher)[answered])
 
 
-def _calibration(task: Classify, gold: Sequence[Gold], arm: Arm, seed: int, resamples: int) -> dict[str, Any]:
+def _calibration(
+    task: LabelTask, gold: Sequence[Gold], arm: Arm, seed: int, resamples: int
+) -> dict[str, Any]:
     truths = [item.value for item in gold]
     found = calibrate(task, truths, arm.values, arm.distributions, seed=seed, resamples=resamples)
     if found is None:

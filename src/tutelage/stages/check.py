@@ -12,6 +12,7 @@ from tutelage.stages.findings import tell_bound, tell_labels, tell_rejected
 from tutelage.stages.gold import label_set, read_gold_parts
 from tutelage.stages.rights import rights_decision, rights_fingerprint
 from tutelage.stages.sources import require_usable, source_fingerprint, source_path
+from tutelage.stages.task import described_values
 from tutelage.tasks import task_from_config
 from tutelage.teachers import TeacherContext, build_teacher
 
@@ -37,7 +38,8 @@ def _work(programme: Programme, progress: Progress) -> str:
     gold = read_gold_parts(programme)
     tell_rejected(gold.rejected, progress, " in gold")
     labels = label_set(programme, gold)
-    tell_labels(gold, labels, config.gold.columns.separator, config.task.multi_label, progress)
+    task = task_from_config(config.task, labels, programme.folder)
+    tell_labels(gold, labels, config.gold.columns.separator, task.multi_label, progress)
     traffic = read_prompts(
         source_path(programme, config.traffic.path),
         config.traffic.columns,
@@ -46,7 +48,6 @@ def _work(programme: Programme, progress: Progress) -> str:
     )
     tell_rejected(traffic.rejected, progress, " in traffic")
     require_usable(config.traffic.path, len(traffic.accepted), traffic.total)
-    task = task_from_config(config.task, labels)
     teacher = build_teacher(config.teacher, TeacherContext(task, gold.training, programme.folder))
     size = gold_gate({"n": len(gold.sealed)}, config.gold)
     if teacher.paid:
@@ -56,7 +57,7 @@ def _work(programme: Programme, progress: Progress) -> str:
         progress.warn(f"gold is small: {reason}")
     return (
         f"{len(gold.sealed):,} gold examples to seal, {len(gold.training):,} to learn from, "
-        f"{len(labels)} labels; {len(traffic.accepted):,} of the first {traffic.total:,} traffic rows "
+        f"{described_values(task, labels)}; {len(traffic.accepted):,} of the first {traffic.total:,} traffic rows "
         f"usable; rights: {rights.verdict}; journal: {entries} entries, whole"
     )
 

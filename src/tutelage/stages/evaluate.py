@@ -21,10 +21,10 @@ from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import AnswerStatus, Gold, Value, load_value
 from tutelage.stages.label import open_teacher
-from tutelage.stages.task import resolved_task
+from tutelage.stages.task import label_task
 from tutelage.stages.train import TRAIN
 from tutelage.students import load_student
-from tutelage.tasks import Classify
+from tutelage.tasks import LabelTask
 from tutelage.teachers import Measurable
 
 _TIMED_TEXTS = 300
@@ -43,7 +43,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
 
 
 def _work(programme: Programme, progress: Progress) -> str:
-    task = resolved_task(programme)
+    task = label_task(programme)
     gold = read_sealed(programme.sealed, programme.seal)
     texts = [item.prompt.text for item in gold]
     with progress.track("evaluating", 3, "arms") as tracker:
@@ -66,7 +66,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     return f"{shown} on {len(gold):,} sealed; release: {decision.verdict}"
 
 
-def _teacher_arm(programme: Programme, task: Classify, gold: Sequence[Gold]) -> Arm:
+def _teacher_arm(programme: Programme, task: LabelTask, gold: Sequence[Gold]) -> Arm:
     answers = {row["hash"]: row for row in storage.read_table(programme.gold_answers).to_pylist()}
     if missing := sum(item.prompt.hash not in answers for item in gold):
         # Counted as wrong they would make the teacher look worse, and the student by comparison better.
@@ -106,7 +106,7 @@ def _teacher_footprint(programme: Programme, gold: Sequence[Gold]) -> Footprint 
     )
 
 
-def _student_arm(programme: Programme, name: str, task: Classify, texts: Sequence[str]) -> Arm:
+def _student_arm(programme: Programme, name: str, task: LabelTask, texts: Sequence[str]) -> Arm:
     folder = programme.student / name
     student = load_student(folder)
     distributions = student.predict(texts)

@@ -28,7 +28,12 @@ def tell_rejected(rejections: Iterable[Rejection], progress: Progress, kept_in: 
 def tell_labels(
     gold: GoldSet, labels: Mapping[str, str], separator: str, multi_label: bool, progress: Progress
 ) -> None:
-    """Labels that look wrong, that sealed gold can't judge, or that nothing is learned of."""
+    """Labels that look wrong, that sealed gold can't judge, or that nothing is learned of.
+
+    Nothing is told where values are open, so that `labels` is empty.
+    """
+    if not labels:
+        return
     joined = [label for label in labels if separator in label]
     if joined and not multi_label:
         progress.warn(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tutelage import storage
+from tutelage.config import ClassifyConfig
 from tutelage.data import (
     GoldSet,
     Rows,
@@ -24,7 +25,8 @@ from tutelage.progress import Progress, Silent
 from tutelage.records import Gold
 from tutelage.stages.findings import tell_labels, tell_rejected
 from tutelage.stages.sources import source_fingerprint, source_path
-from tutelage.tasks import declared_labels
+from tutelage.stages.task import described_values, task_file, unsealed_task
+from tutelage.tasks import declared_labels, with_labels
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -38,25 +40,19 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
     training = config.gold.training
     if training is not None and training.path is not None:
         inputs["the training part's file"] = source_fingerprint(programme, training.path)
-    if config.task.labels_file is not None:
-        inputs["the labels' file"] = fingerprint(programme.folder / config.task.labels_file)
+    if (path := task_file(programme)) is not None:
+        what = "labels" if isinstance(config.task, ClassifyConfig) else "record"
+        inputs[f"the {what}' file"] = fingerprint(path)
     return inputs
 
 
 def read_gold_parts(programme: Programme) -> GoldSet:
     """Read, split and clean gold. Raises DataError and ConfigError."""
     config = programme.config
-    declared = declared_labels(config.task, programme.folder)
+    task = unsealed_task(programme)
 
     def read(path: str | Path) -> Rows[Gold]:
-        return read_gold(
-            path,
-            columns,
-            labels=declared,
-            multi_label=config.task.multi_label,
-            form=form,
-            limit=limit,
-        )
+        return read_gold(path, columns, task=task, form=form, limit=limit)
 
     columns, form, limit = config.gold.columns, config.gold.format, config.gold.limit
     rows = read(source_path(programme, config.gold.path))
@@ -75,9 +71,18 @@ def read_gold_parts(programme: Programme) -> GoldSet:
 
 
 def label_set(programme: Programme, gold: GoldSet) -> dict[str, str]:
-    """The labels with their descriptions, as declared or as gold has them. Raises DataError, ConfigError."""
-    task = programme.config.task
-    return resolve_labels(gold, declared_labels(task, programme.folder), task.out_of_scope)
+    """The labels with their descriptions, as declared or as gold has them; none where values are open.
+
+    Raises DataError, ConfigError.
+    """
+    config = programme.config.task
+    if isinstance(config, ClassifyConfig):
+        return resolve_labels(gold, declared_labels(config, programme.folder), config.out_of_scope)
+    task = with_labels(unsealed_task(programme))
+    if task is None:
+        return {}
+    described = task.descriptions or {}
+    return {label: described.get(label, "") for label in task.labels}
 
 
 def reseal(programme: Programme, progress: Progress | None = None) -> None:
@@ -101,7 +106,8 @@ def _work(programme: Programme, progress: Progress) -> str:
     storage.write_table(programme.gold_rejected, rejections_to_table(gold.rejected))
     labels = label_set(programme, gold)
     config = programme.config
-    tell_labels(gold, labels, config.gold.columns.separator, config.task.multi_label, progress)
+    task = unsealed_task(programme)
+    tell_labels(gold, labels, config.gold.columns.separator, task.multi_label, progress)
     storage.write_table(programme.gold_training, gold_to_table(gold.training))
     storage.write_table(programme.sealed, gold_to_table(gold.sealed))
     seal = make_seal(gold, labels, config.gold, programme.sealed)
@@ -112,7 +118,8 @@ def _work(programme: Programme, progress: Progress) -> str:
         progress.note(f"slice {name}: {slice_['n']:,} sealed, interval ±{slice_['half_width']:.1%}")
     return (
         f"{seal['n']:,} sealed (interval ±{seal['half_width']:.1%} at {seal['expected_accuracy']:.0%}; "
-        f"margin ±{seal['margin']:.1%}), {seal['training_n']:,} to learn from, {len(labels)} labels"
+        f"margin ±{seal['margin']:.1%}), {seal['training_n']:,} to learn from, "
+        f"{described_values(task, labels)}"
     )
 
 

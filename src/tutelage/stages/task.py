@@ -2,16 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from tutelage import storage
+from tutelage.config import ClassifyConfig, ExtractConfig
+from tutelage.errors import UsageError
 from tutelage.programme import Programme, fingerprint
-from tutelage.tasks import Classify, task_from_config
+from tutelage.tasks import LabelTask, Task, declared_labels, task_from_config, with_labels
 
 
-def resolved_task(programme: Programme) -> Classify:
-    """The task with the label set of `gold/seal.json`."""
-    return task_from_config(programme.config.task, storage.read_json(programme.seal)["labels"])
+def resolved_task(programme: Programme) -> Task:
+    """The task with the label set of `gold/seal.json`, without examples for the teacher."""
+    labels = storage.read_json(programme.seal)["labels"]
+    return task_from_config(programme.config.task, labels, programme.folder)
+
+
+def unsealed_task(programme: Programme) -> Task:
+    """The task as far as it is known before gold is read; `classify` may have no labels yet."""
+    config = programme.config.task
+    return task_from_config(config, declared_labels(config, programme.folder) or {}, programme.folder)
+
+
+def task_file(programme: Programme) -> Path | None:
+    """The file that the task's section names: of its labels, or of its record's schema."""
+    config = programme.config.task
+    name = config.labels_file if isinstance(config, ClassifyConfig) else None
+    if isinstance(config, ExtractConfig):
+        name = config.record_file
+    return None if name is None else programme.folder / name
 
 
 def labels_fingerprint(programme: Programme) -> str:
-    """Of the label set alone: what else the seal says doesn't shape answers or students."""
-    return fingerprint(storage.read_json(programme.seal)["labels"]) if programme.seal.exists() else "absent"
+    """Of the label set or the record's schema: what else the seal says doesn't shape answers or students."""
+    if not programme.seal.exists():
+        return "absent"
+    labels = storage.read_json(programme.seal)["labels"]
+    path = task_file(programme)
+    if path is None or not isinstance(programme.config.task, ExtractConfig):
+        return fingerprint(labels)
+    return fingerprint([labels, fingerprint(path)])
+
+
+def label_task(programme: Programme) -> LabelTask:
+    """The resolved task, for stages that make or measure students of labels.
+
+    Raises UsageError where values are open.
+    """
+    task = resolved_task(programme)
+    labelled = with_labels(task)
+    if labelled is None:
+        raise UsageError(
+            f"task.type is {task.kind}, whose students write (seq2seq, causal), and those aren't there yet; "
+            "students of today learn labels. Mend: `tutelage run` as far as label; the transfer set "
+            f"{programme.transfer} holds prompts with the teacher's answers, for a trainer of your own"
+        )
+    return labelled
+
+
+def described_values(task: Task, labels: Mapping[str, str]) -> str:
+    """What answers are, in a few words: `3 labels`, or what they are where values are open."""
+    return f"{len(labels)} labels" if labels else f"open values ({task.kind})"

@@ -21,8 +21,8 @@ from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.stages.rights import require_rights, rights_fingerprint
 from tutelage.stages.sources import model_fingerprint
-from tutelage.stages.task import labels_fingerprint, resolved_task
-from tutelage.tasks import Classify
+from tutelage.stages.task import label_task, labels_fingerprint
+from tutelage.tasks import LabelTask
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -46,7 +46,7 @@ def control_source(programme: Programme, signals: Signals) -> str:
 
 def _work(programme: Programme, progress: Progress) -> str:
     require_rights(programme)
-    task = resolved_task(programme)
+    task = label_task(programme)
     signals = read_signals(storage.read_table(programme.transfer), task)
     source = control_source(programme, signals)
     if source == "teacher" and (few := int(signals.has_gold.sum())):
@@ -72,7 +72,7 @@ def _work(programme: Programme, progress: Progress) -> str:
 
 def _train(
     programme: Programme,
-    task: Classify,
+    task: LabelTask,
     signals: Signals,
     progress: Progress,
     arm: str,

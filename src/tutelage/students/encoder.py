@@ -18,7 +18,7 @@ from tutelage.config import EMBEDDED_ENCODER, StudentConfig
 from tutelage.errors import ConfigError, IntegrityError
 from tutelage.heads import regress
 from tutelage.students.protocol import read_student_file, refuse_one_text, write_student_file
-from tutelage.tasks import Classify
+from tutelage.tasks import LabelTask
 
 _WEIGHTS = "model.safetensors"
 _DEFAULT_LAYERS = 3
@@ -157,7 +157,7 @@ class EncoderLearner:
 
     threads: int | None = None
 
-    def __init__(self, config: StudentConfig, task: Classify, folder: Path) -> None:
+    def __init__(self, config: StudentConfig, task: LabelTask, folder: Path) -> None:
         from transformers import AutoConfig, AutoTokenizer
 
         quieten_loading()

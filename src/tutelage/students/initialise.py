@@ -10,10 +10,10 @@ from tutelage.config import StudentConfig
 from tutelage.errors import MissingExtraError
 from tutelage.students.protocol import Learner, Student
 from tutelage.students.static import StaticStudent
-from tutelage.tasks import Classify
+from tutelage.tasks import LabelTask
 
 
-def new_learner(config: StudentConfig, task: Classify, texts: Sequence[str], folder: Path) -> Learner:
+def new_learner(config: StudentConfig, task: LabelTask, texts: Sequence[str], folder: Path) -> Learner:
     """Initialise a student that can be trained.
 
     `texts` is the transfer set, of which a static student makes its vocabulary; `folder` is where relative

@@ -17,7 +17,7 @@ from torch import nn
 
 from tutelage.config import StudentConfig
 from tutelage.students.static import Features, StaticStudent
-from tutelage.tasks import Classify
+from tutelage.tasks import LabelTask
 
 _WIDTH = 128
 _FEATURE_DROPOUT = 0.2
@@ -50,7 +50,7 @@ class StaticLearner:
 
     threads: int | None = 1  # steps are so small that a second thread mostly waits
 
-    def __init__(self, config: StudentConfig, task: Classify, texts: Sequence[str]) -> None:
+    def __init__(self, config: StudentConfig, task: LabelTask, texts: Sequence[str]) -> None:
         self._task = task
         self._features = Features(max_words=max(1, 2 * config.max_tokens))
         counts = Counter(feature for text in texts for feature in dict.fromkeys(self._features.of(text)))

@@ -1,12 +1,28 @@
 """Tasks: how a prompt is put to a teacher, how its answer is read, when two answers agree."""
 
-from tutelage.tasks.classify import Classify, declared_labels, names_of, task_from_config
-from tutelage.tasks.protocol import Comparison, Example, Parsed, Prompting, RationaleMode, Task
+from tutelage.tasks._labelled import names_of
+from tutelage.tasks.building import declared_labels, task_from_config
+from tutelage.tasks.classify import Classify
+from tutelage.tasks.protocol import (
+    CellFault,
+    CellFaultKind,
+    Comparison,
+    Example,
+    LabelTask,
+    Parsed,
+    Prompting,
+    RationaleMode,
+    Task,
+    with_labels,
+)
 
 __all__ = [
+    "CellFault",
+    "CellFaultKind",
     "Classify",
     "Comparison",
     "Example",
+    "LabelTask",
     "Parsed",
     "Prompting",
     "RationaleMode",
@@ -14,4 +30,5 @@ __all__ = [
     "declared_labels",
     "names_of",
     "task_from_config",
+    "with_labels",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tutelage.records import AnswerStatus, Value
 
@@ -57,10 +57,36 @@ class Comparison:
     fields: Mapping[str, float] = field(default_factory=dict)
 
 
+class CellFault(ValueError):
+    """What is wrong with a source's cell: `kind` for counting, the message for whoever mends it."""
+
+    def __init__(self, kind: CellFaultKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class CellFaultKind(StrEnum):
+    """Ways in which a cell may hold no value of the task."""
+
+    NOT_TEXT = "not_text"
+    EMPTY = "empty"
+    TOO_LONG = "too_long"
+    OUT_OF_SET = "out_of_set"
+    MISFIT = "misfit"
+
+
+@runtime_checkable
 class Task(Protocol):
     """The behaviour to transfer. Frozen; `version` changes with all that shapes an answer."""
 
-    prompting: Prompting
+    @property
+    def prompting(self) -> Prompting:
+        """How a prompted teacher is asked."""
+        ...
+
+    def with_prompting(self, prompting: Prompting, instruction: str | None = None) -> Task:
+        """The same task asked otherwise; `instruction` in place of its own where given."""
+        ...
 
     @property
     def kind(self) -> str:
@@ -99,7 +125,7 @@ class Task(Protocol):
         ...
 
     def read_cell(self, cell: Any, separator: str) -> Value:
-        """A value from a source's cell. Raises ValueError with what is wrong with it."""
+        """A value from a source's cell. Raises CellFault, a ValueError, with what is wrong with it."""
         ...
 
     def compare(self, answer: Value, reference: Value) -> Comparison:
@@ -125,3 +151,39 @@ class Task(Protocol):
     def answer_key(self) -> str:
         """The key of the answer's JSON object under which the label stands; empty where none does."""
         ...
+
+
+@runtime_checkable
+class LabelTask(Task, Protocol):
+    """A task whose values are labels of a fixed set (`classify`, `judge`), which label students learn."""
+
+    @property
+    def descriptions(self) -> Mapping[str, str] | None:
+        """What labels mean, of those that say so."""
+        ...
+
+    @property
+    def out_of_scope(self) -> str | None:
+        """The label for whatever is none of the task's business."""
+        ...
+
+    def value_of(self, names: Sequence[str]) -> Value:
+        """Label names as a value: the label, or with several allowed their sorted tuple."""
+        ...
+
+    def names_of(self, value: Value) -> tuple[str, ...]:
+        """The inverse of `value_of`."""
+        ...
+
+    def encode(self, values: Sequence[Value]) -> npt.NDArray[np.float32]:
+        """Values as indicator rows: float32 [n, labels], 1 where a label is given."""
+        ...
+
+    def decide(self, distributions: npt.NDArray[np.float32]) -> list[Value]:
+        """Distributions [n, labels] as values: the most probable label, or all from one half up."""
+        ...
+
+
+def with_labels(task: Task) -> LabelTask | None:
+    """The task, where its values are labels; None where they are open."""
+    return task if isinstance(task, LabelTask) else None

@@ -17,7 +17,7 @@ from tutelage.checkpoints import quieten_loading, resolve_checkpoint
 from tutelage.config import EncoderTeacherConfig
 from tutelage.errors import DataError, MissingExtraError
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage, dump_value
-from tutelage.teachers.protocol import TeacherContext
+from tutelage.teachers.protocol import TeacherContext, require_label_task
 
 if TYPE_CHECKING:
     from tutelage.heads import Head
@@ -46,7 +46,8 @@ class EncoderTeacher:
                 f"the encoder teacher's head is fitted on gold's training part, which has "
                 f"{len(context.training)} examples. Mend: set gold.training with a share"
             )
-        self._config, self._task, self._training = config, context.task, context.training
+        self._config, self._training = config, context.training
+        self._task = require_label_task(context.task, "encoder")
         self._checkpoint = resolve_checkpoint(config.model, context.folder)
         self.batch_size = config.batch_size
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tutelage.errors import ConfigError
 from tutelage.records import Answer, Gold, Prompt
-from tutelage.tasks import Task
+from tutelage.tasks import LabelTask, Task, with_labels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,6 +108,17 @@ class TeacherContext:
     training: Sequence[Gold]
     folder: Path
     top_k: int = 0
+
+
+def require_label_task(task: Task, teacher: str) -> LabelTask:
+    """The task, for a teacher that answers with labels. Raises ConfigError where its values are open."""
+    labelled = with_labels(task)
+    if labelled is None:
+        raise ConfigError(
+            f"teacher.type {teacher} answers with labels, and task.type {task.kind} has none. "
+            "Mend: use a teacher that writes (openai, anthropic, local, human, or a plugin)"
+        )
+    return labelled
 
 
 def build_teacher(config: Any, context: TeacherContext) -> Teacher:

@@ -17,7 +17,7 @@ from tutelage.checkpoints import quieten_loading, resolve_checkpoint
 from tutelage.config import TransformersTeacherConfig
 from tutelage.errors import ConfigError, MissingExtraError
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage
-from tutelage.teachers.protocol import TeacherContext
+from tutelage.teachers.protocol import TeacherContext, require_label_task
 
 Floats = npt.NDArray[np.float32]
 
@@ -45,7 +45,7 @@ class TransformersTeacher:
     def __init__(self, config: TransformersTeacherConfig, context: TeacherContext) -> None:
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise MissingExtraError("torch", "train", "the teacher 'transformers'")
-        self._config, self._task = config, context.task
+        self._config, self._task = config, require_label_task(context.task, "transformers")
         self._checkpoint = resolve_checkpoint(config.model, context.folder)
         self.batch_size = config.batch_size
 
