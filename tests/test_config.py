@@ -100,7 +100,7 @@ def test_a_key_of_another_teacher_is_not_proposed_for_itself(key):
         ({"traffic__near_duplicate": 1.01}, "traffic.near_duplicate", "less than or equal to 1"),
         ({"task__type": "extrct"}, "task.type", "'extrct' is no kind of task; one of 'classify', 'extract', "),
         ({"task__type": "extrct"}, "task.type", "Did you mean 'extract'?"),
-        ({"task__type": 3}, "task.type", "'3' is no kind of task; one of 'classify'"),
+        ({"task__type": 3}, "task.type", "3 is no kind of task; one of 'classify'"),
         ({"task__labels": ["a", "b", "a"]}, "task.labels", "a label stands twice"),
         ({"task__labels": ["1", 1]}, "task.labels", "a label stands twice"),
         ({"task__labels": ["a"]}, "task", "labels has 1; two are the least"),

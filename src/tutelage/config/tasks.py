@@ -161,9 +161,7 @@ class JudgeConfig(Section):
         if high - low >= MOST_SCORES:
             raise ValueError(f"scale has {high - low + 1:,} scores; {MOST_SCORES} are the most")
         if self.tolerance >= high - low:
-            raise ValueError(
-                f"tolerance {self.tolerance} lets every score of the scale agree with every other"
-            )
+            raise ValueError(f"tolerance {self.tolerance} lets all scores of the scale agree")
 
 
 class GenerateConfig(Section):

@@ -57,8 +57,8 @@ def _work(programme: Programme, progress: Progress) -> str:
         progress.warn(f"gold is small: {reason}")
     return (
         f"{len(gold.sealed):,} gold examples to seal, {len(gold.training):,} to learn from, "
-        f"{described_values(task, labels)}; {len(traffic.accepted):,} of the first {traffic.total:,} traffic rows "
-        f"usable; rights: {rights.verdict}; journal: {entries} entries, whole"
+        f"{described_values(task, labels)}; "
+        f"{len(traffic.accepted):,} of the first {traffic.total:,} traffic rows usable; rights: {rights.verdict}; journal: {entries} entries, whole"
     )
 
 

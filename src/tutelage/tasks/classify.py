@@ -33,6 +33,7 @@ from tutelage.tasks._reading import (
 )
 from tutelage.tasks.agreement import mean_f1
 from tutelage.tasks.protocol import (
+    PLAIN,
     CellFault,
     CellFaultKind,
     Comparison,
@@ -56,7 +57,7 @@ class Classify(LabelSpace):
     descriptions: Mapping[str, str] | None = None
     multi_label: bool = False
     out_of_scope: str | None = None
-    prompting: Prompting = Prompting()
+    prompting: Prompting = PLAIN
 
     @property
     def kind(self) -> str:
@@ -195,7 +196,7 @@ class Classify(LabelSpace):
         return self.value_of(names)
 
     def compare(self, answer: Value, reference: Value) -> Comparison:
-        """Equal or not; the score of several labels is their Jaccard similarity (1 for none on both sides)."""
+        """Equal or not; the score of several labels is their Jaccard similarity, 1 where neither has any."""
         if not self.multi_label:
             return Comparison(answer == reference, float(answer == reference))
         given, right = set(self.names_of(answer)), set(self.names_of(reference))

@@ -48,6 +48,9 @@ class Prompting:
     rationale: RationaleMode = RationaleMode.NONE
 
 
+PLAIN = Prompting()  # no examples, no reasons
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """How far two values agree: `agree` by the task's rules, `score` in [0, 1], also by field."""
