@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Usage, Value, storable
 from tutelage.tasks import Parsed, Task
 from tutelage.teachers._dialect import Finish, Said
@@ -106,11 +104,11 @@ def _one(reply: Reply) -> tuple[Value | None, Distribution | None, DistributionO
     return reply.parsed.value, reply.distribution, origin
 
 
-def _votes(good: Sequence[Reply], task: Task) -> tuple[Value, Distribution, DistributionOrigin]:
-    """Shares of the usable samples; ties go to the label that comes first in the task."""
+def _votes(good: Sequence[Reply], task: Task) -> tuple[Value, Distribution | None, DistributionOrigin]:
+    """One value for the usable samples, and their shares where the task has labels. See `Task.vote`."""
     values = [reply.parsed.value for reply in good if reply.parsed.value is not None]
-    shares = task.encode(values).mean(axis=0, dtype=np.float64).astype(np.float32)
-    return task.decide(shares[None])[0], shares, DistributionOrigin.VOTES
+    value, shares = task.vote(values)
+    return value, shares, DistributionOrigin.NONE if shares is None else DistributionOrigin.VOTES
 
 
 def _commonest_fault(replies: Sequence[Reply]) -> tuple[AnswerStatus, str]:
