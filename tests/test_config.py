@@ -504,7 +504,7 @@ def test_a_section_that_stands_twice_is_refused_with_both_lines(tmp_path):
         ({"gold": "gold.csv"}, "gold: Should be a section"),
         ({"release": {"min_accuracy": 95}}, "as a share that is 0.95"),
         ({"teacher": {"type": "encodr"}}, "'encodr' is no kind of teacher; one of .* Did you mean 'encoder'"),
-        ({"teacher": {}}, "teacher.type: Field required; one of 'encoder'"),
+        ({"teacher": {}}, "teacher.type: Field required; one of 'anthropic', 'encoder'"),
     ],
 )
 def test_faults_are_told_in_the_words_of_the_file(changes, words):

@@ -58,7 +58,8 @@ def _work(programme: Programme, progress: Progress) -> str:
     return (
         f"{len(gold.sealed):,} gold examples to seal, {len(gold.training):,} to learn from, "
         f"{described_values(task, labels)}; "
-        f"{len(traffic.accepted):,} of the first {traffic.total:,} traffic rows usable; rights: {rights.verdict}; journal: {entries} entries, whole"
+        f"{len(traffic.accepted):,} of the first {traffic.total:,} traffic rows usable; "
+        f"rights: {rights.verdict}; journal: {entries} entries, whole"
     )
 
 
