@@ -63,7 +63,7 @@ UNUSABLE = {
     "wrong schema": (AnswerStatus.UNPARSEABLE, "'label'"),
     "wrong type": (AnswerStatus.UNPARSEABLE, "int"),
     "duplicate keys": (AnswerStatus.UNPARSEABLE, "twice"),
-    "not a number": (AnswerStatus.UNPARSEABLE, "float"),
+    "not a number": (AnswerStatus.UNPARSEABLE, "NaN is no JSON number"),
     "out of set": (AnswerStatus.OUT_OF_SET, "weather"),
     "lone surrogate": (AnswerStatus.OUT_OF_SET, "label set"),
     "refusal": (AnswerStatus.REFUSED, "declined"),
