@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tutelage import faults
 from tutelage.errors import DataError, IntegrityError, UsageError
 from tutelage.labelling._ledger_schema import SCHEMA_VERSION, bring_up_to_date, version_of
 
@@ -100,7 +101,9 @@ class LedgerFile:
             self._depth = 1
             try:
                 yield
+                faults.point("committing")
                 database.execute("COMMIT")
+                faults.point("committed")
             except BaseException as error:
                 if not _roll_back(database) or _is_the_disk(error):
                     # What the connection holds in memory may no longer be what the disk has.

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tutelage import faults
 from tutelage.config import LabellingConfig
 from tutelage.errors import (
     BudgetExhausted,
@@ -232,18 +233,22 @@ class _Run:
             self._purse.settle(bound, cost)
 
     async def _answers(self, batch: list[Prompt]) -> list[Answer]:
+        faults.point("asking")
         answers = await self._teacher.answer(batch)
+        faults.point("answered")
         return checked(answers, batch, self._task, lambda prompt: self._teacher.most_expensive([prompt]))
 
     async def _opened(self, bound: float) -> int:
         """The number under which a call is written down; none is made before."""
         opened: list[int] = []
+        faults.point("opening")
         try:
             await self._recorder.put(lambda: opened.append(self._ledger.open_attempt(self._key, bound)))
         except asyncio.CancelledError:
             # The queue is in order: the call that won't be made is opened, then closed again.
             self._recorder.put(lambda: self._ledger.fail_attempt(opened[0]))
             raise
+        faults.point("opened")
         return opened[0]
 
     def _failed_call(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 
-from tutelage import storage
+from tutelage import faults, storage
 from tutelage.data import gold_gate, prompts_from_table, read_sealed, read_training
 from tutelage.errors import TeacherUnavailable
 from tutelage.labelling import AnswerLedger, LabellingReport, LedgerKey, export_answers, label
@@ -69,8 +69,10 @@ def _work(programme: Programme, progress: Progress) -> str:
         tell_bound(teacher, unanswered, programme.config.labelling.budget, progress)
         report = _ask(programme, teacher, prompts, ledger, progress)
         human = {item.prompt.hash: item.value for item in training}
+        faults.point("exporting")
         storage.write_table(programme.transfer, export_answers(transfer, ledger, key, task, human))
         storage.write_table(programme.gold_answers, export_answers(gold, ledger, key, task, {}))
+    faults.point("exported")
     storage.write_json(
         programme.teacher_record,
         {
