@@ -247,3 +247,19 @@ def answered_schema() -> pa.Schema:
             ("teacher_value", pa.string()),
         ]
     )
+
+
+def quarantined_schema() -> pa.Schema:
+    """`answers/quarantined.parquet`: prompts whose answers can't teach, and why.
+
+    `raw` is the text as received, cut to 2,000 characters; `cost` in US dollars.
+    """
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            *prompt_schema(),
+            *((name, pa.string()) for name in ("status", "reason", "raw", "model")),
+            ("cost", pa.float64()),
+        ]
+    )

@@ -63,6 +63,15 @@ def test_rows_become_arrays():
     assert found.targets.tolist() == [[0.25, 0.5, 0.25], [0, 0, 1], [1, 0, 0], [0, 0, 1]]
 
 
+def test_what_a_person_corrected_is_a_hard_label():
+    corrected = row("corrected", "c") | {"origin": "human", "teacher_value": dump_value("a")}
+    certain = row("certain", "b", [0.0, 1.0, 0.0]) | {"origin": "human"}
+    found = read_signals(table(corrected, certain, row("soft", "b", [0.25, 0.5, 0.25])), TASK)
+    assert found.teacher.tolist() == [[0, 0, 1], [0, 1, 0], [0.25, 0.5, 0.25]]
+    assert found.softened.tolist() == [False, False, True]
+    assert found.has_teacher.all() and not found.has_gold.any()
+
+
 @pytest.mark.parametrize("status", ["unparseable", "out_of_set", "refused"])
 def test_quarantined_answers_do_not_teach(status):
     found = read_signals(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tutelage.records import AnswerStatus, load_value
+from tutelage.records import AnswerStatus, DistributionOrigin, load_value
 from tutelage.tasks import LabelTask
 
 Floats = npt.NDArray[np.float32]
@@ -62,7 +62,8 @@ def read_signals(transfer: pa.Table, task: LabelTask) -> Signals:
     for index, row in enumerate(rows):
         if row["status"] == AnswerStatus.OK:
             has_teacher[index] = True
-            softened[index] = row["distribution"] is not None
+            # What a person said is sure: there is nothing to soften.
+            softened[index] = row["distribution"] is not None and row["origin"] != DistributionOrigin.HUMAN
             teacher[index] = (
                 row["distribution"] if softened[index] else task.encode([load_value(row["value"])])[0]
             )

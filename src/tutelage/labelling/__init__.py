@@ -1,7 +1,7 @@
 """Labelling: asking teachers once for each text, within the budget, with every answer kept."""
 
 from tutelage.labelling.asking import LabellingReport, ask, label
-from tutelage.labelling.export import export_answers
+from tutelage.labelling.export import export_answers, export_batches, export_quarantined
 from tutelage.labelling.ledger import (
     AnswerLedger,
     BatchState,
@@ -21,5 +21,7 @@ __all__ = [
     "TeacherSummary",
     "ask",
     "export_answers",
+    "export_batches",
+    "export_quarantined",
     "label",
 ]

@@ -123,6 +123,7 @@ class LedgerFile:
             database = sqlite3.connect(self.path, isolation_level=None, timeout=_TURN)
             try:
                 database.execute("PRAGMA query_only=1")
+                database.execute("BEGIN")
                 yield database
             finally:
                 database.close()

@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tutelage.errors import UsageError
+from tutelage.labelling._ledger_columns import EXPORTED, read_columns, schema_of
 from tutelage.labelling._ledger_file import LedgerFile
 from tutelage.labelling._ledger_rows import (
     ANSWER_COLUMNS,
@@ -30,6 +31,9 @@ from tutelage.labelling._ledger_rows import (
     row_of,
 )
 from tutelage.records import Answer, AnswerStatus, Prompt
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = [
     "AnswerLedger",
@@ -91,6 +95,43 @@ class AnswerLedger(LedgerFile):
     def get_many(self, key: LedgerKey, hashes: Iterable[str]) -> dict[str, Answer]:
         """The answers there are, by prompt hash."""
         return {row[0]: answer_of(row[1:]) for row in self._select_by_hash(ANSWER_COLUMNS, key, hashes)}
+
+    def read_answers(
+        self,
+        key: LedgerKey,
+        columns: Sequence[str] = EXPORTED,
+        hashes: Iterable[str] | None = None,
+        without: AnswerStatus | None = None,
+    ) -> pa.Table:
+        """The answers under a key as a table, straight from the file: for a million of them seconds.
+
+        `columns` are of `hash`, `status`, `value` (JSON), `distribution` (list of float32), `origin`, `raw`,
+        `reason`, `model`, `input_tokens`, `output_tokens`, `cost` (US dollars), `latency` (seconds), `calls`,
+        `rationale`, `tokens`, `repeatability`, `slice`, `created` (ISO time) and `raw_start` (the first bytes
+        of `raw`). `hashes` restricts them to those prompts; `without` leaves one status out. The order means
+        nothing. Raises UsageError for another column.
+        """
+        import pyarrow as pa
+
+        wanted = None if hashes is None else list(dict.fromkeys(hashes))
+        with self._reading() as database:
+            batches = list(read_columns(database, key, columns, wanted, without))
+        return pa.Table.from_batches(batches, schema_of(columns))
+
+    def read_parts(
+        self, key: LedgerKey, parts: Iterable[Sequence[str]], columns: Sequence[str] = EXPORTED
+    ) -> Iterator[pa.Table]:
+        """For each part, a sequence of prompt hashes, its answers as `read_answers` gives them.
+
+        No more than a part is in memory, and all show the ledger at one moment.
+        """
+        import pyarrow as pa
+
+        schema = schema_of(columns)
+        with self._reading() as database:
+            for part in parts:
+                batches = read_columns(database, key, columns, list(dict.fromkeys(part)))
+                yield pa.Table.from_batches(batches, schema)
 
     def has_usable(self, key: LedgerKey) -> bool:
         """Whether any prompt has an answer of status OK under this key."""
