@@ -36,8 +36,8 @@ _SQL = {
     "repeatability": "repeatability",
     "slice": "slice",
     "created": "created",
-    # The first bytes alone, as they are: a text's substr would end at a NUL.
-    "raw_start": f"substr(CAST(raw AS BLOB), 1, {4 * RAW_START})",
+    # The first bytes alone, as they are: a text's substr would end at a NUL, an empty blob's is null.
+    "raw_start": f"coalesce(substr(CAST(raw AS BLOB), 1, {4 * RAW_START}), x'')",
 }
 COLUMNS = tuple(_SQL)
 EXPORTED = ("hash", "status", "value", "distribution", "origin", "cost", "rationale", "repeatability")
