@@ -1,7 +1,7 @@
 """Named points of the code at which the tests kill the process, to see that nothing paid for is lost.
 
 `point(name)` does nothing but in a process of pytest's, or one that it started, whose environment says
-`TUTELAGE_FAULT=name` or `TUTELAGE_FAULT=name:n`: there the n-th passing is the process's end, by SIGKILL, as a
+`TUTELAGE_FAULT=name` or `TUTELAGE_FAULT=name:n`: there the n-th passing ends the process by SIGKILL, as a
 power cut or the kernel's killer of greedy processes would end it. No configuration reaches it.
 """
 
