@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 # mostly text that is no label at all, so the whole unlisted mass would be far too much.
 EPSILON = 1e-3
 
-_LABEL_KEY = re.compile(rb'"label"\s*:\s*"')
-_END = b"\0"  # stands for the end of a bare answer, which no label contains
+_END = b"\0"  # stands for the end of a bare answer, or of a number, which no label contains
+_NUMBER_END = re.compile(rb"[,}\]\s]")
+_IN_NUMBER = re.compile(rb"[0-9.eE+-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +59,44 @@ def _text_of(option: Any) -> bytes:
     return bytes(given) if given is not None else option["token"].encode("utf-8")
 
 
-def label_distribution(tokens: Sequence[Token], answered: str, labels: Sequence[str]) -> Distribution | None:
+def label_distribution(
+    tokens: Sequence[Token],
+    answered: str,
+    labels: Sequence[str],
+    key: str = "label",
+    spell: Callable[[str], str] = json.dumps,
+) -> Distribution | None:
     """Probabilities of all labels, float32 [labels], from the tokens of an answer that says `answered`.
 
-    The tokens of the label are walked. At each, the listed alternatives that begin (or end) what some label
-    still possible would go on with compete; text that leads to no label is left out, as a grammar of the
-    labels would have it. An alternative that leads away from the path taken gives its share to the labels it
-    can lead to, evenly, since what would have followed is unknown; one that only cuts the same text into
-    other tokens tells nothing and is left out. Labels that no listed alternative leads to share the unlisted
-    mass, at most `EPSILON` of a token's. The result sums to 1.
+    The label stands in the answer's JSON under `key`, as `spell` writes it: a string, or a score's digits;
+    or it is the whole answer, bare. Its tokens are walked. At each, the listed alternatives that begin (or
+    end) what some label still possible would go on with compete; text that leads to no label is left out, as
+    a grammar of the labels would have it. An alternative that leads away from the path taken gives its share
+    to the labels it can lead to, evenly, since what would have followed is unknown; one that only cuts the
+    same text into other tokens tells nothing and is left out. Labels that no listed alternative leads to
+    share the unlisted mass, at most `EPSILON` of a token's. The result sums to 1.
 
     None where the label can't be found in the tokens or no number is usable.
     """
     text = b"".join(token.text for token in tokens)
-    for encode in (_as_json, _as_ascii_json):
-        target = encode(answered)
-        starts = [found.end() for found in _LABEL_KEY.finditer(text) if text.startswith(target, found.end())]
-        if starts:
-            return _walk(tokens, starts[-1], [encode(label) for label in labels], labels.index(answered))
+    place = labels.index(answered)
+    for written in _spellings(tuple(labels), spell):
+        target = written[place]
+        found = (match.end() for match in _place_of(key).finditer(text))
+        starts = [start for start in found if _stands_at(text, start, target)]
+        if not starts:
+            continue
+        if target.startswith(b'"'):
+            return _walk(tokens, starts[-1], written, place)
+        # Digits end where something else begins, so that 1 and 10 can be told apart.
+        ended = _numbers_ended(tokens, starts[-1])
+        return _walk(ended, starts[-1], [label + _END for label in written], place)
+    return _bare_distribution(tokens, text, answered, labels)
+
+
+def _bare_distribution(
+    tokens: Sequence[Token], text: bytes, answered: str, labels: Sequence[str]
+) -> Distribution | None:
     if text.strip() != answered.encode("utf-8"):
         return None
     ended = [
@@ -84,12 +106,53 @@ def label_distribution(tokens: Sequence[Token], answered: str, labels: Sequence[
     return _walk(ended, start, [_bare(label) for label in labels], labels.index(answered))
 
 
-def _as_json(label: str) -> bytes:
-    return json.dumps(label, ensure_ascii=False)[1:].encode("utf-8")
+@lru_cache(maxsize=64)
+def _place_of(key: str) -> re.Pattern[bytes]:
+    """What stands before a label. Inside another string its quotes would be escaped."""
+    written = {json.dumps(key), json.dumps(key, ensure_ascii=False)}
+    keys = b"|".join(re.escape(text.encode("utf-8")) for text in sorted(written))
+    return re.compile(rb"(?:" + keys + rb")\s*:\s*")
 
 
-def _as_ascii_json(label: str) -> bytes:
-    return json.dumps(label)[1:].encode("ascii")
+def _stands_at(text: bytes, start: int, target: bytes) -> bool:
+    """Whether the whole target stands there, not the beginning of a longer number."""
+    if not text.startswith(target, start):
+        return False
+    return target.startswith(b'"') or not _IN_NUMBER.match(text, start + len(target))
+
+
+@lru_cache(maxsize=8)
+def _spellings(labels: tuple[str, ...], spell: Callable[[str], str]) -> tuple[list[bytes], list[bytes]]:
+    """The labels in JSON as UTF-8, and with all but ASCII escaped."""
+    plain = [json.loads(spell(label)) for label in labels]
+    return (
+        [json.dumps(label, ensure_ascii=False).encode("utf-8") for label in plain],
+        [json.dumps(label).encode("ascii") for label in plain],
+    )
+
+
+def _numbers_ended(tokens: Sequence[Token], start: int) -> list[Token]:
+    """The tokens, in which what ends a number from `start` on is `_END`."""
+    ended, offset = [], 0
+    for token in tokens:
+        begin, offset = offset, offset + len(token.text)
+        if offset <= start:
+            ended.append(token)
+            continue
+        lead = token.text[: max(start - begin, 0)]
+        options: dict[bytes, float] = {}
+        for text, probability in token.options.items():
+            shown = _end_number(text, lead)
+            options[shown] = options.get(shown, 0.0) + probability
+        ended.append(Token(_end_number(token.text, lead), options))
+    return ended
+
+
+def _end_number(text: bytes, lead: bytes) -> bytes:
+    if not text.startswith(lead):
+        return text
+    end = _NUMBER_END.search(text, len(lead))
+    return text if end is None else text[: end.start()] + _END
 
 
 def _bare(label: str) -> bytes:
