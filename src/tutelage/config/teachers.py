@@ -88,7 +88,10 @@ class TransformersTeacherConfig(Section):
 
 
 _CACHE_WRITE = 1.25  # of the price of input: Anthropic's, for a cache of five minutes
-_RESERVED = ("model", "messages", "stream", "n", "system", "max_tokens", "max_completion_tokens")
+_RESERVED = (
+    *("model", "messages", "system", "stream", "n", "max_tokens", "max_completion_tokens", "temperature"),
+    *("response_format", "output_config", "tools", "tool_choice", "logprobs", "top_logprobs"),
+)
 _CARRIES_A_KEY = ("authorization", "proxy-authorization", "api-key", "x-api-key", "cookie", "x-goog-api-key")
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,6 +58,25 @@ def _text_of(option: Any) -> bytes:
     # A token may be part of a character; then only `bytes` says which.
     given = option.get("bytes")
     return bytes(given) if given is not None else option["token"].encode("utf-8")
+
+
+def packed(tokens: Sequence[Token], top_k: int) -> bytes:
+    """The `top_k` likeliest alternatives of each token, the chosen one first, as `signals.tokens` keeps them.
+
+    Empty where they are too many to keep.
+    """
+    from tutelage.signals.tokens import TokenLogprobs, pack
+
+    rows = []
+    for token in tokens:
+        others = [option for option in token.options.items() if option[0] != token.text and option[1] > 0]
+        others.sort(key=lambda option: -option[1])
+        taken = [(token.text, token.options[token.text]), *others[: top_k - 1]]
+        rows.append([(text, math.log(max(p, sys.float_info.min))) for text, p in taken])
+    try:
+        return pack(TokenLogprobs.of(rows))
+    except ValueError:
+        return b""
 
 
 def label_distribution(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Usage, Value, storable
 from tutelage.tasks import Parsed, Task
 from tutelage.teachers._dialect import Finish, Said
-from tutelage.teachers._logprobs import label_distribution
+from tutelage.teachers._logprobs import label_distribution, packed
 from tutelage.teachers.protocol import Doubtful
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ class Reply:
 
     `body` is the response's, empty where the request was rejected; a rejection is `doubtful` where the prompt
     may be without fault. `has_logprobs` tells that token log-probabilities came, `distribution` what they say
-    of the labels. `alone` tells that the prompt needs no votes beside it, `told` that an error has reported
-    its cost already.
+    of the labels, `tokens` what of them is kept. `alone` tells that the prompt needs no votes beside it,
+    `told` that an error has reported its cost already.
     """
 
     text: str
@@ -38,30 +39,48 @@ class Reply:
     model: str = ""
     has_logprobs: bool = False
     distribution: Distribution | None = None
+    tokens: bytes = b""
     alone: bool = False
     doubtful: bool = False
     told: bool = False
 
 
-def read_reply(said: Said, task: Task, limit: int, usage: Usage, body: str) -> Reply:
-    """A reply whose output was limited to `limit` tokens, held to the task."""
-    if said.finish is Finish.REFUSED:
-        parsed = Parsed(AnswerStatus.REFUSED, None, "the teacher declined to answer")
-    else:
-        parsed = _judged(task.parse(said.text), said.finish, said.text, limit)
-    distribution = None
-    if said.tokens is not None and isinstance(parsed.value, str):
-        distribution = label_distribution(said.tokens, parsed.value, task.labels)
-    return Reply(
-        text=said.text,
-        parsed=parsed,
-        usage=usage,
-        body=body,
-        model=kept_text(said.model),
-        has_logprobs=said.tokens is not None,
-        distribution=distribution,
-        alone=distribution is not None,
-    )
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How replies are read: for which task, cut off at how many tokens of output.
+
+    `walks` tells that log-probabilities become a distribution over the task's labels, `top_k` how many
+    alternatives of each token are kept.
+    """
+
+    task: Task
+    limit: int
+    walks: bool
+    top_k: int = 0
+
+    def reply(self, said: Said, usage: Usage, body: str) -> Reply:
+        """A reply, held to the task."""
+        task = self.task
+        if said.finish is Finish.REFUSED:
+            parsed = Parsed(AnswerStatus.REFUSED, None, "the teacher declined to answer")
+        else:
+            parsed = _judged(task.parse(said.text), said.finish, said.text, self.limit)
+        distribution = None
+        if said.tokens is not None and self.walks and isinstance(parsed.value, str):
+            distribution = label_distribution(
+                said.tokens, parsed.value, task.labels, task.answer_key, task.label_text
+            )
+        return Reply(
+            text=said.text,
+            parsed=parsed,
+            usage=usage,
+            body=body,
+            model=kept_text(said.model),
+            has_logprobs=said.tokens is not None,
+            distribution=distribution,
+            tokens=packed(said.tokens, self.top_k) if said.tokens is not None and self.top_k else b"",
+            alone=distribution is not None,
+        )
 
 
 def _judged(parsed: Parsed, finish: Finish, text: str, limit: int) -> Parsed:
@@ -94,9 +113,21 @@ def combine(replies: Sequence[Reply], task: Task) -> Answer:
         status, reason = _commonest_fault(replies)
         return kind(status, None, raw=raw, reason=reason, model=model, usage=usage)
     value, distribution, origin = _one(good[0]) if len(replies) == 1 else _votes(good, task)
+    shown = next((reply for reply in good if reply.parsed.value == value), good[0])
     bad = len(replies) - len(good)
-    reason = f"{bad} of {len(replies)} samples had no usable answer" if bad else ""
-    return Answer(AnswerStatus.OK, value, distribution, origin, raw, reason, model, usage)
+    return Answer(
+        AnswerStatus.OK,
+        value,
+        distribution,
+        origin,
+        raw,
+        f"{bad} of {len(replies)} samples had no usable answer" if bad else "",
+        model,
+        usage,
+        rationale=kept_text(shown.parsed.rationale),
+        tokens=shown.tokens,
+        repeatability=_repeatability(_values(good), task),
+    )
 
 
 def _one(reply: Reply) -> tuple[Value | None, Distribution | None, DistributionOrigin]:
@@ -106,9 +137,25 @@ def _one(reply: Reply) -> tuple[Value | None, Distribution | None, DistributionO
 
 def _votes(good: Sequence[Reply], task: Task) -> tuple[Value, Distribution | None, DistributionOrigin]:
     """One value for the usable samples, and their shares where the task has labels. See `Task.vote`."""
-    values = [reply.parsed.value for reply in good if reply.parsed.value is not None]
-    value, shares = task.vote(values)
+    value, shares = task.vote(_values(good))
     return value, shares, DistributionOrigin.NONE if shares is None else DistributionOrigin.VOTES
+
+
+def _values(good: Sequence[Reply]) -> list[Value]:
+    return [reply.parsed.value for reply in good if reply.parsed.value is not None]
+
+
+def _repeatability(values: Sequence[Value], task: Task) -> float | None:
+    """The share of pairs of samples that agree by the task's rules; None for fewer than two."""
+    pairs = len(values) * (len(values) - 1) / 2
+    if not pairs:
+        return None
+    counts = Counter(values)  # equal ones agree, and need no comparing
+    agreeing = sum(count * (count - 1) / 2 for count in counts.values())
+    for (one, many), (other, more) in itertools.combinations(counts.items(), 2):
+        if task.compare(one, other).agree:
+            agreeing += many * more
+    return agreeing / pairs
 
 
 def _commonest_fault(replies: Sequence[Reply]) -> tuple[AnswerStatus, str]:

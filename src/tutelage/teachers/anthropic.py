@@ -101,7 +101,7 @@ class MessagesApi:
 
     def leave_out(self, request: Mapping[str, Any], message: str) -> bool:
         """See `Dialect`."""
-        asked = {*request, "cache_control"} - {*self._config.extra}
+        asked = {*request, "cache_control"}
         if "cache_control" in self.without:
             asked.discard("cache_control")
         found = [name for name, said in _OPTIONAL.items() if name in asked and said.search(message)]

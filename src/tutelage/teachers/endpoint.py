@@ -20,7 +20,7 @@ from tutelage.tasks import Parsed
 from tutelage.teachers._dialect import LOGPROBS, Counts, Dialect, Form, Messages, Said, Sampling
 from tutelage.teachers._endpoint_faults import PromptRejected, error_message, fault_of
 from tutelage.teachers._http import BodyTooLarge, Response, Transport
-from tutelage.teachers._replies import Reply, combine, read_reply
+from tutelage.teachers._replies import Reading, Reply, combine
 from tutelage.teachers.protocol import TeacherContext
 
 _MESSAGE_LIMIT = 500  # characters of an endpoint's message that are repeated
@@ -55,14 +55,23 @@ class EndpointTeacher:
     def __init__(
         self, config: EndpointConfig, context: TeacherContext, dialect: Dialect, logprobs: bool
     ) -> None:
-        """`logprobs`: whether the dialect has log-probabilities, and they are wanted."""
+        """`logprobs`: whether log-probabilities can be had from the dialect, and may be asked for."""
         self._config, self._task, self._dialect = config, context.task, dialect
         self._key, self._price = _key_of(config), config.full_price
         self._transport = Transport(config.base_url, dialect.headers(self._key), config.timeout)
         self._host = self._transport.host
-        one_label = bool(self._task.labels) and not self._task.multi_label
-        if not logprobs or (config.samples or 1) > 1 or not one_label:
+        one_label = bool(self._task.labels and self._task.answer_key) and not self._task.multi_label
+        self._walks = logprobs and one_label and (config.samples or 1) == 1
+        self._keeps_tokens = context.top_k > 0
+        if self._keeps_tokens and not logprobs:
+            raise ConfigError(
+                f"labelling.signals has tokens, whose log-probabilities teacher.type {config.type} "
+                f"({config.model!r}) isn't asked for or doesn't give. Mend: leave tokens out, or set "
+                "teacher.logprobs: true for an endpoint that gives them"
+            )
+        if not self._walks and not self._keeps_tokens:
             dialect.without.add(LOGPROBS)
+        self._reading = Reading(self._task, config.max_output_tokens, self._walks, context.top_k)
         self._samples = config.samples if config.samples or self._task.labels else 1
         self._logprobs_came = False
         self._forms: dict[bool, Form] = {}  # by whether a sample joins others as a vote
@@ -71,17 +80,17 @@ class EndpointTeacher:
         self._charge_doubted = False
         self.name = f"{config.type}:{config.model}"
         self.model = config.model
-        self.revision = self._revision()
+        self.revision = self._revision(context.top_k)
         self.paid = bool(config.remote_host) or config.costs
         self.batch_size = 1
         self.concurrency: int | None = None
 
-    def _revision(self) -> str:
+    def _revision(self, top_k: int) -> str:
         """Of all that shapes an answer and is known before the first one."""
         config = self._config
         usual = {None: [_COLD, _WARM], 1: _COLD}.get(config.samples, _WARM)
         temperature = usual if config.temperature is None else config.temperature
-        return hash_json([config.shaping(), temperature])
+        return hash_json([config.shaping(), temperature, *([top_k] if top_k else [])])
 
     def most_expensive(self, prompts: Sequence[Prompt]) -> float:
         """Upper bound in US dollars of the next `answer(prompts)`: its missing samples at a token a byte.
@@ -142,7 +151,8 @@ class EndpointTeacher:
         if samples is None:
             if any(reply.alone for reply in kept):
                 return 0
-            samples = _VOTES if kept or LOGPROBS in self._dialect.without else 1
+            alone = self._walks and LOGPROBS not in self._dialect.without and not kept
+            samples = 1 if alone else _VOTES
         return max(samples - len(kept), 0)
 
     def _most_missing(self, prompt: Prompt) -> int:
@@ -199,6 +209,7 @@ class EndpointTeacher:
                 raise
             if reply is not None:
                 kept.append(self._as_asked(reply, form))
+                self._require_tokens(reply)
                 return
 
     def _reply(self, response: Response, form: Form, latency: float, bound: float) -> Reply | None:
@@ -208,15 +219,30 @@ class EndpointTeacher:
         message = self._clean(error_message(response.body))
         if response.status in {400, 422} and self._dialect.leave_out(form.request, message):
             self._forms.clear()
+            if self._keeps_tokens and LOGPROBS in self._dialect.without:
+                raise self._lacks_tokens(f": {message}")
             return None
         raise self._fault(response.status, message, response.headers)
 
+    def _require_tokens(self, reply: Reply) -> None:
+        """Raise where token log-probabilities are to be kept and a usable reply shows that none come."""
+        if self._keeps_tokens and reply.parsed.status is AnswerStatus.OK and not self._logprobs_came:
+            raise self._lacks_tokens("")
+
+    def _lacks_tokens(self, said: str) -> TeacherRefusesAccess:
+        return TeacherRefusesAccess(
+            f"{self._host} gives no token log-probabilities{said}, and labelling.signals has tokens. "
+            "Mend: leave tokens out, or ask an endpoint that gives them"
+        )
+
     def _as_asked(self, reply: Reply, form: Form) -> Reply:
         """The reply, with what follows from whether log-probabilities were asked for."""
-        if self._samples is not None or LOGPROBS not in form.request:
+        if LOGPROBS not in form.request:
             return reply
         usable = reply.parsed.status is AnswerStatus.OK
         self._logprobs_came = self._logprobs_came or reply.has_logprobs
+        if self._samples is not None:
+            return reply
         if usable and not self._logprobs_came:
             self._dialect.without.add(LOGPROBS)
             self._forms.clear()
@@ -226,8 +252,10 @@ class EndpointTeacher:
         """The form of a request; `vote` where it joins others of a prompt without log-probabilities."""
         form = self._forms.get(vote)
         if form is None or not form.fits(messages):
-            logprobs = LOGPROBS not in self._dialect.without and not vote
-            sampling = Sampling(self._temperature(votes=not logprobs), logprobs)
+            offered = LOGPROBS not in self._dialect.without
+            votes = vote or not (offered and self._walks)
+            logprobs = offered and (self._keeps_tokens or not votes)
+            sampling = Sampling(self._temperature(votes), logprobs)
             form = self._forms[vote] = Form(self._dialect, messages, sampling)
         return form
 
@@ -254,7 +282,7 @@ class EndpointTeacher:
         tokens = (0, 0) if counts is None else (counts.input, counts.output)
         self._compare_charge(said, cost)
         usage = Usage(*tokens, cost=cost, latency=latency, calls=1)
-        return read_reply(said, self._task, self._config.max_output_tokens, usage, text)
+        return self._reading.reply(said, usage, text)
 
     def _compare_charge(self, said: Said, cost: float) -> None:
         """Say once where an endpoint charges more than the price that the budget reckons with."""

@@ -41,7 +41,8 @@ class OpenAITeacher(EndpointTeacher):
     """Asks any OpenAI-compatible endpoint. See `EndpointTeacher`."""
 
     def __init__(self, config: OpenAITeacherConfig, context: TeacherContext) -> None:
-        super().__init__(config, context, ChatCompletions(config, context.task), config.logprobs)
+        dialect = ChatCompletions(config, context.task)
+        super().__init__(config, context, dialect, config.logprobs)
 
 
 class ChatCompletions:
@@ -88,7 +89,7 @@ class ChatCompletions:
     def leave_out(self, request: Mapping[str, Any], message: str) -> bool:
         """See `Dialect`."""
         turned_down = {name for name, said in _OPTIONAL.items() if said.search(message)}
-        asked = {*request} - {*self._config.extra}
+        asked = {*request}
         if "strict" in request.get("response_format", {}).get("json_schema", {}):
             asked.add("strict")
         parts = turned_down & asked
