@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from faulty_teacher import FaultyTeacher, Outcome
 from tutelage.config import AnthropicTeacherConfig, PriceConfig
 from tutelage.errors import ConfigError, TeacherRefusesAccess, TeacherUnavailable
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt
-from tutelage.tasks import Classify
+from tutelage.tasks import Classify, Example, Prompting
 from tutelage.teachers import Resumable, Teacher, TeacherContext, build_teacher
 from tutelage.teachers.anthropic import AnthropicTeacher
 
@@ -90,18 +91,8 @@ def test_is_built_from_its_configuration(server: FaultyTeacher) -> None:
 
 
 def test_examples_are_turns_and_the_cache_reaches_to_the_last(server: FaultyTeacher) -> None:
-    class Shown:
-        """A task with an example before the text."""
-
-        labels, multi_label, version = TASK.labels, False, "1"
-        json_schema, parse = staticmethod(TASK.json_schema), staticmethod(TASK.parse)
-
-        def render(self, text: str) -> list[dict[str, str]]:
-            system, user = TASK.render(text)
-            shown = [{"role": "user", "content": "my card"}, {"role": "assistant", "content": CARD}]
-            return [system, *shown, user]
-
-    assert ask(teacher_at(server, Shown())).value == "card"
+    task = replace(TASK, prompting=Prompting((Example("my card", "card"),)))
+    assert ask(teacher_at(server, task)).value == "card"
     [request] = server.requests
     assert isinstance(request["system"], str)
     user, shown, asked = request["messages"]
