@@ -45,11 +45,17 @@ teacher: {type: encoder}
 """
 
 
-def _spend(teacher: str, unaccounted: float = 0.0) -> dict[str, Any]:
-    by_status = {"ok": 490, "refused": 10}
-    return {
-        "teacher": teacher, "answers": 500, "spent": 1.25, "unaccounted": unaccounted, "by_status": by_status
+def _line(**parts) -> dict[str, Any]:
+    standard = {
+        "teacher": "gpt", "answers": 500, "cost": 1.25, "unaccounted": 0.0, "input_tokens": 110_000,
+        "output_tokens": 4_000, "calls": 500, "spent": 1.25, "per_thousand_answers": 2.5,
     }  # fmt: skip
+    return standard | parts
+
+
+def _spend(teacher: str, unaccounted: float = 0.0, **parts) -> dict[str, Any]:
+    standard = {"by_status": {"ok": 490, "refused": 10}, "repeatability": 0.925, "models": {"gpt-dated": 500}}
+    return _line(teacher=teacher, unaccounted=unaccounted, **(standard | parts))
 
 
 def _run(name: str, verdict: str = "pass", on_sealed_gold: bool = True) -> dict[str, Any]:
@@ -64,6 +70,8 @@ def _status(**parts) -> Status:
             StageStatus("label", "teacher changed", "500 asked"),
         ],
         "spend": [_spend("gpt")],
+        "spend_by_day": [_line(day="2026-11-24"), _line(day="2026-11-25")],
+        "spend_by_slice": [_line(slice="critical")],
         "runs": [_run("static")],
         "entries": 12,
         "head": "ab" * 32,
@@ -126,7 +134,7 @@ def test_status_for_people_says_all_of_it(wide, capsys):
     shown = capsys.readouterr().out
     for part in (
         "/programmes/support", "up to date", "to run: teacher changed", "500 asked",
-        "gpt: 500 answers, $1.2500, 10 quarantined", "run static: pass, accuracy 91.0%",
+        "gpt-dated (500)", "92.5%", "110,000", "$1.2500", "$2.5000", "2026-11-25", "critical", "run static: pass, accuracy 91.0%",
         f"journal: 12 entries, head {'ab' * 32}",
     ):  # fmt: skip
         assert part in shown
@@ -141,19 +149,53 @@ def test_status_says_what_has_no_account_and_what_was_measured_on_other_gold(wid
     assert "accuracy 91.0%, on gold that was sealed before" in shown
 
 
+def test_status_tells_days_and_slices_in_order_and_money_that_brought_no_answer(wide, capsys):
+    nothing = _line(answers=0, per_thousand_answers=None, spent=0.5)
+    days = [_line(day=f"2026-11-{day:02}", teacher=teacher) for teacher in ("a", "b") for day in range(1, 21)]
+    slices = [
+        nothing | {"slice": None},
+        _line(slice=""),
+        _line(slice="hard"),
+        _line(slice="critical", teacher="z"),
+    ]
+    print_status(_status(spend_by_day=days, spend_by_slice=slices), as_json=False)
+    shown = capsys.readouterr().out
+    found = [word for word in re.findall(r"critical|hard|without an answer|before slices were kept", shown)]
+    assert found == ["before slices were kept", "critical", "hard", "without an answer"]
+    assert re.findall(r"2026-11-(\d\d)", shown) == [f"{day:02}" for day in range(7, 21) for _ in "ab"]
+    assert "12 earlier lines are in `tutelage status --json`" in shown
+    assert re.search(r"without an answer .* 0 .* \$0\.5000 .* -", shown)
+
+
+def test_days_and_slices_of_a_teacher_that_costs_nothing_are_left_to_json(wide, capsys):
+    print_status(
+        _status(
+            spend=[_spend("encoder", spent=0.0, repeatability=None, models={}, per_thousand_answers=0.0)]
+        ),
+        as_json=False,
+    )
+    shown = capsys.readouterr().out
+    assert "encoder" in shown and "Spent by" not in shown
+
+
 def test_status_of_nothing_yet(wide, capsys):
-    print_status(_status(stages=[], spend=[], runs=[], entries=0, head=""), as_json=False)
+    print_status(
+        _status(stages=[], spend=[], spend_by_day=[], spend_by_slice=[], runs=[], entries=0, head=""),
+        as_json=False,
+    )
     assert "journal: 0 entries, head none" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ODD)
-@pytest.mark.parametrize("part", ["programme", "reason", "summary", "teacher", "run"])
+@pytest.mark.parametrize("part", ["programme", "reason", "summary", "teacher", "model", "slice", "run"])
 def test_status_shows_names_as_they_are(wide, capsys, part, name):
     changes = {
         "programme": {"programme": f"/a/{name}"},
         "reason": {"stages": [StageStatus("gold", f"{name} changed", "")]},
         "summary": {"stages": [StageStatus("gold", None, f"did {name}")]},
         "teacher": {"spend": [_spend(name)]},
+        "model": {"spend": [_spend("gpt", models={name: 3})]},
+        "slice": {"spend_by_slice": [_line(slice=name)]},
         "run": {"runs": [_run(name)]},
     }
     print_status(_status(**changes[part]), as_json=False)

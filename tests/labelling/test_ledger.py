@@ -175,6 +175,18 @@ def test_money_is_told_by_teacher_day_slice_and_model(tmp_path: Path) -> None:
                 ledger.spend_by(*groups)
 
 
+def test_what_was_spent_is_known_without_reading_the_answers(tmp_path: Path) -> None:
+    """However many there are, `status` and the start of a run wait for none of them."""
+    with AnswerLedger(tmp_path / "a.sqlite") as ledger:
+        asked: list[str] = []
+        ledger._database.set_trace_callback(asked.append)
+        ledger.summary(), ledger.spent(), ledger.spent("t"), ledger.spend_by("teacher", "day", "slice")
+        ledger._database.set_trace_callback(None)
+        plans = [row[3] for query in asked for row in ledger._select(f"EXPLAIN QUERY PLAN {query}")]
+    assert sum("spending" in plan for plan in plans) >= 6
+    assert [plan for plan in plans if "answers" in plan] == []
+
+
 def test_sums_follow_answers_that_are_taken_out_by_hand(tmp_path: Path) -> None:
     with AnswerLedger(tmp_path / "a.sqlite") as ledger:
         prompts = [Prompt(str(i), f"n {i}") for i in range(3)]

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from tutelage.stages import Outcome, Status
 
 _VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "not enough evidence": "bold yellow"}
-
-
 _INDENT = " " * 10
+_DAYS_SHOWN = 14
+_MONEY_COLUMNS = ("tokens in", "out", "cost", "for 1,000")
 
 
 class _Rate(ProgressColumn):
@@ -140,8 +140,7 @@ def print_status(status: Status, *, as_json: bool) -> None:
         state = Text("up to date", "green") if current else Text(f"to run: {stage.reason}", "yellow")
         table.add_row(stage.name, state, Text(stage.summary))
     console.print(table)
-    for row in status.spend:
-        console.print(Text(_spend(row)), soft_wrap=True)
+    _print_spending(console, status)
     for run in status.runs:
         gold = "" if run["on_sealed_gold"] else ", on gold that was sealed before"
         verdict = _verdict(run["verdict"], run["verdict"])
@@ -149,14 +148,68 @@ def print_status(status: Status, *, as_json: bool) -> None:
     console.print(f"journal: {status.entries} entries, head {status.head or 'none'}", soft_wrap=True)
 
 
-def _spend(row: Mapping[str, Any]) -> str:
-    text = (
-        f"{row['teacher']}: {row['answers']:,} answers, ${row['spent']:.4f}, "
-        f"{row['answers'] - row['by_status'].get('ok', 0):,} quarantined"
+def _print_spending(console: Console, status: Status) -> None:
+    """What the teachers cost; by day and slice where it was anything at all."""
+    if not status.spend:
+        return
+    console.print(_teachers_table(status.spend))
+    for row in status.spend:
+        if row["unaccounted"]:
+            console.print(Text(_without_account(row)), soft_wrap=True)
+    if not any(row["spent"] for row in status.spend):
+        return
+    days = sorted({row["day"] for row in status.spend_by_day})[-_DAYS_SHOWN:]
+    recent = [row for row in status.spend_by_day if row["day"] in days]
+    console.print(_spend_table("day", recent, "UTC"))
+    if left_out := len(status.spend_by_day) - len(recent):
+        console.print(f"{left_out:,} earlier lines are in `tutelage status --json`", soft_wrap=True)
+    console.print(_spend_table("slice", status.spend_by_slice, "as the prompts were when answered"))
+
+
+def _without_account(row: Mapping[str, Any]) -> str:
+    return (
+        f"{row['teacher']}: ${row['unaccounted']:.4f} of it for calls of which no account came, at their "
+        "upper bound"
     )
-    if row["unaccounted"]:
-        text += f"; ${row['unaccounted']:.4f} of it for calls of which no account came, at their upper bound"
-    return text
+
+
+def _teachers_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title="Teachers", title_justify="left")
+    table.add_column("teacher", overflow="fold")
+    for column in ("answers", "quarantined", *_MONEY_COLUMNS, "repeatability"):
+        table.add_column(column, justify="right", overflow="fold")
+    table.add_column("answered by", overflow="fold")
+    for row in rows:
+        models = [f"{name} ({count:,})" for name, count in row["models"].items()]
+        table.add_row(
+            Text(row["teacher"]),
+            f"{row['answers']:,}",
+            f"{row['answers'] - row['by_status'].get('ok', 0):,}",
+            *_money(row),
+            _number(row["repeatability"], "{:.1%}"),
+            Text(", ".join(models) or "-"),
+        )
+    return table
+
+
+def _spend_table(group: str, rows: Sequence[Mapping[str, Any]], beside: str) -> Table:
+    table = Table(title=f"Spent by {group} ({beside})", title_justify="left")
+    for column in (group, "teacher"):
+        table.add_column(column, overflow="fold")
+    for column in ("answers", *_MONEY_COLUMNS):
+        table.add_column(column, justify="right", overflow="fold")
+    for row in sorted(rows, key=lambda row: (row[group] is None, row[group] or "")):
+        name = row[group] or ("without an answer" if row[group] is None else "before slices were kept")
+        table.add_row(Text(name), Text(row["teacher"]), f"{row['answers']:,}", *_money(row))
+    return table
+
+
+def _money(row: Mapping[str, Any]) -> Iterator[str]:
+    """The cells of `_MONEY_COLUMNS`."""
+    yield f"{row['input_tokens']:,}"
+    yield f"{row['output_tokens']:,}"
+    yield f"${row['spent']:,.4f}"
+    yield _number(row["per_thousand_answers"], "${:,.4f}")
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tutelage import storage
-from tutelage.labelling import AnswerLedger
+from tutelage.labelling import AnswerLedger, SpendLine
 from tutelage.programme import Programme
 from tutelage.stages.lifecycle import STAGES
 
@@ -23,11 +23,18 @@ class StageStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole: stages, spend by teacher, runs with their verdicts, the journal's length and head."""
+    """The whole: stages, spend, runs with their verdicts, the journal's length and head.
+
+    `spend` has a row a teacher, `spend_by_day` one a teacher and day (UTC), `spend_by_slice` one a teacher
+    and slice: that of the prompt when it was answered, empty for answers recorded before slices were kept,
+    None for calls and batches that brought no answer. Money in US dollars.
+    """
 
     programme: str
     stages: Sequence[StageStatus]
     spend: Sequence[Mapping[str, Any]]
+    spend_by_day: Sequence[Mapping[str, Any]]
+    spend_by_slice: Sequence[Mapping[str, Any]]
     runs: Sequence[Mapping[str, Any]]
     entries: int
     head: str
@@ -44,19 +51,38 @@ def read_status(programme: Programme) -> Status:
         path = stage.state_path(programme)
         summary = storage.read_json(path)["summary"] if path.exists() else ""
         stages.append(StageStatus(stage.name, stage.reason_to_run(programme), summary))
-    spend: Sequence[Mapping[str, Any]] = ()
-    if programme.answers.exists():
-        with AnswerLedger(programme.answers) as ledger:
-            spend = [{**asdict(row), "spent": row.spent} for row in ledger.summary()]
     head = programme.journal.head()
     return Status(
         programme=str(programme.folder.resolve()),
         stages=stages,
-        spend=spend,
+        **_spending(programme),
         runs=_runs(programme),
         entries=head.sequence if head else 0,
         head=head.hash if head else "",
     )
+
+
+def _spending(programme: Programme) -> dict[str, list[dict[str, Any]]]:
+    """What the answer ledger tells of money, by the names that `Status` gives it."""
+    if not programme.answers.exists():
+        return {"spend": [], "spend_by_day": [], "spend_by_slice": []}
+    with AnswerLedger(programme.answers) as ledger:
+        return {
+            "spend": [_with_rates(asdict(row), row.spent) for row in ledger.summary()],
+            "spend_by_day": [_spend_line(line) for line in ledger.spend_by("teacher", "day")],
+            "spend_by_slice": [_spend_line(line) for line in ledger.spend_by("teacher", "slice")],
+        }
+
+
+def _spend_line(line: SpendLine) -> dict[str, Any]:
+    row = asdict(line)
+    return _with_rates({**row.pop("by"), **row}, line.spent)
+
+
+def _with_rates(row: dict[str, Any], spent: float) -> dict[str, Any]:
+    """The row with what was spent in all, and for 1,000 answers; None where there is no answer."""
+    per_thousand = 1_000 * spent / row["answers"] if row["answers"] else None
+    return {**row, "spent": spent, "per_thousand_answers": per_thousand}
 
 
 def _runs(programme: Programme) -> list[dict[str, Any]]:
