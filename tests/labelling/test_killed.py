@@ -131,7 +131,7 @@ def test_a_kill_around_the_export_leaves_the_tables_as_an_uninterrupted_run_does
     run_stage(whole, "label")
     programme, asked = Programme.open(killed), faulty_teacher.arrivals.total()
     with runs_of(faulty_teacher.url, killed / "x", programme=str(killed)) as runs:
-        for fault in ("committed:20", "exporting", "exporting", "exported", "exported"):
+        for fault in ("committed:5", "exporting", "exporting", "exported", "exported"):
             assert runs.whole({"TUTELAGE_FAULT": fault}) == -signal.SIGKILL
             assert is_sound(programme.answers)
         assert runs.whole() == 0
