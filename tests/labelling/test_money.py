@@ -28,8 +28,8 @@ COST = (20 * 100 + 5 * 1000) / 1e6  # of one proper reply
 QUICK = LabellingConfig(concurrency=4, attempts=3, wait=0.001, max_failed_share=0.0)
 
 FREE = ["429", "500", "503", "error in body", "400", "filtered", "too long"]
-UNKNOWN = ["drop", "malformed body", "empty body", "no choices", "list body", "invalid utf-8"]
-CHARGED = ["ok"] * 8 + ["prose", "out of set", "truncated", "refusal", "null"]
+UNKNOWN = ["drop", "malformed body", "empty body", "no choices", "list body"]
+CHARGED = ["ok"] * 8 + ["prose", "out of set", "truncated", "refusal", "null", "invalid utf-8"]
 FINAL = ["429 no credit", "402"]
 
 

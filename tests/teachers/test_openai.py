@@ -103,7 +103,6 @@ PASSING = {  # retry_after, billed
     "list body": (None, True),
     "deep body": (None, True),
     "content is a list": (None, True),
-    "invalid utf-8": (None, True),
     "error in body": (None, False),
 }
 

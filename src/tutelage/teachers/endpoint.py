@@ -268,7 +268,7 @@ class EndpointTeacher:
     def _read(self, body: bytes, latency: float, bound: float) -> Reply:
         """Read a body; without an account of tokens its cost is taken at `bound`."""
         try:
-            text = body.decode("utf-8")
+            text, broken = _decoded(body)
             content = json.loads(text)
             fault = self._dialect.fault(content)
             if fault is not None:
@@ -282,7 +282,12 @@ class EndpointTeacher:
         tokens = (0, 0) if counts is None else (counts.input, counts.output)
         self._compare_charge(said, cost)
         usage = Usage(*tokens, cost=cost, latency=latency, calls=1)
-        return self._reading.reply(said, usage, text)
+        if broken is None:
+            return self._reading.reply(said, usage, text)
+        # It was paid for, and would come again. Its body isn't kept for a later run, which couldn't tell.
+        return replace(
+            self._reading.reply(said, usage, ""), parsed=broken, distribution=None, tokens=b"", alone=True
+        )
 
     def _compare_charge(self, said: Said, cost: float) -> None:
         """Say once where an endpoint charges more than the price that the budget reckons with."""
@@ -309,6 +314,15 @@ class EndpointTeacher:
         if self._key:
             text = text.replace(self._key, "[the key]")
         return storable(text[:_MESSAGE_LIMIT])
+
+
+def _decoded(body: bytes) -> tuple[str, Parsed | None]:
+    """A body as text; where it isn't UTF-8 with marks for the wrong bytes, and what that makes of it."""
+    try:
+        return body.decode("utf-8"), None
+    except UnicodeDecodeError as error:
+        reason = f"the reply is not UTF-8: {error.reason} at byte {error.start}"
+        return body.decode("utf-8", "replace"), Parsed(AnswerStatus.UNPARSEABLE, None, reason)
 
 
 def _key_of(config: Any) -> str:
