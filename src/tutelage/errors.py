@@ -103,6 +103,8 @@ class TeacherUnavailable(TeacherError):
     """A passing fault. `retry_after` is in seconds, None where the teacher didn't say.
 
     `billed` tells that the call may have cost money all the same (a time-out, an answer lost on the way).
+    `fault` is its kind in a word, by which faults are counted and the pace is set: an HTTP status (`429`),
+    `time-out`, `connection` or `body`; empty where the teacher doesn't say.
     """
 
     def __init__(
@@ -113,10 +115,12 @@ class TeacherUnavailable(TeacherError):
         *,
         spent: float = 0.0,
         unaccounted: float | None = None,
+        fault: str = "",
     ) -> None:
         super().__init__(message, spent=spent, unaccounted=unaccounted)
         self.retry_after = retry_after
         self.billed = billed
+        self.fault = fault
 
 
 class TeacherRefusesAccess(TeacherError):

@@ -1,5 +1,13 @@
 """Teachers: whatever answers prompts. One protocol; others are added by entry point (`tutelage.teachers`)."""
 
-from tutelage.teachers.protocol import Doubtful, Measurable, Resumable, Teacher, TeacherContext, build_teacher
+from tutelage.teachers.protocol import (
+    Doubtful,
+    Measurable,
+    Resumable,
+    Teacher,
+    TeacherContext,
+    Telling,
+    build_teacher,
+)
 
-__all__ = ["Doubtful", "Measurable", "Resumable", "Teacher", "TeacherContext", "build_teacher"]
+__all__ = ["Doubtful", "Measurable", "Resumable", "Teacher", "TeacherContext", "Telling", "build_teacher"]

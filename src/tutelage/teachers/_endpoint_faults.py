@@ -174,7 +174,7 @@ def fault_of(
     wait = retry_after(headers)
     if wait is None and status == 429:
         wait = reset_after(headers)
-    return TeacherUnavailable(said, wait)
+    return TeacherUnavailable(said, wait, fault=str(status))
 
 
 def _no_access(said: str, key_env: str) -> TeacherRefusesAccess:

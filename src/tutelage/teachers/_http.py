@@ -91,9 +91,12 @@ class Transport:
         never_sent = isinstance(error, _NEVER_SENT)
         if isinstance(error, TimeoutError) and not never_sent:
             return TeacherUnavailable(
-                f"{self.host} did not answer within {self._timeout:g} s (teacher.timeout)", billed=True
+                f"{self.host} did not answer within {self._timeout:g} s (teacher.timeout)",
+                billed=True,
+                fault="time-out",
             )
-        return TeacherUnavailable(f"{self._place()} failed: {_reason(error)}", billed=not never_sent)
+        text = f"{self._place()} failed: {_reason(error)}"
+        return TeacherUnavailable(text, billed=not never_sent, fault="connection")
 
     def _place(self) -> str:
         through = f" through the proxy {urlsplit(self._proxy).hostname}" if self._proxy else ""

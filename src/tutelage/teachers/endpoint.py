@@ -122,10 +122,9 @@ class EndpointTeacher:
         unknown: list[float] = []
         try:
             replies = [await self._replies(prompt, unknown) for prompt in prompts]
-        except BaseException as error:
-            spent, bodies = self._tell(prompts)
-            if isinstance(error, TeacherError):
-                error.spent, error.unaccounted, error.kept = spent, sum(unknown), bodies
+        except TeacherError as error:
+            error.spent, error.kept = self.tell(prompts)
+            error.unaccounted = sum(unknown)
             raise
         for prompt in prompts:
             self._kept.pop(prompt.hash, None)
@@ -175,8 +174,8 @@ class EndpointTeacher:
                 raise _gravest(errors)
         return list(kept)
 
-    def _tell(self, prompts: Sequence[Prompt]) -> tuple[float, dict[str, list[str]]]:
-        """What kept replies cost, and their bodies, as far as not told before."""
+    def tell(self, prompts: Sequence[Prompt]) -> tuple[float, dict[str, list[str]]]:
+        """See `Telling`: what kept replies cost, and their bodies, as far as not told before."""
         spent, bodies = 0.0, dict[str, list[str]]()
         for prompt in prompts:
             kept = self._kept.get(prompt.hash, [])
@@ -276,7 +275,7 @@ class EndpointTeacher:
             said = self._dialect.read(content)
         except (ValueError, RecursionError) as error:
             told = self._clean(f"{self._host} sent a body that is no reply: {error}")
-            raise TeacherUnavailable(told, billed=True) from None
+            raise TeacherUnavailable(told, billed=True, fault="body") from None
         counts = said.counts
         cost = bound if counts is None else self._cost(counts)
         tokens = (0, 0) if counts is None else (counts.input, counts.output)

@@ -63,6 +63,19 @@ class Resumable(Protocol):
         ...
 
 
+@runtime_checkable
+class Telling(Protocol):
+    """A teacher that keeps replies of a call that was cancelled, and can say what they cost."""
+
+    def tell(self, prompts: Sequence[Prompt]) -> tuple[float, Mapping[str, Sequence[str]]]:
+        """What replies to `prompts` cost that no answer or error has told of yet, in US dollars, and they.
+
+        The replies are as in `TeacherError.kept`. Asked after a call that its deadline ended;
+        what is told here, no later answer or error counts again.
+        """
+        ...
+
+
 class Doubtful(Answer):
     """An answer without the model's word, where the request may be at fault rather than the prompt.
 
