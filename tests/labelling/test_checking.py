@@ -81,7 +81,7 @@ def test_a_value_that_is_not_the_tasks_is_no_answer_and_kept_as_it_was(
 
 def test_what_was_received_stays_the_raw_text(ledger: AnswerLedger) -> None:
     answer = one_answer(ledger, Answer(AnswerStatus.OK, "zzz", raw="it is zzz", reason="unsure"))
-    assert (answer.raw, answer.reason) == ("it is zzz", "unsure; zzz is not in the label set")
+    assert (answer.raw, answer.reason) == ("it is zzz", "unsure; 'zzz' is not in the label set")
 
 
 @pytest.mark.parametrize(
@@ -120,6 +120,32 @@ def test_odd_parts_of_an_answer_do_not_break_the_ledger(ledger: AnswerLedger) ->
     odd: Any = Answer("okay", "card", raw="\ud800", reason=None, model=7, origin="guess")  # type: ignore[arg-type]
     answer = one_answer(ledger, odd)
     assert (answer.status, answer.value, answer.raw, answer.model) == ("unparseable", None, "\\ud800", "7")
+
+
+@pytest.mark.parametrize(
+    "part,said",
+    [
+        ({"tokens": "text"}, "its tokens were dropped"),
+        ({"tokens": None}, "its tokens were dropped"),
+        ({"repeatability": 1.5}, "its repeatability was dropped"),
+        ({"repeatability": float("nan")}, "its repeatability was dropped"),
+        ({"repeatability": "0.5"}, "its repeatability was dropped"),
+        ({"repeatability": True}, "its repeatability was dropped"),
+    ],
+)
+def test_what_stands_beside_a_value_is_dropped_where_it_is_not_what_it_should_be(
+    ledger: AnswerLedger, part: Any, said: str
+) -> None:
+    answer = one_answer(ledger, Answer(AnswerStatus.OK, "card", **part))
+    assert (answer.value, answer.tokens, answer.repeatability) == ("card", b"", None)
+    assert answer.reason.startswith(said)
+
+
+def test_what_stands_beside_a_value_is_kept(ledger: AnswerLedger) -> None:
+    given = Answer(AnswerStatus.OK, "card", rationale="as \ud800 said", tokens=b"x", repeatability=1)
+    answer = one_answer(ledger, given)
+    assert (answer.rationale, answer.tokens, answer.repeatability) == ("as \\ud800 said", b"x", 1.0)
+    assert answer.reason == ""
 
 
 @pytest.mark.parametrize("value", ["card", ("zzz",), None])

@@ -1,6 +1,6 @@
 """Labelling: asking teachers once for each text, within the budget, with every answer kept."""
 
-from tutelage.labelling.asking import LabellingReport, ask, label
+from tutelage.labelling.asking import ask, label
 from tutelage.labelling.export import export_answers, export_batches, export_quarantined
 from tutelage.labelling.ledger import (
     AnswerLedger,
@@ -10,6 +10,7 @@ from tutelage.labelling.ledger import (
     SpendLine,
     TeacherSummary,
 )
+from tutelage.labelling.report import LabellingReport
 
 __all__ = [
     "AnswerLedger",

@@ -11,7 +11,7 @@ from tutelage.errors import TeacherError
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage, Value, storable
 
 if TYPE_CHECKING:
-    from tutelage.tasks import Classify
+    from tutelage.tasks import Task
 
 _SUM_TOLERANCE = 0.02  # rounding of shares to two places, not another meaning
 _EDGE_TOLERANCE = 1e-3  # below 0 or above 1
@@ -20,11 +20,11 @@ _SHOWN = 200  # characters of a value that is not one of the task's
 Bound = Callable[[Prompt], float]
 
 
-def checked(answers: Any, prompts: Sequence[Prompt], task: Classify, bound: Bound) -> list[Answer]:
+def checked(answers: Any, prompts: Sequence[Prompt], task: Task, bound: Bound) -> list[Answer]:
     """The answers, each made fit to be kept: what is wrong with one is its reason, and costs no other.
 
-    A value that isn't the task's becomes OUT_OF_SET, what is no value UNPARSEABLE; a distribution that isn't
-    one is dropped and the value stays. Without a usable account the cost is `bound` of the prompt, in US
+    A value is what the task admits (`Task.admit`). A distribution that is none is dropped and the value
+    stays; so are tokens and repeatability. Without a usable account the cost is `bound` of the prompt, in US
     dollars.
 
     Raises TeacherError where there isn't one answer for each prompt; it tells what they cost.
@@ -48,14 +48,19 @@ def checked(answers: Any, prompts: Sequence[Prompt], task: Classify, bound: Boun
     ]
 
 
-def _checked(answer: Any, doubt: str, prompt: Prompt, task: Classify, bound: Bound) -> Answer:
+def _checked(answer: Any, doubt: str, prompt: Prompt, task: Task, bound: Bound) -> Answer:
     """The answer itself where nothing is wrong with it."""
     account = _account(answer) or Usage(cost=bound(prompt), calls=1)
     if not isinstance(answer, Answer):
         reason = f"the teacher returned {type(answer).__name__} in an Answer's place"
         return Answer(AnswerStatus.UNPARSEABLE, None, raw=_shown(answer), reason=reason, usage=account)
     status, value, fault = _judged(answer, task)
-    reasons = [_as_text(answer.reason), fault, doubt and f"its distribution was dropped: {doubt}"]
+    doubts = [
+        doubt and f"its distribution was dropped: {doubt}",
+        "" if type(answer.tokens) is bytes else "its tokens were dropped: they are no bytes",
+        "" if _is_share(answer.repeatability) else "its repeatability was dropped: it is no share of 1",
+    ]
+    reasons = [_as_text(answer.reason), fault, *doubts]
     right: dict[str, Any] = {
         "status": status,
         "value": value,
@@ -64,6 +69,9 @@ def _checked(answer: Any, doubt: str, prompt: Prompt, task: Classify, bound: Bou
         "reason": "; ".join(reason for reason in reasons if reason),
         "model": _as_text(answer.model),
         "usage": account,
+        "rationale": _as_text(answer.rationale),
+        "tokens": b"" if doubts[1] else answer.tokens,
+        "repeatability": None if doubts[2] else answer.repeatability,
     }
     changes = {name: wanted for name, wanted in right.items() if getattr(answer, name) is not wanted}
     if doubt:
@@ -71,28 +79,29 @@ def _checked(answer: Any, doubt: str, prompt: Prompt, task: Classify, bound: Bou
     return replace(answer, **changes) if changes else answer
 
 
-def _judged(answer: Answer, task: Classify) -> tuple[AnswerStatus, Value | None, str]:
+def _judged(answer: Answer, task: Task) -> tuple[AnswerStatus, Value | None, str]:
     """Status and value as they can be kept, and what was wrong with them."""
-    given: Any = answer.value
     try:
         status = AnswerStatus(answer.status)
     except ValueError:
         return AnswerStatus.UNPARSEABLE, None, f"its status {_shown(answer.status)} is none of an answer's"
     if status is not AnswerStatus.OK:
         return status, None, ""
-    names = given if task.multi_label else [given]
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        wanted = "a tuple of labels" if task.multi_label else "a label"
-        return AnswerStatus.UNPARSEABLE, None, f"its value is {type(given).__name__}, not {wanted}"
-    unknown = [name for name in names if name not in task.labels]
-    if unknown:
-        return AnswerStatus.OUT_OF_SET, None, f"{_shown(unknown[0])} is not in the label set"
-    return status, task.value_of(names), ""
+    admitted = task.admit(answer.value)
+    return admitted.status, admitted.value, _as_text(admitted.reason)
 
 
-def _doubts(rows: Sequence[Any], task: Classify) -> list[str]:
+def _is_share(number: Any) -> bool:
+    """Whether it can be a repeatability; None can."""
+    return number is None or (type(number) in {float, int} and 0.0 <= number <= 1.0)
+
+
+def _doubts(rows: Sequence[Any], task: Task) -> list[str]:
     """Why each row is no distribution over the task's labels; empty where it is one, or there is none."""
     import numpy as np
+
+    if not task.labels:
+        return ["" if row is None else "the task's values are open" for row in rows]
 
     doubts = [_misshapen(row, len(task.labels)) for row in rows]
     shaped = [place for place, row in enumerate(rows) if row is not None and not doubts[place]]

@@ -1,0 +1,186 @@
+"""How many calls at once: an endpoint's limit, found by asking it.
+
+The window grows while that brings answers, and shrinks where the endpoint says that it is too much (additive
+increase, multiplicative decrease, as TCP's congestion control does) or where calls only wait in its queue.
+docs/design/pacing.md has the states and why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Protocol
+
+START = 4  # calls at once after the first two, which go one by one
+SHRINK = 0.7  # what a sign of congestion leaves of the window
+QUEUEING = 2.5  # median latency over the best one, from which calls are thought to wait in a queue
+GAIN = 1.2  # speed over the last round's, from which a larger window was worth it
+HELD = 0.85  # speed after a cut over that before, from which the window before was not needed
+_ALONE = 2  # calls of the first round
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A call under way: the round it was sent in, and when, in seconds of the caller's clock."""
+
+    round: int
+    sent: float
+
+
+class Pace(Protocol):
+    """How many calls may be under way, learned from what becomes of them."""
+
+    @property
+    def limit(self) -> int:
+        """Calls that may be under way now, at least 1."""
+        ...
+
+    def filled(self) -> None:
+        """Tell that another call would have gone out but for the limit."""
+        ...
+
+    def sent(self, now: float) -> Ticket:
+        """A call goes out."""
+        ...
+
+    def answered(self, ticket: Ticket, now: float, latency: float) -> None:
+        """A call brought answers after `latency` seconds."""
+        ...
+
+    def failed(self, ticket: Ticket, now: float, congested: bool) -> None:
+        """A call brought none; `congested` where that tells that the endpoint has too much to do."""
+        ...
+
+    def restart(self) -> None:
+        """The endpoint was down and is back: begin low."""
+        ...
+
+
+class Fixed:
+    """The same number of calls throughout: for a teacher that says how many it can take."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def filled(self) -> None:
+        """See `Pace`."""
+
+    def sent(self, now: float) -> Ticket:
+        """See `Pace`."""
+        return Ticket(0, now)
+
+    def answered(self, ticket: Ticket, now: float, latency: float) -> None:
+        """See `Pace`."""
+
+    def failed(self, ticket: Ticket, now: float, congested: bool) -> None:
+        """See `Pace`."""
+
+    def restart(self) -> None:
+        """See `Pace`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """The state before a window was cut for latency, to which it returns where the cut cost speed."""
+
+    limit: float
+    speed: float
+    slow_start: bool
+
+
+class Window:
+    """The pace of an endpoint whose limit nobody knows, up to `ceiling` calls at once.
+
+    A round ends when as many calls as the window holds were sent in it and came back. In slow start the
+    window doubles each round; after the first sign of congestion it grows by 1 a round. A fault that tells
+    of too much work cuts it, once for all calls sent before the cut. So does a median latency beyond
+    `QUEUEING` times the best round's where the round was not `GAIN` times as fast as the last. That cut is an
+    experiment: where the speed falls with the window, the latency was no queue of our own making; the window
+    comes back, and latency is measured against what it is now.
+    """
+
+    def __init__(self, ceiling: int) -> None:
+        self.ceiling = ceiling
+        self._limit, self._slow_start = 1.0, True
+        self._best: float | None = None  # seconds: the lowest of the rounds' median latencies
+        self._speed = 0.0  # calls a second of the last round
+        self._cut: _Cut | None = None
+        self._round = self._cut_in = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._latencies: list[float] = []
+        self._came, self._full = 0, False
+        self._since: float | None = None  # when the first call of the round was sent
+        self._round += 1
+
+    @property
+    def limit(self) -> int:
+        """See `Pace`."""
+        return int(self._limit)
+
+    def filled(self) -> None:
+        """See `Pace`."""
+        self._full = True
+
+    def sent(self, now: float) -> Ticket:
+        """See `Pace`."""
+        if self._since is None:
+            self._since = now
+        return Ticket(self._round, now)
+
+    def answered(self, ticket: Ticket, now: float, latency: float) -> None:
+        """See `Pace`."""
+        if ticket.round == self._round:
+            self._latencies.append(latency)
+            self._came += 1
+            self._close_if_over(now)
+
+    def failed(self, ticket: Ticket, now: float, congested: bool) -> None:
+        """See `Pace`."""
+        if congested:
+            if ticket.round > self._cut_in:
+                self._cut_in = self._round
+                self._set(self._limit * SHRINK)
+                self._slow_start, self._cut = False, None
+                self._begin()
+        elif ticket.round == self._round:
+            self._came += 1
+            self._close_if_over(now)
+
+    def restart(self) -> None:
+        """See `Pace`."""
+        self._cut_in = self._round
+        self._set(min(self._limit, START))
+        self._slow_start, self._cut, self._speed = True, None, 0.0
+        self._begin()
+
+    def _set(self, limit: float) -> None:
+        self._limit = min(max(limit, 1.0), float(self.ceiling))
+
+    def _close_if_over(self, now: float) -> None:
+        if self._came < (_ALONE if self._best is None else self.limit):
+            return
+        if self._latencies and self._full and self._since is not None:
+            # Of calls that went out alone the quickest is the one that opened no connection.
+            typical = min(self._latencies) if self._best is None else median(self._latencies)
+            self._judge(typical, self._came / max(now - self._since, 1e-9))
+        self._begin()
+
+    def _judge(self, latency: float, speed: float) -> None:
+        """Set the window by a round in which it was full."""
+        cut, self._cut = self._cut, None
+        if cut is not None and speed < HELD * cut.speed:
+            self._best, self._slow_start = latency, cut.slow_start
+            self._set(cut.limit)
+            return
+        self._best = latency if self._best is None else min(self._best, latency)
+        gained, self._speed = speed > GAIN * self._speed, speed
+        if latency > QUEUEING * self._best and not gained:
+            self._cut = _Cut(self._limit, speed, self._slow_start)
+            self._slow_start = False
+            self._set(self._limit * SHRINK)
+        elif self._slow_start:
+            self._set(START if self._limit == 1 else 2 * self._limit)
+        else:
+            self._set(self._limit + 1)
