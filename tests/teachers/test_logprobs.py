@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.teachers._logprobs import EPSILON, Token, label_distribution, read_tokens
+from tutelage.teachers._logprobs import EPSILON, Token, _Ahead, label_distribution, read_tokens
 
 
 def walked(*steps: dict[str, float]) -> list[Token]:
@@ -121,8 +121,10 @@ def test_read_tokens_takes_bytes_and_adds_the_token_taken() -> None:
             "top_logprobs": [{"token": "a", "logprob": 0.0}],
         }
     ]
-    assert read_tokens(content) == [Token(b"\xc3", {b"a": 1.0, b"\xc3": 0.0})]
-    assert read_tokens([{"token": "a", "logprob": 1e-6, "top_logprobs": None}]) == [Token(b"a", {b"a": 1.0})]
+    [token] = read_tokens(content) or []
+    assert (token.text, token.options) == (b"\xc3", {b"a": 1.0, b"\xc3": 0.0})
+    [token] = read_tokens([{"token": "a", "logprob": 1e-6, "top_logprobs": None}]) or []
+    assert token.options == {b"a": 1.0}
     assert read_tokens([{"token": "a", "logprob": math.nan}]) is None
 
 
@@ -188,3 +190,42 @@ def test_any_options_give_a_distribution_led_by_a_dominant_answer(
     assert row.sum() == pytest.approx(1.0, abs=1e-5)
     if (15 / 16) ** len(tokens) > 0.5 + EPSILON * len(tokens):
         assert labels[int(row.argmax())] == answered
+
+
+@given(
+    st.sets(st.text("ab\u00e9", max_size=4), min_size=1, max_size=8),
+    st.binary(max_size=2),
+    st.lists(st.text('ab\u00e9\u0101"}', max_size=6), max_size=8),
+    st.data(),
+)
+def test_whom_an_option_leads_to_is_found_as_if_each_label_were_looked_at(
+    names: set[str], lead: bytes, options: list[str], data: st.DataObject
+) -> None:
+    targets = [json.dumps(name, ensure_ascii=False).encode() for name in sorted(names, reverse=True)]
+    answered = data.draw(st.sampled_from(targets))
+    done = data.draw(st.integers(0, len(answered)))
+    alive = [place for place, target in enumerate(targets) if target[:done] == answered[:done]]
+    alive.sort(key=targets.__getitem__)
+    ahead = _Ahead(targets, alive, lead, done)
+    given_options = [option.encode() for option in options]
+    given_options += [
+        lead + answered[done:],
+        (lead + answered[done:])[:-1],
+        lead + answered[done:] + b"}",
+        lead,
+    ]
+    for option in given_options:
+        rest = {label: lead + targets[label][done:] for label in alive}
+        wanted = {
+            label
+            for label, text in rest.items()
+            if option and (text.startswith(option) or option.startswith(text))
+        }
+        assert ahead.leads_to(option) == wanted
+
+
+def test_alternatives_of_another_form_cost_only_the_distribution() -> None:
+    content = [{"token": '{"label": "', "logprob": 0.0}, {"token": "card", "logprob": "x"}]
+    tokens = read_tokens([*content, {"token": '"}', "logprob": 0.0}])
+    assert tokens is not None
+    assert label_distribution(tokens, "card", ["refund", "card"]) is None

@@ -7,8 +7,8 @@ import json
 import math
 import re
 import sys
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +26,28 @@ _NUMBER_END = re.compile(rb"[,}\]\s]")
 _IN_NUMBER = re.compile(rb"[0-9.eE+-]")
 
 
-@dataclass(frozen=True, slots=True)
 class Token:
-    """One token of an answer: its bytes and the probabilities of what could have stood there, itself too."""
+    """One token of an answer: its bytes, and the probabilities of what could have stood there, itself too.
 
-    text: bytes
-    options: dict[bytes, float]
+    Of a long answer few tokens' alternatives are ever looked at, so those of a reply are read when asked for.
+    """
+
+    __slots__ = ("_given", "_options", "text")
+
+    def __init__(self, text: bytes, options: dict[bytes, float] | None = None, given: Any = None) -> None:
+        """With its `options`, or with the item of a reply that they are to be read from."""
+        self.text, self._options, self._given = text, options, given
+
+    @property
+    def options(self) -> dict[bytes, float]:
+        """Probabilities by bytes. Raises one of `ODD` where the reply's item has another form."""
+        if self._options is None:
+            self._options = _read_options(self._given)
+        return self._options
+
+
+# What comes of a reply whose alternatives have another form.
+ODD = (AttributeError, KeyError, TypeError, ValueError)
 
 
 def read_tokens(content: Any) -> list[Token] | None:
@@ -39,19 +55,23 @@ def read_tokens(content: Any) -> list[Token] | None:
     if not isinstance(content, list) or not content:
         return None
     try:
-        return [_read_token(item) for item in content]
-    except (AttributeError, KeyError, TypeError, ValueError):
+        tokens = [Token(_text_of(item), given=item) for item in content]
+        tokens[0].options  # noqa: B018  # one stands for all
+    except ODD:
         return None
+    return tokens
 
 
-def _read_token(item: Any) -> Token:
+def _read_options(item: Any) -> dict[bytes, float]:
     options: dict[bytes, float] = {}
-    for option in [*(item.get("top_logprobs") or []), item]:
-        text, probability = _text_of(option), math.exp(min(float(option["logprob"]), 0.0))
-        if math.isnan(probability):
+    for option in (*(item.get("top_logprobs") or ()), item):
+        text, logprob = _text_of(option), float(option["logprob"])
+        probability = 1.0 if logprob > 0.0 else math.exp(logprob)
+        if probability != probability:
             raise ValueError("a log-probability is not a number")
-        options[text] = max(options.get(text, 0.0), probability)
-    return Token(_text_of(item), options)
+        if probability > options.get(text, -1.0):
+            options[text] = probability
+    return options
 
 
 def _text_of(option: Any) -> bytes:
@@ -63,20 +83,21 @@ def _text_of(option: Any) -> bytes:
 def packed(tokens: Sequence[Token], top_k: int) -> bytes:
     """The `top_k` likeliest alternatives of each token, the chosen one first, as `signals.tokens` keeps them.
 
-    Empty where they are too many to keep.
+    Empty where they are too many to keep, or have another form.
     """
     from tutelage.signals.tokens import TokenLogprobs, pack
 
-    rows = []
-    for token in tokens:
-        others = [option for option in token.options.items() if option[0] != token.text and option[1] > 0]
-        others.sort(key=lambda option: -option[1])
-        taken = [(token.text, token.options[token.text]), *others[: top_k - 1]]
-        rows.append([(text, math.log(max(p, sys.float_info.min))) for text, p in taken])
     try:
-        return pack(TokenLogprobs.of(rows))
-    except ValueError:
+        return pack(TokenLogprobs.of([_row(token, top_k) for token in tokens]))
+    except ODD:
         return b""
+
+
+def _row(token: Token, top_k: int) -> list[tuple[bytes, float]]:
+    others = [option for option in token.options.items() if option[0] != token.text and option[1] > 0]
+    others.sort(key=lambda option: -option[1])
+    taken = [(token.text, token.options[token.text]), *others[: top_k - 1]]
+    return [(text, math.log(max(probability, sys.float_info.min))) for text, probability in taken]
 
 
 def label_distribution(
@@ -98,6 +119,15 @@ def label_distribution(
 
     None where the label can't be found in the tokens or no number is usable.
     """
+    try:
+        return _distribution(tokens, answered, labels, key, spell)
+    except ODD:
+        return None
+
+
+def _distribution(
+    tokens: Sequence[Token], answered: str, labels: Sequence[str], key: str, spell: Callable[[str], str]
+) -> Distribution | None:
     text = b"".join(token.text for token in tokens)
     place = labels.index(answered)
     for written in _spellings(tuple(labels), spell):
@@ -197,18 +227,18 @@ def _walk(
     tokens: Sequence[Token], start: int, targets: Sequence[bytes], answered: int
 ) -> Distribution | None:
     masses = np.zeros(len(targets))
-    alive = frozenset(range(len(targets)))
+    alive = sorted(range(len(targets)), key=targets.__getitem__)
     share, done, offset = 1.0, 0, 0
     for token in tokens:
         begin, offset = offset, offset + len(token.text)
         if offset <= start:
             continue
         lead = token.text[: max(start - begin, 0)]  # what of the token stands before the label
-        rest = {label: lead + targets[label][done:] for label in alive}
-        kept = _step(token, rest, answered, share, masses)
+        kept = _step(token, _Ahead(targets, alive, lead, done), answered, share, masses)
         if kept is None:
             return None
-        share, alive = kept
+        share, path = kept
+        alive = [label for label in alive if label in path]
         done += len(token.text) - len(lead)
         if len(alive) == 1:
             break
@@ -218,16 +248,15 @@ def _walk(
 
 
 def _step(
-    token: Token, rest: dict[int, bytes], answered: int, share: float, masses: Any
+    token: Token, ahead: _Ahead, answered: int, share: float, masses: Any
 ) -> tuple[float, frozenset[int]] | None:
     """Give away, into `masses`, what leads elsewhere at this token; return what stays and who stays."""
-    leads_to = _reader(rest)
-    path = leads_to(token.text)
+    path = ahead.leads_to(token.text)
     if answered not in path:
         return None
     stay, leave = 0.0, dict[frozenset[int], float]()
     for option, probability in token.options.items():
-        labels = leads_to(option)
+        labels = ahead.leads_to(option)
         if labels == path:
             stay += probability
         elif labels and not labels > path:
@@ -235,7 +264,7 @@ def _step(
     listed = stay + sum(leave.values())
     if not listed > 0:
         return None
-    unseen = rest.keys() - path.union(*leave)
+    unseen = ahead.everyone - path.union(*leave)
     tail = max(1.0 - sum(token.options.values()), 0.0)
     spare = min(EPSILON, tail / (listed + tail)) if unseen else 0.0
     for labels, probability in leave.items():
@@ -245,14 +274,44 @@ def _step(
     return share * (1 - spare) * stay / listed, path
 
 
-def _reader(rest: dict[int, bytes]) -> Callable[[bytes], frozenset[int]]:
-    """A function from a token's bytes to the labels it can lead to, given what each would go on with."""
+_NOBODY: frozenset[int] = frozenset()
 
-    def leads_to(option: bytes) -> frozenset[int]:
+
+class _Ahead:
+    """What each label still possible would go on with, from `done` bytes into its target on, after `lead`.
+
+    `alive` are the labels in the order of their targets, which is that of what they go on with: they have the
+    bytes that are done in common, but for one that has ended, and that one comes first either way.
+    """
+
+    def __init__(self, targets: Sequence[bytes], alive: Sequence[int], lead: bytes, done: int) -> None:
+        self._targets, self._alive, self._lead, self._done = targets, alive, lead, done
+        self.everyone = frozenset(alive)
+        first, last = self._text(alive[0]), self._text(alive[-1])
+        shorter = min(len(first), len(last))
+        same = next((place for place in range(shorter) if first[place] != last[place]), shorter)
+        self._shared = first[:same]  # of the first and the last in order, and so of all
+        self._texts: list[bytes] | None = None
+
+    def _text(self, label: int) -> bytes:
+        return self._lead + self._targets[label][self._done :]
+
+    def leads_to(self, option: bytes) -> frozenset[int]:
+        """The labels that a token's bytes begin, or begin with what is left of."""
         if not option:
-            return frozenset()
-        return frozenset(
-            label for label, text in rest.items() if text.startswith(option) or option.startswith(text)
-        )
-
-    return leads_to
+            return _NOBODY
+        if self._shared.startswith(option):
+            return self.everyone
+        if not option.startswith(self._shared):
+            return _NOBODY
+        if self._texts is None:
+            self._texts = [self._text(label) for label in self._alive]
+        texts = self._texts
+        low = bisect_left(texts, option)
+        high = bisect_left(texts, option + b"\xff", low)  # which no text in UTF-8 has
+        found = self._alive[low:high]
+        for size in range(len(self._shared), len(option)):
+            place = bisect_left(texts, option[:size])
+            if place < len(texts) and texts[place] == option[:size]:
+                found = [self._alive[place], *found]
+        return frozenset(found)

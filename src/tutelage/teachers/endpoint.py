@@ -7,9 +7,10 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tutelage.config.teachers import EndpointConfig
@@ -138,7 +139,7 @@ class EndpointTeacher:
                 continue
             for body in bodies:
                 with suppress(TeacherError, PromptRejected):
-                    replies.append(replace(self._read(body.encode("utf-8"), 0.0, 0.0), told=True))
+                    replies.append(replace(self._read(body.encode("utf-8"), 0.0, lambda: 0.0), told=True))
 
     async def close(self) -> None:
         """Close connections. A later `answer` opens new ones."""
@@ -196,7 +197,7 @@ class EndpointTeacher:
             try:
                 response = await self._transport.post(self._dialect.path, form.body(messages))
                 latency = time.monotonic() - started
-                reply = self._reply(response, form, latency, self._bound(form, messages))
+                reply = self._reply(response, form, latency, partial(self._bound, form, messages))
             except PromptRejected as fault:
                 reply = _rejection(fault, 0.0)
             except BodyTooLarge as fault:
@@ -211,7 +212,9 @@ class EndpointTeacher:
                 self._require_tokens(reply)
                 return
 
-    def _reply(self, response: Response, form: Form, latency: float, bound: float) -> Reply | None:
+    def _reply(
+        self, response: Response, form: Form, latency: float, bound: Callable[[], float]
+    ) -> Reply | None:
         """The reply; None where it turned down an optional part, so that the request is made anew."""
         if 200 <= response.status < 300:
             return self._read(response.body, latency, bound)
@@ -264,8 +267,8 @@ class EndpointTeacher:
         samples = self._samples
         return _WARM if (votes if samples is None else samples > 1) else _COLD
 
-    def _read(self, body: bytes, latency: float, bound: float) -> Reply:
-        """Read a body; without an account of tokens its cost is taken at `bound`."""
+    def _read(self, body: bytes, latency: float, bound: Callable[[], float]) -> Reply:
+        """Read a body; without an account of tokens its cost is what `bound` says."""
         try:
             text, broken = _decoded(body)
             content = json.loads(text)
@@ -277,7 +280,7 @@ class EndpointTeacher:
             told = self._clean(f"{self._host} sent a body that is no reply: {error}")
             raise TeacherUnavailable(told, billed=True, fault="body") from None
         counts = said.counts
-        cost = bound if counts is None else self._cost(counts)
+        cost = bound() if counts is None else self._cost(counts)
         tokens = (0, 0) if counts is None else (counts.input, counts.output)
         self._compare_charge(said, cost)
         usage = Usage(*tokens, cost=cost, latency=latency, calls=1)
