@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from tutelage.config import ProgrammeConfig, Section, sections_in
+from tutelage.config import ProgrammeConfig, Section, sections_below, sections_in
 
 PAGE = Path(__file__).parents[1] / "docs" / "tutelage.yaml.md"
 HEAD = """\
@@ -30,7 +30,7 @@ def rows(section: type[Section], prefix: str) -> Iterator[str]:
     below = []
     for name, field in section.model_fields.items():
         yield f"| `{prefix}{name}` | {kind(field.annotation)} | {default(field)} | {field.description} |"
-        below += [(part, f"{prefix}{name}.") for part in sections_in(field.annotation)]
+        below += [(part, f"{prefix}{name}.") for part in sections_below(field)]
     for part, deeper in below:
         yield from rows(part, deeper)
 

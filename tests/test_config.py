@@ -158,7 +158,7 @@ def test_a_key_of_another_teacher_is_not_proposed_for_itself(key):
         ),
         ({"student__control": "gold", "gold": {"path": "g"}, "teacher": TEACHERS["openai"]}, "the file",
          "student.control is gold, and gold.training is absent. Mend:"),
-        ({"gold": {"path": "g"}}, "the file", "teacher.type is encoder, whose head is fitted on gold.training"),
+        ({"gold": {"path": "g"}}, "the file", "a teacher is of type encoder, whose head is fitted on gold.training"),
         ({"release__max_loss": 1}, "release.max_loss", "less than 1"),
         ({"release__max_size_mb": 0}, "release.max_size_mb", "greater than 0"),
         ({"teacher__max_tokens": 0}, "teacher.max_tokens", "greater than 0"),

@@ -38,7 +38,15 @@ FOUND = {
     "xai-api": "dd dd dd",
     "openrouter": "rr rr rr",
 }
-OWN = ("apache-2.0-weights", "mit-weights", "all-minilm-l6-v2", "smollm2-135m-instruct", "own-model", "human")
+OWN = (
+    "apache-2.0-weights",
+    "mit-weights",
+    "all-minilm-l6-v2",
+    "smollm2-135m-instruct",
+    "own-model",
+    "human",
+    "own-people",
+)
 WORDS = {"a": "allow", "r": "review", "d": "deny"}
 
 

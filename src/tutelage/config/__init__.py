@@ -4,6 +4,7 @@ from tutelage.config.reading import (
     known_keys,
     load_config,
     parse_config,
+    sections_below,
     sections_in,
 )
 from tutelage.config.schema import (
@@ -43,6 +44,7 @@ from tutelage.config.teachers import (
     OpenAITeacherConfig,
     PluginTeacherConfig,
     PriceConfig,
+    SoleTeacherConfig,
     TeacherConfig,
     TransformersTeacherConfig,
 )
@@ -73,6 +75,7 @@ __all__ = [
     "ReleaseConfig",
     "RightsConfig",
     "Section",
+    "SoleTeacherConfig",
     "SourceConfig",
     "StudentConfig",
     "TaskConfig",
@@ -84,5 +87,6 @@ __all__ = [
     "label_map",
     "load_config",
     "parse_config",
+    "sections_below",
     "sections_in",
 ]

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from tutelage.config.schema import ProgrammeConfig
 from tutelage.config.section import Section
+from tutelage.config.teachers import AS_TEACHER
 from tutelage.errors import ConfigError
 
 
@@ -166,8 +168,13 @@ def known_keys() -> dict[str, str]:
 def _keys_of(section: type[Section], prefix: str) -> Iterator[tuple[str, str]]:
     for name, field in section.model_fields.items():
         yield f"{prefix}{name}", field.description or ""
-        for below in sections_in(field.annotation):
+        for below in sections_below(field):
             yield from _keys_of(below, f"{prefix}{name}.")
+
+
+def sections_below(field: FieldInfo) -> list[type[Section]]:
+    """The sections whose keys are told under a field; none where they are told elsewhere (`AS_TEACHER`)."""
+    return [] if field.json_schema_extra == AS_TEACHER else sections_in(field.annotation)
 
 
 def sections_in(annotation: Any) -> list[type[Section]]:

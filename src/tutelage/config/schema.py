@@ -284,9 +284,10 @@ class ProgrammeConfig(Section):
 
     @model_validator(mode="after")
     def _teacher_has_what_it_needs(self) -> ProgrammeConfig:
-        if self.teacher.type == "encoder" and self.gold.training is None:
+        parts = self.teacher.parts if self.teacher.type == "ensemble" else (self.teacher,)
+        if any(part.type == "encoder" for part in parts) and self.gold.training is None:
             raise ValueError(
-                "teacher.type is encoder, whose head is fitted on gold.training, and there is none. "
+                "a teacher is of type encoder, whose head is fitted on gold.training, and there is none. "
                 "Mend: add gold.training with a share"
             )
         if self.student.control == "gold" and self.gold.training is None:

@@ -275,14 +275,38 @@ class HumanTeacherConfig(Section):
 
     type: Literal["human"] = Field("human", description="The kind of teacher.")
     rights: str = Field("own-people", description="Entry of the rights registry.")
-    verdicts: SourceConfig = Field(description="Their answers: a file with the text and the label columns.")
+    verdicts: SourceConfig | None = Field(
+        None,
+        description="Their answers so far: a file with the text (or an id) and label columns; several rows "
+        "on one prompt become votes. Where absent all come from the queue.",
+    )
+    reviewer: str = Field("reviewer", description="The column that says who answered, where there is one.")
+    reasons: str = Field("reasons", description="The column with their reasons, where there is one.")
+    queue: str | None = Field(
+        None,
+        description="The file in which prompts wait for them, CSV or JSONL; `answers/queue.csv` where absent, for "
+        "`extract` `answers/queue.jsonl`.",
+    )
+
+    @field_validator("queue")
+    @classmethod
+    def _can_be_filled_in(cls, value: str | None) -> str | None:
+        if value is not None and not value.endswith((".csv", ".jsonl")):
+            raise ValueError(f"queue {value!r} ends neither in .csv nor in .jsonl. Mend: name such a file")
+        return value
+
+
+# A field of this mark holds a teacher, whose keys are told under `teacher` and not once more.
+AS_TEACHER: dict[str, Any] = {"told_under": "teacher"}
 
 
 class MemberConfig(Section):
     """One teacher of an ensemble."""
 
-    teacher: SoleTeacherConfig = Field(description="As `teacher`, of any kind but an ensemble.")
-    weight: float = Field(1.0, gt=0.0, description="Its share in `weighted`.")
+    teacher: SoleTeacherConfig = Field(
+        description="Keys as of `teacher`, of any kind but an ensemble.", json_schema_extra=AS_TEACHER
+    )
+    weight: float = Field(1.0, gt=0.0, description="Its share in `weighted`; in `majority` it breaks ties.")
 
 
 class EnsembleTeacherConfig(Section):
@@ -294,8 +318,41 @@ class EnsembleTeacherConfig(Section):
         description="`mean` or `weighted` mean of distributions, `majority` of values, or `committee`: where "
         "they disagree `judge` decides.",
     )
-    members: tuple[MemberConfig, ...] = Field(min_length=2, description="Who answers.")
-    judge: SoleTeacherConfig | None = Field(None, description="Who decides in a committee.")
+    members: tuple[MemberConfig, ...] = Field(min_length=2, max_length=16, description="Who answers.")
+    judge: SoleTeacherConfig | None = Field(
+        None,
+        description="Who decides in a committee, shown what the members said. Keys as of `teacher`; `encoder` and "
+        "`transformers` can't.",
+        json_schema_extra=AS_TEACHER,
+    )
+
+    @model_validator(mode="after")
+    def _has_the_judge_it_needs(self) -> EnsembleTeacherConfig:
+        if self.strategy == "committee" and self.judge is None:
+            raise ValueError("strategy is committee, and judge is absent. Mend: add one, or say majority")
+        if self.strategy != "committee" and self.judge is not None:
+            raise ValueError(
+                f"strategy is {self.strategy}, which asks no judge, and there is one. Mend: say committee"
+            )
+        if self.judge is not None and self.judge.type in {"encoder", "transformers"}:
+            raise ValueError(
+                f"judge is of type {self.judge.type}, which can't weigh what others said. Mend: name one "
+                "that is prompted, or people"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_queue_for_each(self) -> EnsembleTeacherConfig:
+        people = [part.queue for part in self.parts if part.type == "human"]
+        if len(set(people)) < len(people):
+            raise ValueError("two of the ensemble's people have the same queue. Mend: give each its own")
+        return self
+
+    @property
+    def parts(self) -> tuple[SoleTeacherConfig, ...]:
+        """Every teacher of it: the members in order, then the judge where there is one."""
+        judge = () if self.judge is None else (self.judge,)
+        return (*(member.teacher for member in self.members), *judge)
 
 
 SoleTeacherConfig = Annotated[

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -15,8 +16,8 @@ from tutelage.rights.registry import Registry, Terms
 class Subject:
     """The teacher that is asked about: under which entry, of which type, where, and which model.
 
-    `host` is empty for a teacher on this machine, `on_disk` tells that `model` is a folder, whose name says
-    nothing.
+    `host` is empty for a teacher on this machine, `on_disk` tells that `model` is a folder or file, whose
+    name says nothing. `model` is empty where there is none: people.
     """
 
     entry: str
@@ -54,6 +55,34 @@ def rights_gate(
         else:
             reason += f" rights.override is for {override.entry!r}, so it doesn't count here."
     return Decision.of("rights", [Evidence("terms of the teacher", verdict, reason)], **facts)
+
+
+def joint_gate(
+    subjects: Mapping[str, Subject], student_kind: str, config: RightsConfig, registry: Registry, today: date
+) -> Decision:
+    """Whether the joined answers of several teachers, by their part in it (`member 1`), may teach.
+
+    Each is asked about under its own entry, and all have to pass: what one's terms forbid isn't washed out by
+    the others. There is a piece of evidence for each, which names it; its own facts stand under `members`.
+    """
+    decisions = {
+        part: rights_gate(subject, student_kind, config, registry, today)
+        for part, subject in subjects.items()
+    }
+    evidence = [
+        replace(item, term=f"{item.term}, {part}", reason=f"{part}: {item.reason}")
+        for part, decision in decisions.items()
+        for item in decision.evidence
+    ]
+    facts: dict[str, Any] = {
+        "entry": ", ".join(dict.fromkeys(subject.entry for subject in subjects.values())),
+        "teacher": {"type": "ensemble"},
+        "student_kind": student_kind,
+        "distribution": config.distribution,
+        "overridden": any(decision.facts["overridden"] for decision in decisions.values()),
+        "members": {part: dict(decision.facts) for part, decision in decisions.items()},
+    }
+    return Decision.of("rights", evidence, **facts)
 
 
 _MEND = (

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from tutelage.checkpoints import checkpoint_folder
+from tutelage.config import SoleTeacherConfig
 from tutelage.gates import Decision
 from tutelage.programme import Programme, fingerprint
-from tutelage.rights import Subject, load_registry, rights_gate
+from tutelage.rights import Subject, joint_gate, load_registry, rights_gate
 
-# The kind of student that each task makes, in the terms of the rights registry.
-STUDENT_KINDS = {"classify": "classifier"}
+# The kind of student that each task makes, in the terms of the rights registry. A judge's student says which
+# verdict or score; where it also writes a text of its own, `generate` is the task.
+STUDENT_KINDS = {
+    "classify": "classifier",
+    "judge": "classifier",
+    "extract": "extractor",
+    "generate": "generator",
+}
 
 
 def rights_decision(programme: Programme) -> Decision:
-    """The rights gate's answer for this programme today."""
+    """The rights gate's answer for this programme today; of an ensemble each member and the judge pass it."""
     config = programme.config
-    kind = STUDENT_KINDS[config.task.type]
-    return rights_gate(_subject(programme), kind, config.rights, load_registry(), datetime.now(UTC).date())
+    kind, today = STUDENT_KINDS[config.task.type], datetime.now(UTC).date()
+    teacher = config.teacher
+    if teacher.type != "ensemble":
+        return rights_gate(_subject(teacher, programme), kind, config.rights, load_registry(), today)
+    subjects = {
+        f"member {number}": _subject(member.teacher, programme)
+        for number, member in enumerate(teacher.members, start=1)
+    }
+    if teacher.judge is not None:
+        subjects["the judge"] = _subject(teacher.judge, programme)
+    return joint_gate(subjects, kind, config.rights, load_registry(), today)
 
 
 def require_rights(programme: Programme) -> Decision:
@@ -33,11 +50,24 @@ def rights_fingerprint(programme: Programme) -> str:
     return fingerprint(rights_decision(programme).to_json())
 
 
-def _subject(programme: Programme) -> Subject:
-    teacher = programme.config.teacher
+def _subject(teacher: SoleTeacherConfig, programme: Programme) -> Subject:
+    if teacher.type == "human":
+        return Subject(teacher.rights, teacher.type, "")
     if teacher.type == "plugin":
         return Subject(teacher.rights, teacher.type, teacher.name)
-    if teacher.type == "openai":
-        return Subject(teacher.rights, teacher.type, teacher.model, teacher.remote_host)
-    on_disk = checkpoint_folder(teacher.model, programme.folder) is not None
-    return Subject(teacher.rights, teacher.type, teacher.model, on_disk=on_disk)
+    if teacher.type in {"openai", "anthropic"}:
+        return Subject(teacher.rights, teacher.type, teacher.model, _remote_host(teacher))
+    return Subject(teacher.rights, teacher.type, teacher.model, on_disk=_is_on_disk(teacher.model, programme))
+
+
+def _remote_host(teacher: SoleTeacherConfig) -> str:
+    """The host that prompts go to; empty where it is this machine."""
+    host: str = getattr(teacher, "remote_host", "api.anthropic.com")
+    return host
+
+
+def _is_on_disk(model: str, programme: Programme) -> bool:
+    """Whether a model is a folder, or a file as GGUF weights are: its name is then its user's."""
+    if checkpoint_folder(model, programme.folder) is not None:
+        return True
+    return (programme.folder / Path(model).expanduser()).is_file()
