@@ -284,8 +284,8 @@ class HumanTeacherConfig(Section):
     reasons: str = Field("reasons", description="The column with their reasons, where there is one.")
     queue: str | None = Field(
         None,
-        description="The file in which prompts wait for them, CSV or JSONL; `answers/queue.csv` where absent, for "
-        "`extract` `answers/queue.jsonl`.",
+        description="Where prompts wait for them, CSV or JSONL; `answers/queue.csv` where absent, "
+        "for `extract` `answers/queue.jsonl`.",
     )
 
     @field_validator("queue")
@@ -321,8 +321,8 @@ class EnsembleTeacherConfig(Section):
     members: tuple[MemberConfig, ...] = Field(min_length=2, max_length=16, description="Who answers.")
     judge: SoleTeacherConfig | None = Field(
         None,
-        description="Who decides in a committee, shown what the members said. Keys as of `teacher`; `encoder` and "
-        "`transformers` can't.",
+        description="Decides in a committee, shown what the members said. Keys as of `teacher`; `encoder` "
+        "and `transformers` can't.",
         json_schema_extra=AS_TEACHER,
     )
 

@@ -55,15 +55,9 @@ def _subject(teacher: SoleTeacherConfig, programme: Programme) -> Subject:
         return Subject(teacher.rights, teacher.type, "")
     if teacher.type == "plugin":
         return Subject(teacher.rights, teacher.type, teacher.name)
-    if teacher.type in {"openai", "anthropic"}:
-        return Subject(teacher.rights, teacher.type, teacher.model, _remote_host(teacher))
+    if teacher.type == "openai" or teacher.type == "anthropic":
+        return Subject(teacher.rights, teacher.type, teacher.model, teacher.remote_host)
     return Subject(teacher.rights, teacher.type, teacher.model, on_disk=_is_on_disk(teacher.model, programme))
-
-
-def _remote_host(teacher: SoleTeacherConfig) -> str:
-    """The host that prompts go to; empty where it is this machine."""
-    host: str = getattr(teacher, "remote_host", "api.anthropic.com")
-    return host
 
 
 def _is_on_disk(model: str, programme: Programme) -> bool:
