@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from tutelage.config import LONGEST_NAME
@@ -93,6 +94,11 @@ class Classify(LabelSpace):
         The instruction, labels and examples stand first and never change, so that providers' prefix caches
         serve.
         """
+        return messages(self._system, self.prompting, self._answer_of, text)
+
+    @cached_property
+    def _system(self) -> str:
+        """Made once: a labelling run renders it for every prompt, twice."""
         descriptions = self.descriptions or {}
         lines = [
             f"- {name}: {descriptions[name]}" if descriptions.get(name) else f"- {name}"
@@ -102,7 +108,7 @@ class Classify(LabelSpace):
         if self.multi_label:
             shape += " with every label that applies"
         scope = f"\nIf none of them fits, answer {self.out_of_scope!r}." if self.out_of_scope else ""
-        system = (
+        return (
             f"{self.instruction}\n\nLabels:\n"
             + "\n".join(lines)
             + scope
@@ -110,7 +116,6 @@ class Classify(LabelSpace):
             + rationale_text(self.prompting.rationale)
             + f" {DATA_NOT_ORDERS}"
         )
-        return messages(system, self.prompting, self._answer_of, text)
 
     def _answer_of(self, value: Value) -> str:
         names = self.names_of(value)
