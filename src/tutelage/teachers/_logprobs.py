@@ -65,7 +65,8 @@ def read_tokens(content: Any) -> list[Token] | None:
 def _read_options(item: Any) -> dict[bytes, float]:
     options: dict[bytes, float] = {}
     for option in (*(item.get("top_logprobs") or ()), item):
-        text, logprob = _text_of(option), float(option["logprob"])
+        given, logprob = option.get("bytes"), float(option["logprob"])
+        text = bytes(given) if given is not None else option["token"].encode("utf-8")  # as `_text_of`
         probability = 1.0 if logprob > 0.0 else math.exp(logprob)
         if probability != probability:
             raise ValueError("a log-probability is not a number")
@@ -257,13 +258,15 @@ def _step(
     stay, leave = 0.0, dict[frozenset[int], float]()
     for option, probability in token.options.items():
         labels = ahead.leads_to(option)
-        if labels == path:
+        if labels is path or labels == path:
             stay += probability
         elif labels and not labels > path:
             leave[labels] = leave.get(labels, 0.0) + probability
     listed = stay + sum(leave.values())
     if not listed > 0:
         return None
+    if path is ahead.everyone and not leave:  # as in what all labels have in common
+        return share, path
     unseen = ahead.everyone - path.union(*leave)
     tail = max(1.0 - sum(token.options.values()), 0.0)
     spare = min(EPSILON, tail / (listed + tail)) if unseen else 0.0
