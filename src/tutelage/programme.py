@@ -106,9 +106,19 @@ class Programme:
         return self.folder / "answers" / "transfer.parquet"
 
     @property
+    def quarantined(self) -> Path:
+        """Answers that can't teach, each with its reason."""
+        return self.folder / "answers" / "quarantined.parquet"
+
+    @property
     def gold_answers(self) -> Path:
         """The teacher's answers to sealed gold; only evaluation reads them."""
         return self.folder / "answers" / "gold.parquet"
+
+    @property
+    def pilot(self) -> Path:
+        """What the last pilot found of the ways of asking."""
+        return self.folder / "answers" / "pilot.json"
 
     @property
     def teacher_record(self) -> Path:

@@ -38,5 +38,5 @@ def test_gold_is_asked_before_traffic_so_that_a_spent_budget_leaves_an_evaluatio
     sealed = storage.read_table(programme.sealed).column("text").to_pylist()
     assert asked[: len(sealed)] == sealed
     assert set(asked[len(sealed) :]) == set(storage.read_table(programme.prompts).column("text").to_pylist())
-    [labelled] = [entry for entry in programme.journal.entries() if entry.event == "labelled"]
-    assert labelled.data["spent"] == labelled.data["total"] == 0.0
+    labelled = [entry.data for entry in programme.journal.entries() if entry.event == "labelled"]
+    assert [(entry["spent"], entry["total"]) for entry in labelled] == [(0.0, 0.0)] * 2  # gold, the rest

@@ -93,9 +93,34 @@ def collect(folder: Folder = Path(), overrides: Overrides = None, force: Force =
 
 
 @app.command()
-def label(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
+def label(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    force: Force = False,
+    pilot: Annotated[
+        int | None,
+        typer.Option(
+            "--pilot",
+            metavar="PROMPTS",
+            help="Ask only so many, in every version of the prompt, and compare: quality, cost, agreement.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The pilot's figures, for machines.")] = False,
+) -> None:
     """Ask the teacher, behind the rights and gold gates; nothing is paid twice."""
-    _stage_command("label", folder, overrides, force)
+    if pilot is None:
+        _stage_command("label", folder, overrides, force)
+        return
+    from tutelage.cli.display import RichProgress
+    from tutelage.cli.pilot import print_pilot
+    from tutelage.programme import Programme
+    from tutelage.progress import Silent
+    from tutelage.stages import run_pilot
+
+    programme = Programme.open(folder, overrides or ())
+    with programme.locked():
+        found = run_pilot(programme, pilot, Silent() if as_json else RichProgress())
+    print_pilot(found, as_json=as_json)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Evaluation on sealed gold: metrics with intervals, calibration, inherited errors, and the release gate."""
 
 from tutelage.evaluation.arms import Arm
+from tutelage.evaluation.fitness import fitness_decision
 from tutelage.evaluation.footprint import Footprint, measure_footprint
 from tutelage.evaluation.intervals import (
     clopper_pearson,
@@ -19,6 +20,7 @@ __all__ = [
     "Footprint",
     "clopper_pearson",
     "evaluate",
+    "fitness_decision",
     "mcnemar_exact",
     "measure_footprint",
     "paired_difference_interval",

@@ -1,6 +1,7 @@
 """Labelling: asking teachers once for each text, within the budget, with every answer kept."""
 
 from tutelage.labelling.asking import ask, label
+from tutelage.labelling.examples import choose_examples
 from tutelage.labelling.export import export_answers, export_batches, export_quarantined
 from tutelage.labelling.ledger import (
     AnswerLedger,
@@ -10,6 +11,7 @@ from tutelage.labelling.ledger import (
     SpendLine,
     TeacherSummary,
 )
+from tutelage.labelling.repeats import SecondAsking, repeated
 from tutelage.labelling.report import LabellingReport
 
 __all__ = [
@@ -18,11 +20,14 @@ __all__ = [
     "LabellingReport",
     "LedgerKey",
     "OpenBatch",
+    "SecondAsking",
     "SpendLine",
     "TeacherSummary",
     "ask",
+    "choose_examples",
     "export_answers",
     "export_batches",
     "export_quarantined",
     "label",
+    "repeated",
 ]

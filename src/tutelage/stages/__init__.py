@@ -2,16 +2,20 @@
 
 from tutelage.stages.gold import reseal
 from tutelage.stages.lifecycle import STAGES, Outcome, read_outcome, run_all, run_stage
+from tutelage.stages.pilot import Pilot, VersionFigures, run_pilot
 from tutelage.stages.status import StageStatus, Status, read_status
 
 __all__ = [
     "STAGES",
     "Outcome",
+    "Pilot",
     "StageStatus",
     "Status",
+    "VersionFigures",
     "read_outcome",
     "read_status",
     "reseal",
     "run_all",
+    "run_pilot",
     "run_stage",
 ]

@@ -20,7 +20,7 @@ from tutelage.evaluation import (
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import AnswerStatus, Gold, Value, load_value
-from tutelage.stages.label import open_teacher
+from tutelage.stages.asking import open_teacher
 from tutelage.stages.task import label_task
 from tutelage.stages.train import TRAIN
 from tutelage.students import load_student

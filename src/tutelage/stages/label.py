@@ -1,27 +1,40 @@
-"""`label`: behind the rights and gold gates, the teacher answers gold, gold's training part and traffic."""
+"""`label`: behind the gates, the teacher answers gold, and where it is fit then also traffic."""
 
 from __future__ import annotations
 
-import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 
 from tutelage import faults, storage
 from tutelage.data import gold_gate, prompts_from_table, read_sealed, read_training
 from tutelage.errors import TeacherUnavailable
-from tutelage.labelling import AnswerLedger, LabellingReport, LedgerKey, export_answers, label
+from tutelage.evaluation import fitness_decision
+from tutelage.gates import Decision
+from tutelage.labelling import (
+    AnswerLedger,
+    LabellingReport,
+    LedgerKey,
+    SecondAsking,
+    export_answers,
+    export_quarantined,
+    repeated,
+)
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
-from tutelage.records import Gold, Prompt
+from tutelage.records import Gold, Prompt, Value
+from tutelage.stages.asking import open_teacher, prompted_task, put
 from tutelage.stages.findings import tell_bound
 from tutelage.stages.rights import require_rights, rights_fingerprint
-from tutelage.stages.sources import model_fingerprint
-from tutelage.stages.task import labels_fingerprint, resolved_task
-from tutelage.teachers import Teacher, TeacherContext, build_teacher
+from tutelage.stages.sources import model_fingerprint, source_fingerprint
+from tutelage.stages.task import labels_fingerprint
+from tutelage.tasks import Task
+from tutelage.teachers import Teacher
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
     config = programme.config
+    corrections = config.labelling.corrections
     return {
         "prompts/prompts.parquet": fingerprint(programme.prompts),
         "gold/sealed.parquet": fingerprint(programme.sealed),
@@ -29,8 +42,14 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "labels": labels_fingerprint(programme),
         "gold.margin": fingerprint([config.gold.margin, config.gold.expected_accuracy]),
         "task": fingerprint(config.task),
+        "prompting": fingerprint(config.prompting),
         "teacher": fingerprint(config.teacher),
         "the teacher itself": _teacher_fingerprint(programme),
+        "labelling.min_teacher_accuracy": fingerprint(config.labelling.min_teacher_accuracy),
+        "labelling.signals": fingerprint([config.labelling.signals, config.labelling.top_k]),
+        "labelling.corrections": (
+            "none" if corrections is None else source_fingerprint(programme, corrections.path)
+        ),
         "rights": rights_fingerprint(programme),
     }
 
@@ -46,47 +65,8 @@ def _teacher_fingerprint(programme: Programme) -> str:
     return ""
 
 
-def open_teacher(programme: Programme, training: Sequence[Gold]) -> Teacher:
-    """The configured teacher."""
-    context = TeacherContext(resolved_task(programme), training, programme.folder)
-    return build_teacher(programme.config.teacher, context)
-
-
-def _work(programme: Programme, progress: Progress) -> str:
-    rights = require_rights(programme)
-    gold = [item.prompt for item in read_sealed(programme.sealed, programme.seal)]
-    training = read_training(programme.gold_training)
-    teacher = open_teacher(programme, training)
-    _pass_gold_gate(programme, teacher, progress)
-    traffic = prompts_from_table(storage.read_table(programme.prompts))
-    transfer = _distinct([item.prompt for item in training], traffic)
-    task = resolved_task(programme)
-    with AnswerLedger(programme.answers) as ledger:
-        key = LedgerKey.of(teacher, task)
-        prompts = [*gold, *transfer]
-        answered = ledger.answered(key, [prompt.hash for prompt in prompts])
-        unanswered = [prompt for prompt in prompts if prompt.hash not in answered]
-        tell_bound(teacher, unanswered, programme.config.labelling.budget, progress)
-        report = _ask(programme, teacher, prompts, ledger, progress)
-        human = {item.prompt.hash: item.value for item in training}
-        faults.point("exporting")
-        storage.write_table(programme.transfer, export_answers(transfer, ledger, key, task, human))
-        storage.write_table(programme.gold_answers, export_answers(gold, ledger, key, task, {}))
-    faults.point("exported")
-    storage.write_json(
-        programme.teacher_record,
-        {
-            "name": teacher.name,
-            "revision": teacher.revision,
-            "paid": teacher.paid,
-            "rights": rights.to_json(),
-        },
-    )
-    _look_at_failures(programme, report, gold, len(transfer), progress)
-    return _summary(report)
-
-
-def _pass_gold_gate(programme: Programme, teacher: Teacher, progress: Progress) -> None:
+def require_gold(programme: Programme, teacher: Teacher, progress: Progress) -> None:
+    """Journal the gold gate's answer. Raises GateRefused where it is no pass and the teacher costs money."""
     decision = gold_gate(storage.read_json(programme.seal), programme.config.gold)
     programme.journal.append("gate", **decision.to_json())
     if teacher.paid:
@@ -95,40 +75,117 @@ def _pass_gold_gate(programme: Programme, teacher: Teacher, progress: Progress) 
         progress.warn(f"gold is small: {reason} (no money is at stake, so labelling goes on)")
 
 
-def _ask(
-    programme: Programme,
-    teacher: Teacher,
-    prompts: Sequence[Prompt],
-    ledger: AnswerLedger,
-    progress: Progress,
-) -> LabellingReport:
-    """Gold comes first: without it no evaluation. What was spent is journalled however the asking ends."""
-    before = ledger.spent()
-    try:
-        return label(prompts, teacher, resolved_task(programme), ledger, programme.config.labelling, progress)
-    finally:
-        after = ledger.spent()
-        programme.journal.append(
-            "labelled", teacher=teacher.name, revision=teacher.revision, spent=after - before, total=after
-        )
-        asyncio.run(teacher.close())
+def _work(programme: Programme, progress: Progress) -> str:
+    rights = require_rights(programme)
+    gold = read_sealed(programme.sealed, programme.seal)
+    training = read_training(programme.gold_training)
+    task = prompted_task(programme, training)
+    teacher = open_teacher(programme, training, task)
+    require_gold(programme, teacher, progress)
+    traffic = prompts_from_table(storage.read_table(programme.prompts))
+    transfer = _distinct([item.prompt for item in training], traffic)
+    with AnswerLedger(programme.answers) as ledger:
+        asking = _Asking(programme, teacher, task, ledger, progress)
+        record = {
+            "name": teacher.name,
+            "revision": teacher.revision,
+            "paid": teacher.paid,
+            "rights": rights.to_json(),
+            **asking.gold_first(gold, transfer),
+        }
+        asking.transfer(transfer)
+        human = {item.prompt.hash: item.value for item in training}
+        asking.export(transfer, [item.prompt for item in gold], human)
+    faults.point("exported")
+    storage.write_json(programme.teacher_record, record)
+    return _summary(asking.reports)
 
 
-def _look_at_failures(
-    programme: Programme, report: LabellingReport, gold: Sequence[Prompt], transfer: int, progress: Progress
-) -> None:
-    """Raise TeacherUnavailable where too much has no answer; of gold nothing may lack one."""
-    of_gold = len({prompt.hash for prompt in gold} & set(report.failed_prompts))
-    of_transfer = len(report.failed_prompts) - of_gold
-    most = programme.config.labelling.max_failed_share * transfer
-    if of_gold or of_transfer > most:
-        raise TeacherUnavailable(
-            f"{of_gold:,} sealed examples and {of_transfer:,} prompts of the transfer set have no answer "
-            f"after all their tries; none of gold and {int(most):,} of the transfer set may lack one "
-            "(labelling.max_failed_share). Mend: run `tutelage label` again; what was answered is kept"
-        )
-    if of_transfer:
-        progress.warn(f"{of_transfer:,} prompts have no answer after all their tries and are left out")
+class _Asking:
+    """One teacher, one task, one ledger: what is asked in which order, and what is written of it."""
+
+    def __init__(
+        self, programme: Programme, teacher: Teacher, task: Task, ledger: AnswerLedger, progress: Progress
+    ) -> None:
+        self._programme, self._teacher, self._task = programme, teacher, task
+        self._ledger, self._progress = ledger, progress
+        self._key = LedgerKey.of(teacher, task)
+        self._labelling = programme.config.labelling
+        self.reports: list[LabellingReport] = []
+
+    def gold_first(self, gold: Sequence[Gold], transfer: Sequence[Prompt]) -> dict[str, object]:
+        """Ask gold, without which there is no evaluation; judge the teacher; then say what the rest may cost.
+
+        Raises GateRefused where the teacher is below the bar, TeacherUnavailable where gold lacks an answer.
+        """
+        prompts = [item.prompt for item in gold]
+        self._tell_bound([*prompts, *transfer])
+        self._put(prompts, may_lack=0)
+        fitness = self._judge(gold)
+        found: dict[str, object] = {"fitness": fitness.to_json()} if fitness else {}
+        if self._labelling.repeats:
+            found["repeatability"] = self._repeat(prompts[: self._labelling.repeats])
+        return found
+
+    def transfer(self, prompts: Sequence[Prompt]) -> None:
+        """Ask the transfer set. Raises TeacherUnavailable where too much of it lacks an answer."""
+        self._put(prompts, may_lack=int(self._labelling.max_failed_share * len(prompts)))
+
+    def _put(self, prompts: Sequence[Prompt], may_lack: int) -> None:
+        report = put(self._programme, self._teacher, prompts, self._task, self._ledger, self._progress)
+        self.reports.append(report)
+        if report.failed > may_lack:
+            raise TeacherUnavailable(
+                f"{report.failed:,} of {len(prompts):,} prompts have no answer after all their tries; none "
+                f"of gold may lack one, and of the rest a share of {self._labelling.max_failed_share:g} "
+                "(labelling.max_failed_share). Mend: run `tutelage label` again; what was answered is kept"
+            )
+        if report.failed:
+            self._progress.warn(
+                f"{report.failed:,} prompts have no answer after all their tries and are left out"
+            )
+
+    def _tell_bound(self, prompts: Sequence[Prompt]) -> None:
+        answered = self._ledger.answered(self._key, [prompt.hash for prompt in prompts])
+        unanswered = [prompt for prompt in prompts if prompt.hash not in answered]
+        tell_bound(self._teacher, unanswered, self._labelling.budget, self._progress)
+
+    def _judge(self, gold: Sequence[Gold]) -> Decision | None:
+        """The gate `teacher`, journalled; None where no bar is set."""
+        bar = self._labelling.min_teacher_accuracy
+        if bar is None:
+            return None
+        answers = self._ledger.get_many(self._key, [item.prompt.hash for item in gold])
+        values = [answers[item.prompt.hash].value for item in gold]
+        decision = fitness_decision(self._task, values, [item.value for item in gold], bar)
+        self._programme.journal.append("gate", **decision.to_json())
+        decision.require()
+        self._progress.note(decision.evidence[0].reason)
+        return decision
+
+    def _repeat(self, prompts: Sequence[Prompt]) -> dict[str, object]:
+        """Ask some of gold a second time: {agreeing, asked}."""
+        again = SecondAsking(self._teacher)
+        put(self._programme, again, prompts, self._task, self._ledger, self._progress)
+        hashes = [prompt.hash for prompt in prompts]
+        first = self._ledger.get_many(self._key, hashes)
+        second = self._ledger.get_many(LedgerKey.of(again, self._task), hashes)
+        agreeing, both = repeated(self._task, first, second, hashes)
+        if both:
+            self._progress.note(
+                f"asked twice, the teacher agrees with itself on {agreeing:,} of {both:,} "
+                f"({agreeing / both:.1%}), which bounds what agreement with it can mean"
+            )
+        return {"agreeing": agreeing, "asked": both}
+
+    def export(self, transfer: Sequence[Prompt], gold: Sequence[Prompt], human: Mapping[str, Value]) -> None:
+        """Write the transfer set and the answers to gold, which only evaluation reads."""
+        programme, ledger, key = self._programme, self._ledger, self._key
+        faults.point("exporting")
+        table = export_answers(transfer, ledger, key, self._task, human)
+        storage.write_table(programme.transfer, table)
+        storage.write_table(programme.gold_answers, export_answers(gold, ledger, key, self._task, {}))
+        storage.write_table(programme.quarantined, export_quarantined(transfer, ledger, key))
 
 
 def _distinct(*groups: Iterable[Prompt]) -> list[Prompt]:
@@ -136,15 +193,18 @@ def _distinct(*groups: Iterable[Prompt]) -> list[Prompt]:
     return list({prompt.hash: prompt for group in reversed(groups) for prompt in group}.values())
 
 
-def _summary(report: LabellingReport) -> str:
-    quarantined = sum(count for status, count in report.by_status.items() if status != "ok")
-    parts = [
-        f"{report.asked:,} asked of gold and traffic, {report.reused:,} answered before, ${report.cost:.4f}"
-    ]
-    if quarantined:
+def _summary(reports: Sequence[LabellingReport]) -> str:
+    asked, reused = (sum(getattr(report, name) for report in reports) for name in ("asked", "reused"))
+    cost = sum(report.cost for report in reports)
+    statuses, models = Counter[str](), Counter[str]()
+    for report in reports:
+        statuses.update(report.by_status)
+        models.update(report.other_models)
+    parts = [f"{asked:,} asked of gold and traffic, {reused:,} answered before, ${cost:.4f}"]
+    if quarantined := statuses.total() - statuses["ok"]:
         parts.append(f"{quarantined:,} quarantined")
-    if report.other_models:
-        parts.append(f"answered by another model: {', '.join(report.other_models)}")
+    if models:
+        parts.append(f"answered by another model: {', '.join(sorted(models))}")
     return "; ".join(parts)
 
 
@@ -155,6 +215,7 @@ LABEL = Stage(
         programme.answers,
         programme.transfer,
         programme.gold_answers,
+        programme.quarantined,
         programme.teacher_record,
     ],
     work=_work,

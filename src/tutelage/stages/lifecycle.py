@@ -47,8 +47,13 @@ def run_stage(
     Raises UsageError where a stage before it has to run first, IntegrityError where sealed gold was touched,
     and what its work raises.
     """
-    position = [stage.name for stage in STAGES].index(name)
-    for earlier in STAGES[1:position]:
+    require_earlier(programme, name)
+    return _stage(name).run(programme, progress or Silent(), force)
+
+
+def require_earlier(programme: Programme, name: str) -> None:
+    """Raise UsageError where a stage before `name` has to run first, IntegrityError for touched gold."""
+    for earlier in STAGES[1 : STAGES.index(_stage(name))]:
         if reason := earlier.reason_to_run(programme):
             if programme.seal.exists():
                 verify_seal(programme.sealed, programme.seal)
@@ -56,7 +61,10 @@ def run_stage(
                 f"{name} builds on {earlier.name}, which has to run first: {reason}. "
                 f"Mend: run `tutelage {earlier.name}`, or `tutelage run` for all that is needed"
             )
-    return STAGES[position].run(programme, progress or Silent(), force)
+
+
+def _stage(name: str) -> Stage:
+    return next(stage for stage in STAGES if stage.name == name)
 
 
 def run_all(programme: Programme, progress: Progress | None = None, *, force: bool = False) -> Outcome:

@@ -1,0 +1,68 @@
+"""The configured teacher, how it is prompted, and the asking of it with its books kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from tutelage.config import PromptingConfig
+from tutelage.labelling import AnswerLedger, LabellingReport, choose_examples, label
+from tutelage.programme import Programme
+from tutelage.progress import Progress
+from tutelage.records import Gold, Prompt
+from tutelage.stages.task import resolved_task
+from tutelage.tasks import Prompting, RationaleMode, Task
+from tutelage.teachers import Teacher, TeacherContext, build_teacher
+
+
+def prompted_task(
+    programme: Programme, training: Sequence[Gold], prompting: PromptingConfig | None = None
+) -> Task:
+    """The task as a prompted teacher is asked it: as `prompting` says, by default the configuration's own.
+
+    Raises ConfigError where gold's training part can't give the examples asked for.
+    """
+    wanted = prompting or programme.config.prompting
+    task = resolved_task(programme)
+    how = Prompting(
+        examples=choose_examples(training, wanted.examples, wanted.seed),
+        rationale=RationaleMode(wanted.rationale),
+    )
+    changes: dict[str, Any] = {"prompting": how}
+    if wanted.instruction is not None:
+        changes["instruction"] = wanted.instruction
+    return replace(task, **changes)  # type: ignore[type-var]  # every kind of task is a frozen dataclass
+
+
+def open_teacher(programme: Programme, training: Sequence[Gold], task: Task | None = None) -> Teacher:
+    """The configured teacher, for `task` or else the programme's own."""
+    labelling = programme.config.labelling
+    context = TeacherContext(
+        task or prompted_task(programme, training),
+        training,
+        programme.folder,
+        top_k=labelling.top_k if "tokens" in labelling.signals else 0,
+    )
+    return build_teacher(programme.config.teacher, context)
+
+
+def put(
+    programme: Programme,
+    teacher: Teacher,
+    prompts: Sequence[Prompt],
+    task: Task,
+    ledger: AnswerLedger,
+    progress: Progress,
+) -> LabellingReport:
+    """Ask what has no answer yet. What was spent is journalled however the asking ends. Raises as `label`."""
+    before = ledger.spent()
+    try:
+        return label(prompts, teacher, task, ledger, programme.config.labelling, progress)
+    finally:
+        after = ledger.spent()
+        programme.journal.append(
+            "labelled", teacher=teacher.name, revision=teacher.revision, spent=after - before, total=after
+        )
+        asyncio.run(teacher.close())
