@@ -88,7 +88,7 @@ def _teacher_arm(programme: Programme, task: LabelTask, gold: Sequence[Gold]) ->
 
 def _teacher_footprint(programme: Programme, gold: Sequence[Gold]) -> Footprint | None:
     """Measured for teachers that run here; an API's latency is no property of its model."""
-    if programme.config.teacher.type == "openai":
+    if programme.config.teacher.type in {"openai", "anthropic"}:
         return None
     teacher = open_teacher(programme, read_training(programme.gold_training))
     if teacher.paid or not isinstance(teacher, Measurable):
