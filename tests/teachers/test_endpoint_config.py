@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
-from tutelage.config import OpenAITeacherConfig, PriceConfig
+from tutelage.config import OpenAITeacherConfig, PriceConfig, parse_config
 from tutelage.errors import ConfigError
 from tutelage.records import Prompt
 from tutelage.tasks import Classify
-from tutelage.teachers import TeacherContext
+from tutelage.teachers import TeacherContext, build_teacher
 from tutelage.teachers.openai import OpenAITeacher
 
 PRICE = PriceConfig(input=1.0, output=2.0)
@@ -69,3 +71,28 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(address: str) -> N
     assert "api_key_env" in fault["msg"] and "secret" not in fault["msg"]
     with pytest.raises(ValidationError, match="names no host"):
         teacher_at("http:///v1")
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "teachers.md"
+SNIPPETS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "OPENROUTER_API_KEY", "GEMINI_API_KEY", "ANTHROPIC_API_KEY")
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_what_the_page_shows_makes_a_teacher(snippet: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in KEYS:
+        monkeypatch.setenv(name, KEY)
+    content = {"gold": {"path": "gold.csv"}, "traffic": {"path": "traffic.csv"}, **yaml.safe_load(snippet)}
+    config = parse_config(content, "docs/teachers.md").teacher
+    assert config.type in {"openai", "anthropic"}
+    context = TeacherContext(Classify(("refund", "card")), (), Path())
+    teacher = build_teacher(config, context)
+    assert teacher.paid == bool(config.remote_host)
+    assert (teacher.most_expensive([Prompt("1", TEXT)]) > 0) == config.costs
+
+
+def test_the_page_shows_every_endpoint() -> None:
+    assert len(SNIPPETS) >= 11
+    hosts = " ".join(SNIPPETS)
+    for part in ("azure", "openrouter.ai", "googleapis.com", "11434", "8080", ":8000", "anthropic"):
+        assert part in hosts
