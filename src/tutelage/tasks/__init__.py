@@ -3,7 +3,11 @@
 from tutelage.tasks._labelled import names_of
 from tutelage.tasks.building import declared_labels, task_from_config
 from tutelage.tasks.classify import Classify
+from tutelage.tasks.extract import Extract
+from tutelage.tasks.generate import Generate
+from tutelage.tasks.judge import Judge
 from tutelage.tasks.protocol import (
+    PLAIN,
     CellFault,
     CellFaultKind,
     Comparison,
@@ -17,11 +21,15 @@ from tutelage.tasks.protocol import (
 )
 
 __all__ = [
+    "PLAIN",
     "CellFault",
     "CellFaultKind",
     "Classify",
     "Comparison",
     "Example",
+    "Extract",
+    "Generate",
+    "Judge",
     "LabelTask",
     "Parsed",
     "Prompting",

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tutelage.config import ClassifyConfig, TaskConfig, label_map
+from tutelage.config import ClassifyConfig, ExtractConfig, JudgeConfig, TaskConfig, label_map
 from tutelage.errors import ConfigError
 from tutelage.tasks.classify import Classify
-from tutelage.tasks.protocol import Task
+from tutelage.tasks.extract import Extract
+from tutelage.tasks.generate import Generate
+from tutelage.tasks.judge import Judge
+from tutelage.tasks.protocol import RationaleMode, Task
 
 # What PyYAML raises besides YAMLError for what it can't build, such as `!!int a`, `!!bool a` or 2024-02-30.
 _YAML_FAULTS = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RecursionError)
@@ -75,4 +78,39 @@ def task_from_config(config: TaskConfig, labels: Mapping[str, str], folder: Path
             multi_label=config.multi_label,
             out_of_scope=config.out_of_scope,
         )
-    raise ConfigError(f"task.type {config.type!r} isn't there yet. Mend: use classify")
+    if isinstance(config, ExtractConfig):
+        return Extract(_record_of(config, folder), config.instruction, config.fields)
+    if isinstance(config, JudgeConfig):
+        return _judge(config)
+    return Generate(config.instruction, config.max_characters, config.similarity)
+
+
+def _record_of(config: ExtractConfig, folder: Path) -> dict[str, Any]:
+    if config.record is not None:
+        return config.record
+    path = folder / str(config.record_file)
+    if path.suffix.lower() not in {".json", ".yaml", ".yml"}:
+        raise ConfigError(f"task.record_file {str(path)!r} is neither JSON nor YAML by its ending")
+    content = read_document(path, "task.record_file")
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"task.record_file {str(path)!r} holds {type(content).__name__}, not a JSON schema. "
+            "Mend: give `type: object` and its `properties`"
+        )
+    return content
+
+
+def _judge(config: JudgeConfig) -> Judge:
+    described = config.verdicts or {}
+    if config.scale is not None:
+        low, high = config.scale
+        described = {str(score): "" for score in range(low, high + 1)}
+    return Judge(
+        labels=tuple(described),
+        rubric=config.rubric,
+        scored=config.scale is not None,
+        descriptions={name: text for name, text in described.items() if text} or None,
+        instruction=config.instruction,
+        reasons=RationaleMode(config.reasons),
+        tolerance=config.tolerance,
+    )

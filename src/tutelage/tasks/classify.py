@@ -128,6 +128,11 @@ class Classify(LabelSpace):
         body = {"type": "array", "items": label} if self.multi_label else label
         return object_schema({self.answer_key: body}, self._keys)
 
+    @property
+    def strict(self) -> bool:
+        """Always: see `Task.strict`."""
+        return True
+
     def parse(self, raw: str) -> Parsed:
         """Read an answer's text. Nothing is coerced: a label differs from one of the set or it doesn't.
 

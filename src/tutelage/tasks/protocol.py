@@ -119,6 +119,11 @@ class Task(Protocol):
         """The JSON schema of an answer; None where it is free text."""
         ...
 
+    @property
+    def strict(self) -> bool:
+        """Whether providers' strict modes take `json_schema`: all closed and required, no conditions."""
+        ...
+
     def parse(self, raw: str) -> Parsed:
         """Read an answer's text. Nothing is coerced."""
         ...

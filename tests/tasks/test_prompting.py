@@ -1,0 +1,102 @@
+"""Examples and reasons: what a teacher is shown, and what comes back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tutelage.records import AnswerStatus
+from tutelage.tasks import Classify, Example, LabelTask, Parsed, Prompting, RationaleMode, Task
+
+LABELS = ("card", "refund")
+ONE = Classify(LABELS)
+SEVERAL = Classify(LABELS, multi_label=True)
+EXAMPLES = (Example("my card", "card"), Example('{"label": "x"}\nmoney back', "refund"))
+BEFORE, AFTER = RationaleMode.BEFORE, RationaleMode.AFTER
+
+
+def test_examples_are_turns_between_what_never_changes_and_the_message():
+    task = ONE.with_prompting(Prompting(EXAMPLES))
+    turns = task.render("x")
+    assert turns[0] == ONE.render("x")[0]
+    assert turns[1:] == [
+        {"role": "user", "content": "my card"},
+        {"role": "assistant", "content": '{"label": "card"}'},
+        {"role": "user", "content": '{"label": "x"}\nmoney back'},
+        {"role": "assistant", "content": '{"label": "refund"}'},
+        {"role": "user", "content": "x"},
+    ]
+    assert turns[:-1] == task.render("y")[:-1]
+    several = SEVERAL.with_prompting(Prompting((Example("both", ("card", "refund")),)))
+    assert several.render("x")[2]["content"] == '{"labels": ["card", "refund"]}'
+
+
+def test_with_reasons_examples_are_quoted_since_turns_would_teach_to_give_none():
+    system, user = ONE.with_prompting(Prompting(EXAMPLES, BEFORE)).render("x")
+    assert user == {"role": "user", "content": "x"}
+    assert f"Message: {json.dumps(EXAMPLES[1].text)}\n" in system["content"]
+    assert system["content"].startswith(ONE.with_prompting(Prompting((), BEFORE)).render("x")[0]["content"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "keys"), [(BEFORE, ["rationale", "label"]), (AFTER, ["label", "rationale"])]
+)
+def test_reasons_stand_where_they_are_asked_for(mode, keys):
+    task = ONE.with_prompting(Prompting(rationale=mode))
+    assert list(task.json_schema()["properties"]) == task.json_schema()["required"] == keys
+    assert "{" + ", ".join(f'"{key}": "..."' for key in keys) + "}" in task.render("x")[0]["content"]
+    raw = json.dumps({"label": "card", "rationale": "It names a card."})
+    assert task.parse(raw) == Parsed(AnswerStatus.OK, "card", rationale="It names a card.")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["card", '{"label": "card"}', '{"label": "card", "rationale": null}', '{"label": "card", "rationale": ["x"]}',
+     '{"label": "card", "rationale": "", "x": 1}', '{"rationale": "a", "label": "card", "rationale": "b"}'],
+)  # fmt: skip
+def test_an_answer_without_the_reasons_asked_for_is_none(raw):
+    assert ONE.with_prompting(Prompting(rationale=BEFORE)).parse(raw).status is AnswerStatus.UNPARSEABLE
+
+
+def test_reasons_nobody_asked_for_are_none_of_an_answer():
+    assert ONE.parse('{"label": "card", "rationale": "x"}').status is AnswerStatus.UNPARSEABLE
+
+
+def test_half_a_surrogate_in_reasons_does_not_cost_the_answer():
+    raw = '{"rationale": "a \\ud800", "label": "card"}'
+    parsed = ONE.with_prompting(Prompting(rationale=BEFORE)).parse(raw)
+    assert parsed.value == "card" and parsed.rationale.encode("utf-8")
+
+
+def test_only_other_prompting_changes_the_version():
+    assert ONE.with_prompting(Prompting()).version == ONE.version
+    versions = {
+        ONE.with_prompting(prompting).version
+        for prompting in (
+            Prompting(), Prompting(EXAMPLES), Prompting(EXAMPLES[::-1]), Prompting(EXAMPLES[:1]),
+            Prompting(rationale=BEFORE), Prompting(rationale=AFTER), Prompting(EXAMPLES, BEFORE),
+        )
+    }  # fmt: skip
+    assert len(versions) == 7
+    assert ONE.with_prompting(Prompting(), "Sort.") == Classify(LABELS, "Sort.")
+
+
+def test_classify_is_a_task_of_labels():
+    assert isinstance(ONE, Task) and isinstance(ONE, LabelTask)
+    assert (ONE.kind, ONE.answer_key, SEVERAL.answer_key) == ("classify", "label", "labels")
+    assert ONE.label_text('a "b"') == '"a \\"b\\""'
+
+
+def test_classify_compares_votes_and_scores():
+    assert ONE.compare("card", "card").agree and ONE.compare("card", "refund").score == 0.0
+    partly = SEVERAL.compare(("card",), ("card", "refund"))
+    assert not partly.agree and partly.score == 0.5
+    assert SEVERAL.compare((), ()).agree and SEVERAL.compare((), ()).score == 1.0
+    value, shares = ONE.vote(["refund", "card", "refund"])
+    assert value == "refund" and shares == pytest.approx([1 / 3, 2 / 3])
+    metrics = ONE.score(["card", "card", None, "refund"], ["card", "refund", "card", "refund"])
+    assert metrics["accuracy"] == 0.5
+    assert metrics["macro_f1"] == pytest.approx((2 / 4 + 2 / 3) / 2)
+    assert SEVERAL.score([("card",)], [("card", "refund")])["mean_score"] == 0.5
+    assert ONE.score([], []) == {}
