@@ -134,6 +134,7 @@ class _Asking:
     def _put(self, prompts: Sequence[Prompt], may_lack: int) -> None:
         report = put(self._programme, self._teacher, prompts, self._task, self._ledger, self._progress)
         self.reports.append(report)
+        _tell_calls(report, self._progress)
         if report.failed > may_lack:
             raise TeacherUnavailable(
                 f"{report.failed:,} of {len(prompts):,} prompts have no answer after all their tries; none "
@@ -202,10 +203,27 @@ def _summary(reports: Sequence[LabellingReport]) -> str:
         models.update(report.other_models)
     parts = [f"{asked:,} asked of gold and traffic, {reused:,} answered before, ${cost:.4f}"]
     if quarantined := statuses.total() - statuses["ok"]:
-        parts.append(f"{quarantined:,} quarantined")
+        parts.append(f"{quarantined:,} quarantined (answers/quarantined.parquet)")
     if models:
         parts.append(f"answered by another model: {', '.join(sorted(models))}")
     return "; ".join(parts)
+
+
+def _tell_calls(report: LabellingReport, progress: Progress) -> None:
+    """How the asking went: pace, latency, calls made again, how far the teacher repeats itself."""
+    parts = []
+    if report.latency_p50 is not None and report.at_once > 1:
+        parts.append(
+            f"{report.asked / max(report.seconds, 1e-9):,.0f} answers/s, up to {report.at_once:,} at once, "
+            f"latency {report.latency_p50:.2f} s (95% within {report.latency_p95:.2f} s)"
+        )
+    if report.again:
+        of = ", ".join(f"{kind} {count:,}" for kind, count in sorted(report.faults.items()))
+        parts.append(f"{report.again:,} calls made again ({of})")
+    if report.repeatability is not None:
+        parts.append(f"{report.repeatability:.1%} of pairs of samples agree")
+    if parts:
+        progress.note("; ".join(parts))
 
 
 LABEL = Stage(
