@@ -12,7 +12,8 @@
     ├── BudgetExhausted           the next call could pass the budget; progress is kept
     └── TeacherError              the teacher's side
         ├── TeacherUnavailable    try again: rate limit, overload, time-out; may say after how long
-        └── TeacherRefusesAccess  401, 402, 403, unknown model: no use in trying again
+        ├── TeacherRefusesAccess  401, 402, 403, unknown model: no use in trying again
+        └── AwaitingPeople        prompts wait for people; goes on once they have answered
 
 A message says what was wrong (value and limit), where, and the mend.
 """
@@ -126,4 +127,11 @@ class TeacherUnavailable(TeacherError):
 class TeacherRefusesAccess(TeacherError):
     """Key, credit, permission or model name: asking again would change nothing."""
 
+    billed = False
+
+
+class AwaitingPeople(TeacherError):
+    """People have not answered everything yet. What they have is recorded; the rest waits in a file."""
+
+    exit_code = 8
     billed = False

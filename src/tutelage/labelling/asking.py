@@ -49,13 +49,19 @@ async def ask(
     Raises BudgetExhausted, TeacherRefusesAccess, or TeacherUnavailable where the teacher stays down for
     longer than `patience` or the calls that may be made again are used up; what was answered is kept, and
     the same call goes on from there. Whatever ends the run, the difference of `ledger.spent()` is what it
-    cost. The teacher is left open.
+    cost. Raises AwaitingPeople where prompts have to wait for people, once all others are recorded. The
+    teacher is left open.
     """
-    from tutelage.teachers import Resumable
+    from tutelage.teachers import Resumable, Selective
 
     key = LedgerKey.of(teacher, task)
     unanswered, distinct = _unanswered(prompts, ledger, key)
     reused = distinct - len(unanswered)
+    waiting: list[Prompt] = []
+    if isinstance(teacher, Selective):
+        asked = {prompt.hash: prompt for prompt in teacher.answerable(unanswered)}
+        waiting = [prompt for prompt in unanswered if prompt.hash not in asked]
+        unanswered = list(asked.values())
     if isinstance(teacher, Resumable) and (replies := ledger.replies(key)):
         teacher.resume(replies)  # paid for by an earlier run, and made no answer then
     progress = progress or Silent()
@@ -73,6 +79,8 @@ async def ask(
         run = Run(teacher, task, config, calls, tally, progress, tracker)
         batches = in_batches(unanswered, teacher.batch_size)
         await run.over(batches, len(unanswered), math.floor(config.max_failed_share * distinct))
+    if waiting and isinstance(teacher, Selective):
+        teacher.leave(waiting)
     return tally.report(reused, calls.purse.spent - spent_before, clock() - started)
 
 

@@ -4,10 +4,20 @@ from tutelage.teachers.protocol import (
     Doubtful,
     Measurable,
     Resumable,
+    Selective,
     Teacher,
     TeacherContext,
     Telling,
     build_teacher,
 )
 
-__all__ = ["Doubtful", "Measurable", "Resumable", "Teacher", "TeacherContext", "Telling", "build_teacher"]
+__all__ = [
+    "Doubtful",
+    "Measurable",
+    "Resumable",
+    "Selective",
+    "Teacher",
+    "TeacherContext",
+    "Telling",
+    "build_teacher",
+]

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
 from tutelage.errors import ConfigError
-from tutelage.records import Answer, Gold, Prompt
+from tutelage.records import Answer, Gold, Prompt, Rejection
 from tutelage.tasks import LabelTask, Task, with_labels
 
 if TYPE_CHECKING:
@@ -73,6 +73,24 @@ class Telling(Protocol):
         The replies are as in `TeacherError.kept`. Asked after a call that its deadline ended;
         what is told here, no later answer or error counts again.
         """
+        ...
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A teacher that can answer some prompts now and the others only later, as people do.
+
+    `rejected` holds what it was given and couldn't take, for whoever has to mend it.
+    """
+
+    rejected: Sequence[Rejection]
+
+    def answerable(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """Those that it can answer now; no others are put to it."""
+        ...
+
+    def leave(self, prompts: Sequence[Prompt]) -> NoReturn:
+        """See to it that the others can be answered later. Raises AwaitingPeople."""
         ...
 
 

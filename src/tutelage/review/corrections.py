@@ -1,0 +1,55 @@
+"""Corrections: what people said of a teacher's answers. Theirs win; the teacher's is kept beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tutelage.config import SourceConfig
+from tutelage.records import Prompt, Rejection, Value
+from tutelage.review.verdicts import HumanVerdict, read_verdicts
+from tutelage.tasks import Task
+
+UNKNOWN_PROMPT = "unknown_prompt"
+CONTRADICTION = "contradiction"
+
+
+def read_corrections(
+    source: SourceConfig, path: Path | str, task: Task, prompts: Sequence[Prompt]
+) -> tuple[dict[str, Value], list[Rejection]]:
+    """Corrections of the answers to `prompts`, by prompt hash, and the rows that were not taken.
+
+    `path` is where `source` lies. Rows name the prompt by its text, else by its id; a row whose label is
+    empty corrects nothing. One about a prompt that isn't among `prompts` (sealed gold never is) is rejected,
+    and so is every row on a prompt of which the file says two different things.
+
+    Raises DataError where the file can't be read at all.
+    """
+    rows = read_verdicts(path, source.columns, task, form=source.format, limit=source.limit, ours=True)
+    rejected = list(rows.rejected)
+    ids: dict[str, set[str]] = {}
+    texts = {prompt.hash: prompt.text for prompt in prompts}
+    for prompt in prompts:
+        ids.setdefault(prompt.id, set()).add(prompt.hash)
+    said: dict[str, list[HumanVerdict]] = {}
+    for verdict in rows.accepted:
+        by_id = ids.get(verdict.id, set())
+        hash_ = verdict.hash or (next(iter(by_id)) if len(by_id) == 1 else "")
+        if hash_ in texts:
+            said.setdefault(hash_, []).append(verdict)
+        else:
+            detail = "no prompt of the transfer set has this text or id"
+            rejected.append(_rejection(path, verdict, UNKNOWN_PROMPT, detail))
+    corrections: dict[str, Value] = {}
+    for hash_, verdicts in said.items():
+        if any(verdict.value != verdicts[0].value for verdict in verdicts):
+            rows_ = ", ".join(str(verdict.row) for verdict in verdicts)
+            detail = f"rows {rows_} say different things of one prompt"
+            rejected += [_rejection(path, verdict, CONTRADICTION, detail) for verdict in verdicts]
+        else:
+            corrections[hash_] = verdicts[0].value
+    return corrections, sorted(rejected, key=lambda item: item.row)
+
+
+def _rejection(path: Path | str, verdict: HumanVerdict, reason: str, detail: str) -> Rejection:
+    return Rejection(str(path), verdict.row, verdict.id, reason, detail, "")
