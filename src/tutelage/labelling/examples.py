@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from tutelage.errors import ConfigError
 from tutelage.records import Gold, dump_value
-from tutelage.tasks import Example
+
+if TYPE_CHECKING:
+    from tutelage.tasks import Example
 
 LONGEST_EXAMPLE = 2_000  # characters; a longer message would cost more in every call than it shows
 
@@ -23,6 +26,8 @@ def choose_examples(training: Sequence[Gold], count: int, seed: int = 0) -> tupl
 
     Raises ConfigError where the part holds fewer that can be shown.
     """
+    from tutelage.tasks import Example
+
     if count == 0:
         return ()
     usable = [item for item in training if len(item.prompt.text) <= LONGEST_EXAMPLE]
