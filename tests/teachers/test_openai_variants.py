@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,9 @@ def test_more_headers_and_more_of_the_body(faulty_teacher: FaultyTeacher) -> Non
         ({"headers": {"X-A": "a\r\nX-B: b"}}, "printable ASCII"),
         ({"extra": {"messages": []}}, "sets itself"),
         ({"extra": {"stream": True}}, "sets itself"),
+        ({"extra": {"seed": float("nan")}}, "can't be written as JSON"),
+        ({"extra": {"since": date(2026, 1, 1)}}, "can't be written as JSON"),
+        ({"headers": {"Content-Type": "text/plain"}}, "sets itself"),
     ],
 )
 def test_headers_and_body_that_would_break_something(settings: dict[str, Any], words: str) -> None:
@@ -216,6 +220,33 @@ def test_an_account_that_is_none_costs_the_bound(usage: Any, faulty_teacher: Fau
     bound = teacher.most_expensive([Prompt("1", TEXT)])
     answer = ask(teacher)
     assert (answer.value, answer.usage.cost) == ("card", pytest.approx(bound))
+
+
+def test_reasoning_that_is_only_in_the_total_is_paid_too(faulty_teacher: FaultyTeacher) -> None:
+    for total, made in ((341, 329), (21, 9), (0, 9), ("many", 9)):
+        usage = {"prompt_tokens": 12, "completion_tokens": 9, "total_tokens": total}
+        faulty_teacher.script(TEXT, [Outcome(body=completion('{"label": "card"}', usage=usage))])
+        usage_read = ask(teacher_at(faulty_teacher.url, price=PRICE)).usage
+        assert (usage_read.output_tokens, usage_read.cost) == (made, pytest.approx((12 + 2 * made) / 1e6))
+
+
+PIECES = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+    {"type": "text", "text": '{"label": '},
+    {"type": "text", "text": '"card"}'},
+]
+
+
+def test_a_text_in_pieces_is_put_together(faulty_teacher: FaultyTeacher) -> None:
+    body = json.loads(CARD)
+    body["choices"][0]["message"]["content"] = PIECES
+    faulty_teacher.script(TEXT, [Outcome(body=json.dumps(body).encode())])
+    assert ask(teacher_at(faulty_teacher.url)).raw == '{"label": "card"}'
+    for content in ([], [{"type": "text"}], [{"text": "card"}], {"text": "card"}, 7):
+        body["choices"][0]["message"]["content"] = content
+        faulty_teacher.script(TEXT, [Outcome(body=json.dumps(body).encode())])
+        with pytest.raises(TeacherUnavailable, match="no reply"):
+            ask(teacher_at(faulty_teacher.url))
 
 
 def test_an_odd_number_of_cached_tokens_is_no_discount(faulty_teacher: FaultyTeacher) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -92,6 +93,7 @@ _RESERVED = (
     *("model", "messages", "system", "stream", "n", "max_tokens", "max_completion_tokens", "temperature"),
     *("response_format", "output_config", "tools", "tool_choice", "logprobs", "top_logprobs"),
 )
+_OF_THE_TRANSPORT = ("content-type", "content-length", "host", "connection", "transfer-encoding")
 _CARRIES_A_KEY = ("authorization", "proxy-authorization", "api-key", "x-api-key", "cookie", "x-goog-api-key")
 
 
@@ -179,6 +181,8 @@ class EndpointConfig(Section):
                     f"headers has {name!r}, and it is journalled. Mend: the key goes into the environment "
                     "variable that api_key_env names"
                 )
+            if name.lower() in _OF_THE_TRANSPORT:
+                raise ValueError(f"headers has {name!r}, which Tutelage sets itself. Mend: leave it out")
             if not (name + content).isascii() or not (name + content).isprintable() or not name.strip():
                 raise ValueError(f"the header {name!r} can't be sent. Mend: use printable ASCII")
         return value
@@ -189,6 +193,10 @@ class EndpointConfig(Section):
         taken = sorted(set(value) & set(_RESERVED))
         if taken:
             raise ValueError(f"extra has {taken[0]!r}, which Tutelage sets itself. Mend: leave it out")
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"extra can't be written as JSON: {error}. Mend: quote it") from None
         return value
 
     @model_validator(mode="after")

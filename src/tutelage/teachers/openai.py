@@ -108,15 +108,13 @@ class ChatCompletions:
     def read(self, content: Any) -> Said:
         """See `Dialect`."""
         choice, message = _choice_of(content)
-        text, refusal = message.get("content"), message.get("refusal")
-        if not isinstance(text, str | None):
-            raise MalformedBody(f"the message's content is {type(text).__name__}")
+        text, refusal = _text_in(message.get("content")), message.get("refusal")
         logprobs, model = choice.get("logprobs"), content.get("model")
         usage = content.get("usage")
         charged = usage.get("cost") if isinstance(usage, dict) else None
         finish = choice.get("finish_reason")
         return Said(
-            text=str(refusal) if refusal else text or "",
+            text=str(refusal) if refusal else text,
             finish=Finish.REFUSED if refusal else _FINISHES.get(str(finish), Finish.DONE),
             counts=_counts(usage),
             tokens=read_tokens(logprobs.get("content")) if isinstance(logprobs, dict) else None,
@@ -148,9 +146,26 @@ def _choice_of(content: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return choice, message
 
 
+def _text_in(content: Any) -> str:
+    """A message's text: alone, absent, or as some have it in pieces beside the model's thinking."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    pieces = content if isinstance(content, list) else None
+    if not pieces or not all(
+        isinstance(piece, dict) and isinstance(piece.get("type"), str) for piece in pieces
+    ):
+        raise MalformedBody(f"the message's content is {type(content).__name__}")
+    texts = [piece.get("text") for piece in pieces if piece["type"] == "text"]
+    if not all(isinstance(text, str) for text in texts):
+        raise MalformedBody("a piece of the message's content holds no text")
+    return "".join(map(str, texts))
+
+
 def _counts(usage: Any) -> Counts | None:
     given, made = count_of(usage, "prompt_tokens"), count_of(usage, "completion_tokens")
     if given is None or made is None:
         return None
+    # Some leave reasoning out of `completion_tokens`, which is billed all the same and is in the total.
+    made = max(made, (count_of(usage, "total_tokens") or 0) - given)
     cached = count_of(usage.get("prompt_tokens_details"), "cached_tokens") or 0
     return Counts(given, made, min(cached, given))
