@@ -16,8 +16,18 @@ import pytest
 from faulty_teacher import FaultyTeacher, Outcome, completion, error
 from tutelage.config import AnthropicTeacherConfig, OpenAITeacherConfig, PriceConfig
 from tutelage.errors import ConfigError, TeacherRefusesAccess
-from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Value
-from tutelage.tasks import Classify, Comparison, Example, Parsed, Prompting, RationaleMode
+from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Fields, Prompt, Value
+from tutelage.tasks import (
+    Classify,
+    Comparison,
+    Example,
+    Extract,
+    Generate,
+    Judge,
+    Parsed,
+    Prompting,
+    RationaleMode,
+)
 from tutelage.teachers import TeacherContext
 from tutelage.teachers._logprobs import Token, label_distribution
 from tutelage.teachers.anthropic import AnthropicTeacher
@@ -33,6 +43,7 @@ class Writes:
     """A task of open values: free text, where texts of the same length agree."""
 
     kind, version, labels, multi_label, answer_key = "generate", "1", (), False, ""
+    strict = True
     prompting = Prompting()
 
     def render(self, text: str) -> list[dict[str, str]]:
@@ -52,20 +63,12 @@ class Writes:
         return max(values, key=lambda one: sum(self.compare(one, other).agree for other in values)), None
 
 
-class Scores(Classify):
-    """Scores from 1 to 10, which are numbers in the answer's JSON."""
-
-    answer_key = "score"
-
-    def label_text(self, label: str) -> str:
-        return label
-
-    def parse(self, raw: str) -> Parsed:
-        content = json.loads(raw)
-        return Parsed(AnswerStatus.OK, str(content["score"]), rationale=content.get("why", ""))
-
-
-SCORES = Scores(tuple(str(score) for score in range(1, 11)))
+SCORES = Judge(tuple(map(str, range(1, 11))), "How polite it is.", scored=True, reasons=RationaleMode.NONE)
+RECORD = {
+    "type": "object",
+    "properties": {"order": {"type": "string"}, "days": {"type": "integer", "minimum": 0}},
+    "required": ["order"],
+}
 
 
 def teacher_at(url: str, task: Any = TASK, top_k: int = 0, **settings: Any) -> OpenAITeacher:
@@ -185,6 +188,37 @@ def test_a_score_is_a_number_with_a_distribution(faulty_teacher: FaultyTeacher) 
     expected = np.zeros(10)
     expected[[0, 6, 9]] = 0.9 * 0.25, 0.1, 0.9 * 0.75
     np.testing.assert_allclose(answer.distribution, expected, atol=1e-6)
+
+
+def test_a_verdict_comes_with_its_reasons_and_a_distribution(faulty_teacher: FaultyTeacher) -> None:
+    judge = Judge(("polite", "rude"), "Whether it is polite.")
+    why, verdict = (next(iter(judge.json_schema()["properties"])), judge.answer_key)
+    before = f'{{"{why}": "It says please.", "{verdict}": "'
+    faulty_teacher.script(
+        TEXT, [with_tokens({before: 1.0}, {"pol": 0.8, "rude": 0.2}, {"ite": 1.0}, {'"}': 1.0})]
+    )
+    answer = ask(teacher_at(faulty_teacher.url, judge))
+    assert (answer.value, answer.rationale) == ("polite", "It says please.")
+    np.testing.assert_allclose(answer.distribution, [0.8, 0.2], atol=1e-6)
+
+
+def test_a_record_is_asked_for_once_by_its_schema(faulty_teacher: FaultyTeacher) -> None:
+    task = Extract(RECORD)
+    faulty_teacher.script(TEXT, said('{"order": "A1", "days": 3}', '{"order": "A1", "days": "three"}'))
+    teacher = teacher_at(faulty_teacher.url, task)
+    answer = ask(teacher)
+    assert (answer.value, answer.distribution) == (Fields({"order": "A1", "days": 3}), None)
+    assert answer.usage.calls == 1
+    assert ask(teacher).status is AnswerStatus.UNPARSEABLE
+    schema = faulty_teacher.requests[0]["response_format"]["json_schema"]
+    assert schema["schema"] == task.json_schema()
+    assert schema.get("strict", False) == task.strict
+
+
+def test_a_text_is_asked_for_without_a_schema(faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script(TEXT, said("  Dear you,\n"))
+    assert ask(teacher_at(faulty_teacher.url, Generate())).value == "Dear you,"
+    assert "response_format" not in faulty_teacher.requests[0]
 
 
 def walked(*steps: dict[str, float]) -> list[Token]:

@@ -48,7 +48,7 @@ class OpenAITeacher(EndpointTeacher):
 class ChatCompletions:
     """The dialect of `POST /chat/completions`: OpenAI's, and of all that took it over.
 
-    Schemas are asked for strictly; where an endpoint can't hold a model to one strictly, then not strictly,
+    Schemas are asked for strictly where they fit; where an endpoint can't hold a model to one strictly, then not strictly,
     and where it knows no schemas, not at all. The number of alternatives goes down to what the endpoint says
     is its limit.
     """
@@ -62,6 +62,8 @@ class ChatCompletions:
         self._top_logprobs = _TOP_LOGPROBS
         if not config.structured or self._schema is None:
             self.without.add("response_format")
+        if not task.strict:
+            self.without.add("strict")
 
     def headers(self, key: str) -> dict[str, str]:
         """See `Dialect`. A server that asks for no key gets a word in its place, as its clients send."""
