@@ -97,6 +97,7 @@ def test_classify_compares_votes_and_scores():
     assert value == "refund" and shares == pytest.approx([1 / 3, 2 / 3])
     metrics = ONE.score(["card", "card", None, "refund"], ["card", "refund", "card", "refund"])
     assert metrics["accuracy"] == 0.5
-    assert metrics["macro_f1"] == pytest.approx((2 / 4 + 2 / 3) / 2)
+    assert metrics["macro_f1"] == pytest.approx((2 * 1 / (2 + 2) + 2 * 1 / (2 + 1)) / 2)
+    assert Classify(("a", "b", "c")).score(["b", "c"], ["b", "a"])["macro_f1"] == 0.5  # gold has no c
     assert SEVERAL.score([("card",)], [("card", "refund")])["mean_score"] == 0.5
     assert ONE.score([], []) == {}

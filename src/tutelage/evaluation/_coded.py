@@ -25,11 +25,13 @@ class Coded:
     """`gold` and each arm's `answers` are int64 [n] codes into `values`, UNANSWERED where there is none.
 
     `members` is bool [values + 1, labels]: which labels a value has. Its last row, which code -1 finds, is
-    empty. Codes follow the task's order of labels, not the order of examples.
+    empty. `agrees` is bool [values + 1, values]: whether an answer counts as right where gold says so; nobody
+    agrees with its last row. Codes follow the task's order of labels, not the order of examples.
     """
 
     values: tuple[Value, ...]
     members: Flags
+    agrees: Flags
     gold: Codes
     answers: Mapping[str, Codes]
     slices: Mapping[str, Codes]
@@ -42,7 +44,7 @@ class Coded:
     @cached_property
     def right(self) -> Mapping[str, Flags]:
         """Which examples each arm got right: bool [n]."""
-        return {name: codes == self.gold for name, codes in self.answers.items()}
+        return {name: self.agrees[codes, self.gold] for name, codes in self.answers.items()}
 
 
 def encode(task: LabelTask, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> Coded:
@@ -62,6 +64,7 @@ def encode(task: LabelTask, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> Co
     return Coded(
         values=tuple(values),
         members=members,
+        agrees=_agrees(task, values),
         gold=np.array([code[value] for value in truths], dtype=np.int64),
         answers={
             name: np.array([UNANSWERED if value is None else code[value] for value in column], dtype=np.int64)
@@ -69,6 +72,15 @@ def encode(task: LabelTask, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> Co
         },
         slices={str(name): np.flatnonzero(names == name) for name in np.unique(names)},
     )
+
+
+def _agrees(task: LabelTask, values: Sequence[Value]) -> Flags:
+    agrees = np.zeros((len(values) + 1, len(values)), dtype=bool)
+    agrees[: len(values)] = np.eye(len(values), dtype=bool)
+    if task.kind == "judge":  # whose scores agree within a tolerance; there are at most as many as labels
+        for place, value in enumerate(values):
+            agrees[place] = [task.compare(value, other).agree for other in values]
+    return agrees
 
 
 def display(value: Value | None) -> str | None:

@@ -78,15 +78,16 @@ def _wrong_pairs(coded: Coded, answers: npt.NDArray[np.int64], where: npt.NDArra
 def worst(
     gold: Sequence[Gold],
     values: Mapping[str, Sequence[Value | None]],
+    right: npt.NDArray[np.bool_],
     confidence: npt.NDArray[np.float64],
     critical: Sequence[str],
 ) -> list[dict[str, Any]]:
     """The student's errors: critical slices first, then the most confident, at most 40.
 
-    `values` by arm; `confidence` is the student's, float64 [n], NaN where it stated none (they come last).
+    `values` by arm; `right`, bool [n], is the student's, and so is `confidence`, float64 [n], NaN where it
+    stated none (they come last).
     """
-    student = values["student"]
-    rows = [row for row, item in enumerate(gold) if student[row] != item.value]
+    rows = np.flatnonzero(~right).tolist()
 
     def order(row: int) -> tuple[bool, float, str]:
         stated = -1.0 if np.isnan(confidence[row]) else float(confidence[row])

@@ -67,7 +67,7 @@ class _ArmColumns:
     def of(cls, coded: Coded, gold: npt.NDArray[np.int64], answer: npt.NDArray[np.int64]) -> _ArmColumns:
         predicted = coded.members[answer]
         return cls(
-            (gold == answer).astype(np.float64),
+            coded.agrees[answer, gold].astype(np.float64),
             _sparse(predicted),
             _sparse(predicted & coded.members[gold]),
         )

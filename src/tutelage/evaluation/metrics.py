@@ -37,7 +37,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score the arms on gold, each alone and against each other, with 95% intervals.
 
-    Accuracy is exact match (of sets, with several labels); an answer that isn't there is wrong. Intervals:
+    Accuracy is exact match (of sets, with several labels; of a judge's scores within the task's tolerance);
+    an answer that isn't there is wrong. "scores" has the task's own metrics of each arm. Intervals:
     of proportions by `proportion_interval`, of differences by `paired_difference_interval` and beside it by
     the paired percentile bootstrap of `resamples` (Efron and Tibshirani 1993), which also serves macro-F1,
     its differences, retention and recovered gap; of the ECE by a basic one. A difference is a − b in
@@ -64,6 +65,7 @@ def evaluate(
             name: {
                 **_arm(task, coded, name, drawn),
                 **_calibration(task, gold, arms[name], seed, resamples),
+                "scores": task.score(arms[name].values, [item.value for item in gold]),
                 "title": arms[name].title,
                 "footprint": asdict(footprint) if (footprint := arms[name].footprint) else None,
             }
@@ -74,7 +76,11 @@ def evaluate(
         "gap_recovered": _gap_recovered(coded, drawn),
         "errors": _inheritance.errors(coded),
         "worst": _inheritance.worst(
-            gold, values, stated_confidence(student.values, student.distributions), critical_slices
+            gold,
+            values,
+            coded.right["student"],
+            stated_confidence(student.values, student.distributions),
+            critical_slices,
         )
         if student
         else [],
@@ -151,7 +157,7 @@ def _agreement(coded: Coded, answers: Codes) -> dict[str, Any] | None:
     if teacher is None or (teacher == UNANSWERED).all():
         return None
     answered = teacher != UNANSWERED
-    return _proportion((answers == teacher)[answered])
+    return _proportion(coded.agrees[answers, teacher][answered])
 
 
 def _calibration(

@@ -13,7 +13,7 @@ from tutelage.stages.gold import label_set, read_gold_parts
 from tutelage.stages.rights import rights_decision, rights_fingerprint
 from tutelage.stages.sources import require_usable, source_fingerprint, source_path
 from tutelage.stages.task import described_values
-from tutelage.tasks import task_from_config
+from tutelage.tasks import task_from_config, with_labels
 from tutelage.teachers import TeacherContext, build_teacher
 
 _LOOKED_AT = 1_000
@@ -52,6 +52,11 @@ def _work(programme: Programme, progress: Progress) -> str:
     size = gold_gate({"n": len(gold.sealed)}, config.gold)
     if teacher.paid:
         size.require()
+    if with_labels(task) is None:
+        progress.warn(
+            f"students for task.type {task.kind} aren't there yet: what comes out is the transfer set, after "
+            "`tutelage label`"
+        )
     tell_bound(teacher, traffic.accepted, config.labelling.budget, progress)
     for reason in size.reasons:
         progress.warn(f"gold is small: {reason}")

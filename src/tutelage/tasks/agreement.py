@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -10,17 +11,19 @@ import numpy as np
 
 
 def mean_f1(given: Sequence[AbstractSet[str]], right: Sequence[AbstractSet[str]]) -> float:
-    """Macro-F1 over the labels that stand on either side; 0 where none does.
+    """Macro-F1 over the labels that `right` has, as evaluation reports it; 0 where it has none.
 
     `given[i]` and `right[i]` are the labels of one example, empty where there is none.
     """
     hits: Counter[str] = Counter()
+    support: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     for some, others in zip(given, right, strict=True):
         hits.update(some & others)
+        support.update(others)
         counts.update(some)
-        counts.update(others)
-    return sum(2 * hits[label] / count for label, count in counts.items()) / len(counts) if counts else 0.0
+    scores = [2 * hits[label] / (n + counts[label]) for label, n in support.items()]
+    return math.fsum(scores) / len(scores) if scores else 0.0
 
 
 def kappa(one: Sequence[int], other: Sequence[int], categories: int, *, quadratic: bool = False) -> float:

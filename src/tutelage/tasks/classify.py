@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import fsum
 from typing import Any
 
 from tutelage.config import LONGEST_NAME
@@ -233,5 +234,5 @@ class Classify(LabelSpace):
             ),
         }
         if self.multi_label:
-            metrics["mean_score"] = sum(item.score for item in compared) / len(pairs)
+            metrics["mean_score"] = fsum(item.score for item in compared) / len(pairs)
         return metrics

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import fsum
 from typing import Any
 
 import numpy as np
@@ -133,15 +134,18 @@ class Extract:
 
     def render(self, text: str) -> list[dict[str, str]]:
         """Chat messages that ask for the record in `text`; instruction, schema and examples stand first."""
+        return messages(self._system, self.prompting, _dump, text)
+
+    @cached_property
+    def _system(self) -> str:
         shape = "one object that follows the schema"
         if self._asks_reasons:
             shape = shape_text(self._keys, {_RECORD_KEY: "{...}"}) + ", the record following the schema"
-        system = (
+        return (
             f"{self.instruction}\n\nJSON schema of the record:\n"
             f"{json.dumps(self._closed, ensure_ascii=False)}"
             f"\n\nAnswer with JSON only: {shape}.{rationale_text(self.prompting.rationale)} {DATA_NOT_ORDERS}"
         )
-        return messages(system, self.prompting, _dump, text)
 
     @cached_property
     def _schema(self) -> dict[str, Any]:
@@ -246,7 +250,7 @@ class Extract:
         ]
         return {
             "accuracy": sum(whole) / len(pairs),
-            "mean_score": sum(scores) / len(pairs),
+            "mean_score": fsum(scores) / len(pairs),
             **_over_fields([outcome for some in found for outcome in some]),
         }
 
@@ -265,7 +269,7 @@ def _over_fields(outcomes: Sequence[Outcome]) -> dict[str, float]:
     given = sum(outcome.given for outcome in outcomes)
     wanted = sum(outcome.wanted for outcome in outcomes)
     return {
-        "field_accuracy": sum(accuracy.values()) / len(accuracy) if accuracy else 1.0,
+        "field_accuracy": fsum(accuracy.values()) / len(accuracy) if accuracy else 1.0,
         "field_precision": right / given if given else 0.0,
         "field_recall": right / wanted if wanted else 0.0,
         "field_f1": 2 * right / (given + wanted) if given + wanted else 0.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from tutelage.records import AnswerStatus, Fields, Value
@@ -198,8 +199,8 @@ class Generate:
         return {
             "accuracy": sum(item.agree for item in compared) / len(pairs),
             "exact": sum(answer == right for answer, right in pairs) / len(pairs),
-            "chrf": sum(item.score for item in compared) / len(pairs),
-            "rouge_l": sum(item.fields["rouge_l"] for item in compared) / len(pairs),
+            "chrf": fsum(item.score for item in compared) / len(pairs),
+            "rouge_l": fsum(item.fields["rouge_l"] for item in compared) / len(pairs),
         }
 
 

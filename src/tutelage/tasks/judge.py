@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from math import fsum
 from typing import Any
 
 from tutelage.records import AnswerStatus, Value
@@ -105,15 +107,18 @@ class Judge(LabelSpace):
 
     def render(self, text: str) -> list[dict[str, str]]:
         """Chat messages that ask for the judgement of `text`; instruction and rubric stand first."""
+        effective = replace(self.prompting, rationale=self._mode)
+        return messages(self._system, effective, self._answer_of, text)
+
+    @cached_property
+    def _system(self) -> str:
         shape = shape_text(self._keys, {"score": self.labels[-1]})
-        system = (
+        return (
             f"{self.instruction}\n\nRubric:\n{self.rubric}\n\n{self._choices()}"
             f"\n\nAnswer with JSON only: {shape}."
             + rationale_text(self._mode, _REASONS_KEY)
             + f" {DATA_NOT_ORDERS}"
         )
-        effective = replace(self.prompting, rationale=self._mode)
-        return messages(system, effective, self._answer_of, text)
 
     def _choices(self) -> str:
         if self.scored:
@@ -210,7 +215,7 @@ class Judge(LabelSpace):
         }
         if self.scored:
             metrics["quadratic_kappa"] = self._kappa(there, quadratic=True)
-            metrics["mean_score"] = sum(item.score for item in compared) / len(pairs)
+            metrics["mean_score"] = fsum(item.score for item in compared) / len(pairs)
             if there:
                 metrics["mean_distance"] = sum(abs(ours - right) for ours, right in there) / len(there)
         return {name: value for name, value in metrics.items() if value == value}  # NaN isn't itself
