@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 from tutelage.config import PromptingConfig
 from tutelage.labelling import AnswerLedger, LabellingReport, choose_examples, label
@@ -25,15 +23,11 @@ def prompted_task(
     Raises ConfigError where gold's training part can't give the examples asked for.
     """
     wanted = prompting or programme.config.prompting
-    task = resolved_task(programme)
     how = Prompting(
         examples=choose_examples(training, wanted.examples, wanted.seed),
         rationale=RationaleMode(wanted.rationale),
     )
-    changes: dict[str, Any] = {"prompting": how}
-    if wanted.instruction is not None:
-        changes["instruction"] = wanted.instruction
-    return replace(task, **changes)  # type: ignore[type-var]  # every kind of task is a frozen dataclass
+    return resolved_task(programme).with_prompting(how, wanted.instruction)
 
 
 def open_teacher(programme: Programme, training: Sequence[Gold], task: Task | None = None) -> Teacher:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 
 from tutelage import faults, storage
+from tutelage.config import TeacherConfig
 from tutelage.data import gold_gate, prompts_from_table, read_sealed, read_training
 from tutelage.errors import TeacherUnavailable
 from tutelage.evaluation import fitness_decision
@@ -23,13 +24,15 @@ from tutelage.labelling import (
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Gold, Prompt, Value
+from tutelage.review import read_corrections
 from tutelage.stages.asking import open_teacher, prompted_task, put
-from tutelage.stages.findings import tell_bound
+from tutelage.stages.findings import tell_bound, tell_rejected
 from tutelage.stages.rights import require_rights, rights_fingerprint
-from tutelage.stages.sources import model_fingerprint, source_fingerprint
+from tutelage.stages.sources import model_fingerprint, source_fingerprint, source_path
 from tutelage.stages.task import labels_fingerprint
 from tutelage.tasks import Task
-from tutelage.teachers import Teacher
+from tutelage.teachers import Selective, Teacher
+from tutelage.teachers.human import human_queue
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -54,15 +57,25 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
     }
 
 
-def _teacher_fingerprint(programme: Programme) -> str:
+def _teacher_fingerprint(programme: Programme, teacher: TeacherConfig | None = None) -> str:
     """What can change about a teacher though its configuration doesn't, as far as one can see from here."""
-    teacher = programme.config.teacher
-    if teacher.type in {"encoder", "transformers"}:
-        return model_fingerprint(programme, teacher.model)
-    if teacher.type == "plugin":
-        points = entry_points(group="tutelage.teachers", name=teacher.name)
-        return fingerprint([point.dist.version for point in points if point.dist is not None])
-    return ""
+    teacher = teacher or programme.config.teacher
+    match teacher.type:
+        case "encoder" | "transformers" | "local":
+            return model_fingerprint(programme, teacher.model)
+        case "plugin":
+            points = entry_points(group="tutelage.teachers", name=teacher.name)
+            return fingerprint([point.dist.version for point in points if point.dist is not None])
+        case "human":
+            queue = human_queue(teacher, programme.config.task.type, programme.folder)
+            given = source_fingerprint(programme, teacher.verdicts.path) if teacher.verdicts else ""
+            return fingerprint([given, fingerprint(queue)])
+        case "ensemble":
+            several = [member.teacher for member in teacher.members]
+            several += [teacher.judge] if teacher.judge is not None else []
+            return fingerprint([_teacher_fingerprint(programme, one) for one in several])
+        case _:
+            return ""
 
 
 def require_gold(programme: Programme, teacher: Teacher, progress: Progress) -> None:
@@ -84,8 +97,10 @@ def _work(programme: Programme, progress: Progress) -> str:
     require_gold(programme, teacher, progress)
     traffic = prompts_from_table(storage.read_table(programme.prompts))
     transfer = _distinct([item.prompt for item in training], traffic)
+    corrections = _corrections(programme, task, transfer, progress)
     with AnswerLedger(programme.answers) as ledger:
         asking = _Asking(programme, teacher, task, ledger, progress)
+        asking.people(gold, transfer)
         record = {
             "name": teacher.name,
             "revision": teacher.revision,
@@ -95,10 +110,24 @@ def _work(programme: Programme, progress: Progress) -> str:
         }
         asking.transfer(transfer)
         human = {item.prompt.hash: item.value for item in training}
-        asking.export(transfer, [item.prompt for item in gold], human)
+        asking.export(transfer, [item.prompt for item in gold], human, corrections)
     faults.point("exported")
     storage.write_json(programme.teacher_record, record)
     return _summary(asking.reports)
+
+
+def _corrections(
+    programme: Programme, task: Task, transfer: Sequence[Prompt], progress: Progress
+) -> dict[str, Value]:
+    """What people said of answers of the transfer set, by prompt hash; of sealed gold nothing is taken."""
+    source = programme.config.labelling.corrections
+    if source is None:
+        return {}
+    path = source_path(programme, source.path)
+    corrections, rejected = read_corrections(source, path, task, transfer)
+    tell_rejected(rejected, progress, " in labelling.corrections")
+    progress.note(f"{len(corrections):,} verdicts of people on answers")
+    return corrections
 
 
 class _Asking:
@@ -112,6 +141,12 @@ class _Asking:
         self._key = LedgerKey.of(teacher, task)
         self._labelling = programme.config.labelling
         self.reports: list[LabellingReport] = []
+
+    def people(self, gold: Sequence[Gold], transfer: Sequence[Prompt]) -> None:
+        """Where people answer: put all to them at once. Raises AwaitingPeople while some wait for them."""
+        if isinstance(self._teacher, Selective):
+            tell_rejected(self._teacher.rejected, self._progress, " of people's answers")
+            self._put([*(item.prompt for item in gold), *transfer], may_lack=0)
 
     def gold_first(self, gold: Sequence[Gold], transfer: Sequence[Prompt]) -> dict[str, object]:
         """Ask gold, without which there is no evaluation; judge the teacher; then say what the rest may cost.
@@ -179,11 +214,17 @@ class _Asking:
             )
         return {"agreeing": agreeing, "asked": both}
 
-    def export(self, transfer: Sequence[Prompt], gold: Sequence[Prompt], human: Mapping[str, Value]) -> None:
+    def export(
+        self,
+        transfer: Sequence[Prompt],
+        gold: Sequence[Prompt],
+        human: Mapping[str, Value],
+        corrections: Mapping[str, Value],
+    ) -> None:
         """Write the transfer set and the answers to gold, which only evaluation reads."""
         programme, ledger, key = self._programme, self._ledger, self._key
         faults.point("exporting")
-        table = export_answers(transfer, ledger, key, self._task, human)
+        table = export_answers(transfer, ledger, key, self._task, human, corrections)
         storage.write_table(programme.transfer, table)
         storage.write_table(programme.gold_answers, export_answers(gold, ledger, key, self._task, {}))
         storage.write_table(programme.quarantined, export_quarantined(transfer, ledger, key))

@@ -38,9 +38,8 @@ class HumanTeacher:
         self._task = context.task
         source = config.verdicts
         columns = source.columns if source else ColumnsConfig()
-        ending = "jsonl" if context.task.kind == "extract" else "csv"
-        queue = config.queue or f"answers/queue.{ending}"
-        self._queue = Queue(context.folder / queue, columns.separator)
+        queue = human_queue(config, context.task.kind, context.folder)
+        self._queue = Queue(queue, columns.separator)
         verdicts: list[HumanVerdict] = []
         rejected: list[Rejection] = []
         if source is not None:
@@ -117,6 +116,12 @@ class HumanTeacher:
             rationale=next((verdict.reasons for verdict in agreeing if verdict.reasons), ""),
             repeatability=sum(pairs) / len(pairs) if several else None,
         )
+
+
+def human_queue(config: HumanTeacherConfig, kind: str, folder: Path) -> Path:
+    """The queue file of a programme in `folder`, whose task is of that kind."""
+    ending = "jsonl" if kind == "extract" else "csv"
+    return folder / (config.queue or f"answers/queue.{ending}")
 
 
 def _revision(kept: Sequence[dict[str, list[HumanVerdict]]]) -> str:
