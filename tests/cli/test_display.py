@@ -72,6 +72,7 @@ def _status(**parts) -> Status:
         "spend": [_spend("gpt")],
         "spend_by_day": [_line(day="2026-11-24"), _line(day="2026-11-25")],
         "spend_by_slice": [_line(slice="critical")],
+        "batches": [],
         "runs": [_run("static")],
         "entries": 12,
         "head": "ab" * 32,
@@ -167,6 +168,14 @@ def test_status_tells_days_and_slices_in_order_and_money_that_brought_no_answer(
     assert re.search(r"without an answer .* 0 .* \$0\.5000 .* -", shown)
 
 
+def test_status_tells_batches_that_are_at_the_provider(wide, capsys):
+    batch = {"tag": "t-1", "remote": None, "prompts": 5_000, "bound": 12.5, "created": "2026-11-25T10:00:00"}
+    print_status(_status(batches=[batch, batch | {"remote": "batch_abc"}]), as_json=False)
+    shown = capsys.readouterr().out
+    assert "batch t-1, whose submission isn't confirmed: 5,000 prompts, at most $12.5000, since 2026" in shown
+    assert "batch batch_abc: 5,000 prompts" in shown
+
+
 def test_days_and_slices_of_a_teacher_that_costs_nothing_are_left_to_json(wide, capsys):
     print_status(
         _status(
@@ -180,7 +189,9 @@ def test_days_and_slices_of_a_teacher_that_costs_nothing_are_left_to_json(wide, 
 
 def test_status_of_nothing_yet(wide, capsys):
     print_status(
-        _status(stages=[], spend=[], spend_by_day=[], spend_by_slice=[], runs=[], entries=0, head=""),
+        _status(
+            stages=[], spend=[], spend_by_day=[], spend_by_slice=[], batches=[], runs=[], entries=0, head=""
+        ),
         as_json=False,
     )
     assert "journal: 0 entries, head none" in capsys.readouterr().out

@@ -117,6 +117,11 @@ def test_a_batch_stays_open_until_its_answers_are_recorded(tmp_path: Path) -> No
         ledger.set_batch_remote(second, "batch_abc")
     with AnswerLedger(path) as ledger:  # and then the process was killed
         planned, submitted = ledger.open_batches(KEY)
+        assert [(batch.teacher, batch.tag) for batch in ledger.open_batches()] == [
+            ("t", "tag-1"),
+            ("t", "tag-2"),
+            ("u", "tag-3"),
+        ]
         assert (planned.id, planned.tag, planned.remote, planned.state) == (first, "tag-1", None, "planned")
         assert (planned.prompt_hashes, planned.bound) == (hashes, 4.0)
         assert (submitted.remote, submitted.state) == ("batch_abc", BatchState.SUBMITTED)

@@ -27,24 +27,29 @@ def test_spending_is_told_by_teacher_day_and_slice(tmp_path: Path) -> None:
         ledger.record(key, [(Prompt("c", "c", slice="critical"), Answer(AnswerStatus.REFUSED, None))])
         ledger.fail_attempt(ledger.open_attempt(key, 1.0), cost=0.25)
         ledger.open_attempt(key, 1.0)
+        ledger.set_batch_remote(ledger.open_batch(key, "tag-1", ["a", "b"], 2.0), "batch_abc")
+        ended = ledger.open_batch(key, "tag-2", ["c"], 2.0)
+        ledger.close_batch(ended)
     status = read_status(programme)
+    [batch] = status.batches
+    assert (batch["remote"], batch["prompts"], batch["bound"]) == ("batch_abc", 2, 2.0)
     [row] = status.spend
-    assert (row["answers"], row["spent"], row["cost"], row["unaccounted"]) == (4, 2.0, 1.0, 1.0)
-    assert (row["per_thousand_answers"], row["repeatability"], row["models"]) == (500.0, 0.5, {"m-1": 3})
+    assert (row["answers"], row["spent"], row["cost"], row["unaccounted"]) == (4, 4.0, 1.0, 3.0)
+    assert (row["per_thousand_answers"], row["repeatability"], row["models"]) == (1000.0, 0.5, {"m-1": 3})
     assert (row["input_tokens"], row["output_tokens"]) == (600, 30)
     assert [(row["teacher"], row["answers"], row["spent"]) for row in status.spend_by_day] == [
-        ("gpt", 4, 2.0)
+        ("gpt", 4, 4.0)
     ]
     by_slice = {
         row["slice"]: (row["answers"], row["spent"], row["per_thousand_answers"])
         for row in status.spend_by_slice
     }
-    assert by_slice == {"normal": (3, 0.75, 250.0), "critical": (1, 0.0, 0.0), None: (0, 1.25, None)}
+    assert by_slice == {"normal": (3, 0.75, 250.0), "critical": (1, 0.0, 0.0), None: (0, 3.25, None)}
     assert json.loads(json.dumps(status.to_json())) == status.to_json()
 
 
 def test_nothing_is_made_where_nothing_was_asked(tmp_path: Path) -> None:
     programme = _programme(tmp_path)
     status = read_status(programme)
-    assert (status.spend, status.spend_by_day, status.spend_by_slice) == ([], [], [])
+    assert (status.spend, status.spend_by_day, status.spend_by_slice, status.batches) == ([], [], [], [])
     assert [path.name for path in tmp_path.iterdir()] == ["tutelage.yaml"]

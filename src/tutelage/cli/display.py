@@ -156,6 +156,12 @@ def _print_spending(console: Console, status: Status) -> None:
     for row in status.spend:
         if row["unaccounted"]:
             console.print(Text(_without_account(row)), soft_wrap=True)
+    for row in status.batches:
+        name = row["remote"] or f"{row['tag']}, whose submission isn't confirmed"
+        text = (
+            f"batch {name}: {row['prompts']:,} prompts, at most ${row['bound']:,.4f}, since {row['created']}"
+        )
+        console.print(Text(text), soft_wrap=True)
     if not any(row["spent"] for row in status.spend):
         return
     days = sorted({row["day"] for row in status.spend_by_day})[-_DAYS_SHOWN:]

@@ -19,7 +19,7 @@ ANSWER_COLUMNS = (
     "status, value, distribution, origin, raw, reason, model, "
     "input_tokens, output_tokens, cost, latency, calls, rationale, tokens, repeatability"
 )
-BATCH_COLUMNS = "id, tag, remote, state, prompt_hashes, bound, created, updated"
+BATCH_COLUMNS = "id, teacher, tag, remote, state, prompt_hashes, bound, created, updated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class OpenBatch:
     """
 
     id: int
+    teacher: str
     tag: str
     remote: str | None
     state: BatchState
@@ -171,7 +172,7 @@ def _distribution_of(blob: bytes) -> Distribution:
 
 def batch_of(row: Sequence[Any]) -> OpenBatch:
     """A batch from `BATCH_COLUMNS`."""
-    number, tag, remote, state, hashes, bound, created, updated = row
+    number, teacher, tag, remote, state, hashes, bound, created, updated = row
     return OpenBatch(
-        number, tag, remote, BatchState(state), tuple(json.loads(hashes)), bound, created, updated
+        number, teacher, tag, remote, BatchState(state), tuple(json.loads(hashes)), bound, created, updated
     )

@@ -249,12 +249,13 @@ class AnswerLedger(LedgerFile):
                     "process may have closed it"
                 )
 
-    def open_batches(self, key: LedgerKey) -> list[OpenBatch]:
-        """The batches under this key that are planned or submitted, the oldest first."""
+    def open_batches(self, key: LedgerKey | None = None) -> list[OpenBatch]:
+        """The batches that are planned or submitted, under this key or any, the oldest first."""
+        own = "" if key is None else "teacher=? AND revision=? AND task_version=? AND "
+        parameters = () if key is None else (key.teacher, key.revision, key.task_version)
         rows = self._select(
-            f"SELECT {BATCH_COLUMNS} FROM batches WHERE teacher=? AND revision=? AND task_version=? "
-            "AND state IN (?,?) ORDER BY id",
-            (key.teacher, key.revision, key.task_version, *_OPEN_BATCH),
+            f"SELECT {BATCH_COLUMNS} FROM batches WHERE {own}state IN (?,?) ORDER BY id",
+            (*parameters, *_OPEN_BATCH),
         )
         return [batch_of(row) for row in rows]
 

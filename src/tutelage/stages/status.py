@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tutelage import storage
-from tutelage.labelling import AnswerLedger, SpendLine
+from tutelage.labelling import AnswerLedger, OpenBatch, SpendLine
 from tutelage.programme import Programme
 from tutelage.stages.lifecycle import STAGES
 
@@ -27,7 +27,8 @@ class Status:
 
     `spend` has a row a teacher, `spend_by_day` one a teacher and day (UTC), `spend_by_slice` one a teacher
     and slice: that of the prompt when it was answered, empty for answers recorded before slices were kept,
-    None for calls and batches that brought no answer. Money in US dollars.
+    None for calls and batches that brought no answer. `batches` has those that are at the provider still,
+    with the number of their prompts. Money in US dollars.
     """
 
     programme: str
@@ -35,6 +36,7 @@ class Status:
     spend: Sequence[Mapping[str, Any]]
     spend_by_day: Sequence[Mapping[str, Any]]
     spend_by_slice: Sequence[Mapping[str, Any]]
+    batches: Sequence[Mapping[str, Any]]
     runs: Sequence[Mapping[str, Any]]
     entries: int
     head: str
@@ -65,18 +67,25 @@ def read_status(programme: Programme) -> Status:
 def _spending(programme: Programme) -> dict[str, list[dict[str, Any]]]:
     """What the answer ledger tells of money, by the names that `Status` gives it."""
     if not programme.answers.exists():
-        return {"spend": [], "spend_by_day": [], "spend_by_slice": []}
+        return {"spend": [], "spend_by_day": [], "spend_by_slice": [], "batches": []}
     with AnswerLedger(programme.answers) as ledger:
         return {
             "spend": [_with_rates(asdict(row), row.spent) for row in ledger.summary()],
             "spend_by_day": [_spend_line(line) for line in ledger.spend_by("teacher", "day")],
             "spend_by_slice": [_spend_line(line) for line in ledger.spend_by("teacher", "slice")],
+            "batches": [_batch(batch) for batch in ledger.open_batches()],
         }
 
 
 def _spend_line(line: SpendLine) -> dict[str, Any]:
     row = asdict(line)
     return _with_rates({**row.pop("by"), **row}, line.spent)
+
+
+def _batch(batch: OpenBatch) -> dict[str, Any]:
+    row = asdict(batch)
+    prompts = len(row.pop("prompt_hashes"))
+    return {**row, "prompts": prompts}
 
 
 def _with_rates(row: dict[str, Any], spent: float) -> dict[str, Any]:
