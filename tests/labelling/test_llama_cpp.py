@@ -119,7 +119,7 @@ def test_a_real_model_extracts_a_record(endpoint: str, tmp_path: Path) -> None:
 def test_a_real_model_writes_and_its_tokens_are_kept(endpoint: str, tmp_path: Path) -> None:
     unpack = pytest.importorskip("tutelage.signals").unpack
     [answer] = answers_of(
-        endpoint, Generate("Answer in one sentence."), tmp_path, MAIL, 5, max_output_tokens=24
+        endpoint, Generate("Describe the message."), tmp_path, MAIL, 5, max_output_tokens=24
     )
     kept = unpack(answer.tokens)
     assert kept.logprobs.shape == (answer.usage.output_tokens, 5) or len(kept) <= 24
