@@ -332,6 +332,64 @@ def test_a_reset_counts_only_where_nothing_else_says_when(faulty_teacher: Faulty
         assert caught.value.retry_after == seconds
 
 
+OPENAI_LIMIT = (
+    "Rate limit reached for gpt-4 in organization org-1 on tokens per min (TPM): Limit 10000, Used 9000, "
+    "Requested 2000. Please try again in 6.5s. You can increase your rate limit by adding a payment method to "
+    "your account at https://platform.openai.com/account/billing."
+)
+GEMINI_LIMIT = (
+    "You exceeded your current quota, please check your plan and billing details. For more information on "
+    "this error, head over to: https://ai.google.dev/gemini-api/docs/rate-limits. "
+    + "* Quota exceeded for metric: generate_content_free_tier_requests, limit: 15 " * 8
+    + "Please retry in 1m34.5s."
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        (OPENAI_LIMIT, 6.5),
+        (GEMINI_LIMIT, 94.5),
+        ("slow down, try again in 20ms", 0.02),
+        ("visit /billing", None),
+    ],
+)
+def test_a_rate_limit_that_speaks_of_billing_is_still_one(
+    said: str, seconds: float | None, faulty_teacher: FaultyTeacher
+) -> None:
+    faulty_teacher.script(TEXT, [Outcome(429, error(said))])
+    with pytest.raises(TeacherUnavailable) as caught:
+        ask(teacher_at(faulty_teacher.url))
+    assert caught.value.retry_after == (None if seconds is None else pytest.approx(seconds))
+    assert len(str(caught.value)) < 700
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        error("You exceeded your current quota, please check your plan and billing details."),
+        error("Please try again in 5s", code="insufficient_quota"),
+        error("Billing hard limit has been reached"),
+        error("Your account is not active, please check your billing details on our website."),
+        error("no", code="credit_balance_exhausted"),
+    ],
+)
+def test_credit_that_is_used_up_stops_at_once(body: bytes, faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script(TEXT, [Outcome(429, body)])
+    with pytest.raises(TeacherRefusesAccess, match="its credit"):
+        ask(teacher_at(faulty_teacher.url))
+
+
+def test_a_model_that_failed_midway_may_have_cost(faulty_teacher: FaultyTeacher) -> None:
+    """As OpenRouter reports a provider that broke off."""
+    body = json.loads(CARD)
+    body["choices"][0] |= {"finish_reason": "error", "error": {"code": 502, "message": "provider broke off"}}
+    faulty_teacher.script(TEXT, [Outcome(body=json.dumps(body).encode())])
+    with pytest.raises(TeacherUnavailable, match="provider broke off") as caught:
+        ask(teacher_at(faulty_teacher.url, price=PRICE))
+    assert caught.value.billed and caught.value.unaccounted > 0
+
+
 def test_far_dates_are_survived() -> None:
     assert retry_after({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}) is not None
     assert retry_after({"retry-after": "Fri, 31 Dec 99999 23:59:59 GMT"}) is None

@@ -17,10 +17,14 @@ from tutelage.records import AnswerStatus
 
 _OF_THE_PROMPT = {400, 413, 422}
 _PASSING = {408, 409, 425, 429}  # of 4xx
+# Not a word of billing alone: messages of rate limits tell where to pay for higher ones.
 _OUT_OF_CREDIT = re.compile(
-    r"insufficient_quota|billing|credit.balance|exceeded your current quota|spend.?limit|API usage limits?",
+    r"insufficient_quota|billing[ _](?:error|hard|details)|credit.balance|exceeded your current quota|"
+    r"spend.?limit|API usage limits?",
     re.I,
 )
+_RETRY_IN = re.compile(r"(?:retry|again) in ((?:\d+(?:\.\d+)?(?:ms|[smhd]))+)", re.I)
+_TOLD = 500  # characters of a message that are repeated
 # Some say so with a 400; there, only what no remark on a prompt would say.
 _SURELY_OUT_OF_CREDIT = re.compile(
     r"billing_error|credit balance is too low|insufficient_quota|spend_limit_reached|"
@@ -153,34 +157,45 @@ def fault_of(
 
     Gateways answer 403 both to callers without access and to a prompt that a filter stopped.
     """
-    said = f"{endpoint} answered {status}: {message}"
-    if status in _OF_THE_PROMPT and _SURELY_OUT_OF_CREDIT.search(message):
-        return _no_access(said, key_env)
+    said = f"{endpoint} answered {status}: {message[:_TOLD]}"
+    if status in _OF_THE_PROMPT and not _SURELY_OUT_OF_CREDIT.search(message):
+        return _about_the_prompt(status, message, said)
     if status == 403 and _FILTERED.search(message) and not _OF_THE_CALLER.search(message):
         return PromptRejected(AnswerStatus.REFUSED, said, known=False)
-    if status in _OF_THE_PROMPT:
-        if _FILTERED.search(message):
-            return PromptRejected(AnswerStatus.REFUSED, said, known=True)
-        known = status == 413 or _TOO_LONG.search(message) is not None
-        return PromptRejected(AnswerStatus.UNPARSEABLE, said, known)
     if 300 <= status < 400:
         return TeacherRefusesAccess(
             f"{said}. Redirects aren't followed, since they would carry the key. Mend: set teacher.base_url "
             f"to where it points{_target(headers)}"
         )
     final = 400 <= status < 500 and status not in _PASSING
-    if final or (status == 429 and _OUT_OF_CREDIT.search(message)):
-        return _no_access(said, key_env)
+    if final or (status == 429 and _is_out_of_credit(message)):
+        return TeacherRefusesAccess(
+            f"{said}. Mend: check the key in {key_env}, its credit, teacher.model and teacher.base_url"
+        )
+    return TeacherUnavailable(said, _wait(status, message, headers), fault=str(status))
+
+
+def _about_the_prompt(status: int, message: str, said: str) -> PromptRejected:
+    if _FILTERED.search(message):
+        return PromptRejected(AnswerStatus.REFUSED, said, known=True)
+    known = status == 413 or _TOO_LONG.search(message) is not None
+    return PromptRejected(AnswerStatus.UNPARSEABLE, said, known)
+
+
+def _is_out_of_credit(message: str) -> bool:
+    """Whether a 429 is for good. Some say the same words of a limit a minute, with when to ask again."""
+    if _SURELY_OUT_OF_CREDIT.search(message):
+        return True
+    return _OUT_OF_CREDIT.search(message) is not None and _RETRY_IN.search(message) is None
+
+
+def _wait(status: int, message: str, headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, as far as anything says."""
     wait = retry_after(headers)
-    if wait is None and status == 429:
-        wait = reset_after(headers)
-    return TeacherUnavailable(said, wait, fault=str(status))
-
-
-def _no_access(said: str, key_env: str) -> TeacherRefusesAccess:
-    return TeacherRefusesAccess(
-        f"{said}. Check the key in {key_env}, its credit, teacher.model and teacher.base_url"
-    )
+    if wait is not None or status != 429:
+        return wait
+    told = _RETRY_IN.search(message)
+    return reset_after(headers) if told is None else _seconds_until(told[1].lower())
 
 
 def _target(headers: Mapping[str, str]) -> str:

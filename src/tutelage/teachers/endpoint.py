@@ -24,7 +24,7 @@ from tutelage.teachers._http import BodyTooLarge, Response, Transport
 from tutelage.teachers._replies import Reading, Reply, combine
 from tutelage.teachers.protocol import TeacherContext
 
-_MESSAGE_LIMIT = 500  # characters of an endpoint's message that are repeated
+_MESSAGE_LIMIT = 4000  # characters of an endpoint's message that are looked at
 _VOTES = 5  # samples of a prompt without log-probabilities, where `samples` is absent
 _COLD, _WARM = 0.0, 0.7  # temperatures of one sample, and of votes
 _CHARGE_TOLERANCE = 0.01  # of the cost: rounding of prices and of what is told
@@ -277,7 +277,7 @@ class EndpointTeacher:
                 raise self._fault(fault[0], self._clean(fault[1]), {})
             said = self._dialect.read(content)
         except (ValueError, RecursionError) as error:
-            told = self._clean(f"{self._host} sent a body that is no reply: {error}")
+            told = self._clean(f"{self._host} sent a body that is no reply: {str(error)[:500]}")
             raise TeacherUnavailable(told, billed=True, fault="body") from None
         counts = said.counts
         cost = bound() if counts is None else self._cost(counts)
@@ -312,7 +312,7 @@ class EndpointTeacher:
         return fault_of(status, message, headers, self._host, self._config.api_key_env)
 
     def _clean(self, text: str) -> str:
-        """Text of the endpoint's without the key, cut to what is worth repeating."""
+        """Text of the endpoint's without the key, cut to what is worth looking at."""
         if self._key:
             text = text.replace(self._key, "[the key]")
         return storable(text[:_MESSAGE_LIMIT])

@@ -48,9 +48,9 @@ class OpenAITeacher(EndpointTeacher):
 class ChatCompletions:
     """The dialect of `POST /chat/completions`: OpenAI's, and of all that took it over.
 
-    Schemas are asked for strictly where they fit; where an endpoint can't hold a model to one strictly, then not strictly,
-    and where it knows no schemas, not at all. The number of alternatives goes down to what the endpoint says
-    is its limit.
+    Schemas are asked for strictly where they fit; where an endpoint can't hold a model to one strictly, then
+    not strictly, and where it knows no schemas, not at all. The number of alternatives goes down to what the
+    endpoint says is its limit.
     """
 
     overhead = 64  # tokens of roles and separators, generously
@@ -145,6 +145,8 @@ def _choice_of(content: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
         raise MalformedBody("no choices with a message in it")
+    if fault := fault_in(choice):  # a gateway's, whose model had begun
+        raise MalformedBody(f"the model failed: {fault[1]}")
     return choice, message
 
 
