@@ -205,3 +205,12 @@ def test_gold_of_which_nothing_was_taken_says_why():
         resolve_labels(GoldSet([], [_gold(1)], []), {"a": "", "b": ""}, None)
     with pytest.raises(DataError, match=r"gold has 1 label\(s\): \['a'\].*" + _COUNTS):
         resolve_labels(GoldSet([_gold(1)], [], _REJECTED), None, None)
+
+
+def test_open_values_are_split_by_slice_and_not_by_the_alphabet():
+    # Every value a stratum of its own, the training part was the first ones of the alphabet.
+    examples = [Gold(Prompt(f"p{n}", f"text {n}", slice="ab"[n % 2]), f"value {n:03}") for n in range(200)]
+    training, rest = split_training(examples, 0.3, seed=1, by_value=False)
+    assert len(training) == 60 and len(rest) == 140
+    assert sum(item.prompt.slice == "a" for item in training) == 30
+    assert 20 < sum(item.value > "value 099" for item in training) < 40

@@ -39,11 +39,34 @@ def test_what_cannot_be_used_is_quarantined(raw, status, reason):
     assert reason in parsed.reason
 
 
-def test_a_persons_apology_is_no_refusal():
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "I cannot assist you with this request.", "Sorry, I can't comply.", "I\u2019m unable to do that.",
+        "I am very sorry, but I won't write this.", "As an AI, I have no views.", "**I can't help with that.**",
+    ],
+)  # fmt: skip
+def test_a_text_that_declines_is_refused(raw):
+    assert TASK.parse(raw).status is AnswerStatus.REFUSED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry for the delay.", "Sorry for the trouble! We refund it.", "I cannot find your order; which number?",
+        "I can't provide refunds by phone.", "I'm sorry, but your warranty has ended.", "I can help with that.",
+    ],
+)  # fmt: skip
+def test_an_apology_is_no_refusal(text):
     # Support replies open so, and gold holds them.
-    apology = "I'm sorry for the delay."
-    assert TASK.admit(apology) == Parsed(AnswerStatus.OK, apology)
-    assert TASK.read_cell(apology, "|") == apology
+    expected = Parsed(AnswerStatus.OK, text)
+    assert TASK.parse(text) == TASK.admit(text) == expected
+    assert TASK.read_cell(text, "|") == text
+
+
+def test_a_person_means_what_reads_as_a_refusal():
+    assert TASK.admit("I can't help with that.").status is AnswerStatus.OK
+    assert TASK.read_cell("I can't help with that.", "|") == "I can't help with that."
 
 
 @pytest.mark.parametrize("raw", ["Thanks.", '{"text": "Thanks."}', '{"rationale": "", "text": 3}', '{"rationale": 1, "text": "x"}',

@@ -38,7 +38,7 @@ teacher:
 _TEMPLATE = """\
 # A Tutelage programme. Every key: docs/tutelage.yaml.md. Next: tutelage check, then tutelage run.
 task:
-  type: classify
+  type: classify             # or extract, judge, generate: docs/tasks.md
   instruction: Classify the message.
   # labels: [billing, delivery, other]   # taken from gold where absent; a map adds descriptions
   # out_of_scope: other

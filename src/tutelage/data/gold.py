@@ -56,8 +56,13 @@ def examples_needed(margin: float, accuracy: float) -> int:
     return low
 
 
-def split_training(examples: Sequence[Gold], share: float, seed: int) -> tuple[list[Gold], list[Gold]]:
-    """Split into (training part, rest), stratified by value and slice.
+def split_training(
+    examples: Sequence[Gold], share: float, seed: int, *, by_value: bool = True
+) -> tuple[list[Gold], list[Gold]]:
+    """Split into (training part, rest), stratified by value and slice; by slice alone without `by_value`.
+
+    That is for open values, which hardly ever repeat: each would be a stratum of its own, and the training
+    part would be those that come first in the alphabet.
 
     Examples with the same text (normalised) go together, so that `clean_gold` sees every repeat and
     contradiction: parted, one of two contradictory labels would be sealed as the truth. Shares are counted in
@@ -69,7 +74,8 @@ def split_training(examples: Sequence[Gold], share: float, seed: int) -> tuple[l
 
     strata: dict[tuple[str, str], list[list[int]]] = defaultdict(list)
     for group in _by_text(examples):
-        strata[_stratum([examples[index] for index in group])].append(group)
+        value, slice_ = _stratum([examples[index] for index in group])
+        strata[value if by_value else "", slice_].append(group)
     generator = np.random.default_rng(seed)
     exact = {key: share * len(groups) for key, groups in strata.items()}
     counts = {key: math.floor(value) for key, value in exact.items()}

@@ -50,6 +50,7 @@ def read_gold_parts(programme: Programme) -> GoldSet:
     """Read, split and clean gold. Raises DataError and ConfigError."""
     config = programme.config
     task = unsealed_task(programme)
+    repeats = with_labels(task) is not None  # open values hardly ever do
 
     def read(path: str | Path) -> Rows[Gold]:
         return read_gold(path, columns, task=task, form=form, limit=limit)
@@ -60,12 +61,12 @@ def read_gold_parts(programme: Programme) -> GoldSet:
     training: list[Gold] = []
     part = config.gold.training
     if part is not None and part.path is None:
-        training, sealed = split_training(sealed, part.share_taken, part.seed)
+        training, sealed = split_training(sealed, part.share_taken, part.seed, by_value=repeats)
     elif part is not None and part.path is not None:
         columns, form, limit = part.columns or columns, part.format, None
         more = read(source_path(programme, part.path))
         rejected += more.rejected
-        training, _ = split_training(more.accepted, part.share_taken, part.seed)
+        training, _ = split_training(more.accepted, part.share_taken, part.seed, by_value=repeats)
     gold = clean_gold(sealed, training, config.traffic.near_duplicate)
     return GoldSet(gold.sealed, gold.training, [*rejected, *gold.rejected])
 

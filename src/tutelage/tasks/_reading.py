@@ -16,6 +16,15 @@ _FENCE = "```"
 _REFUSAL = re.compile(
     r"\A\W*(i(?:['’]?m| am) sorry|sorry|i can(?:no|['’])t|i(?:['’]m| am) (?:not able|unable)|as an ai)", re.I
 )
+# Of a free text that isn't enough: replies to people open with an apology, or say what can't be done.
+# A refusal speaks of the request itself.
+_APOLOGY = r"(?:(?:i(?:['’]?m| am) )?(?:(?:so|very|really) )?sorry\W+(?:but\W+)?)?"
+_CANNOT = r"i(?: can(?:no|['’])t| won['’]t| will not| am (?:not able|unable) to|['’]m (?:not able|unable) to)"
+_THE_REQUEST = (
+    r"(?:help|assist)(?: you)? with (?:that|this)|comply|fulfil|"
+    r"(?:do|answer|write|discuss|generate|create|provide|respond to|engage with|continue with) (?:that|this)"
+)
+_REFUSING_TEXT = re.compile(rf"\A\W*{_APOLOGY}(?:as an ai\b|{_CANNOT} (?:{_THE_REQUEST})\b)", re.I)
 _SHOWN = 80
 
 
@@ -53,6 +62,11 @@ def attempted(read: Callable[[], Parsed]) -> Parsed:
 def is_refusal(text: str) -> bool:
     """Whether a text opens as refusals do."""
     return _REFUSAL.match(text) is not None
+
+
+def is_refusing_text(text: str) -> bool:
+    """Whether a free text declines the request, in the words that models have for it."""
+    return _REFUSING_TEXT.match(text) is not None
 
 
 def answer_text(raw: str) -> str:

@@ -24,7 +24,7 @@ from tutelage.tasks._reading import (
     NoAnswer,
     answer_text,
     attempted,
-    is_refusal,
+    is_refusing_text,
     read_json,
     read_rationale,
     refused,
@@ -123,7 +123,7 @@ class Generate:
         return object_schema({}, self._keys) if self._asks_reasons else None
 
     def parse(self, raw: str) -> Parsed:
-        """Read an answer's text. Quarantined are none, one too long, and what opens as refusals do.
+        """Read an answer's text. Quarantined are none, one too long, and what declines.
 
         A code fence is part of the text.
         """
@@ -140,7 +140,7 @@ class Generate:
 
     def _held(self, given: str) -> str:
         text = self._fitting(given)
-        if is_refusal(text):
+        if is_refusing_text(text):
             raise refused()
         return text
 
