@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -108,13 +108,17 @@ def _is_whole(path: Path, most: int) -> int:
     return count
 
 
-def test_a_full_disk_keeps_what_was_recorded_and_takes_more_later(tmp_path: Path) -> None:
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_full_disk_keeps_what_was_recorded_and_takes_more_later(tmp_path: Path, nested: bool) -> None:
     path = tmp_path / "a.sqlite"
     with AnswerLedger(path) as ledger:
         ledger.record(KEY, _prompts(0))
         [(pages,)] = ledger._select("PRAGMA page_count")
         ledger._select(f"PRAGMA max_page_count={pages + 3}")
-        with pytest.raises(DataError, match="full.* Mend: free some space.*what was recorded is kept"):
+        with (
+            pytest.raises(DataError, match="full.* Mend: free some space.*what was recorded is kept"),
+            ledger.transaction() if nested else nullcontext(),
+        ):
             ledger.record(KEY, _prompts(20))
         assert ledger.answered(KEY, [prompt.hash for prompt, _ in _prompts(0, 40)]) == {
             prompt.hash for prompt, _ in _prompts(0)

@@ -179,7 +179,12 @@ def _code(error: BaseException) -> int | None:
 
 
 def _is_the_disk(error: BaseException) -> bool:
-    return _code(error) in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CORRUPT}
+    """Whether the disk is at fault; in a nested transaction SQLite's own error is the cause of what comes."""
+    return _code(error.__cause__ or error) in {
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CORRUPT,
+    }
 
 
 def _told(error: BaseException) -> str:

@@ -60,7 +60,7 @@ _LINES = f"""
 """
 _SUMS = "sum(answers), total(cost), total(unaccounted), sum(input_tokens), sum(output_tokens), sum(calls)"
 _GROUPS = ("teacher", "day", "slice", "status", "model")
-_BATCH = 500  # host parameters in one query; SQLite's own limit was 999 for long
+_LOOKED_UP = 5_000  # prompts in one query
 _OPEN_BATCH = (BatchState.PLANNED, BatchState.SUBMITTED)
 
 
@@ -80,12 +80,12 @@ class AnswerLedger(LedgerFile):
 
     def _select_by_hash(self, columns: str, key: LedgerKey, hashes: Iterable[str]) -> Iterator[Any]:
         wanted = list(dict.fromkeys(hashes))
-        for start in range(0, len(wanted), _BATCH):
-            part = wanted[start : start + _BATCH]
+        for start in range(0, len(wanted), _LOOKED_UP):
+            part = json.dumps(wanted[start : start + _LOOKED_UP])
             yield from self._select(
                 f"SELECT prompt_hash, {columns} FROM answers WHERE teacher=? AND revision=? "
-                f"AND task_version=? AND prompt_hash IN ({','.join('?' * len(part))})",
-                (key.teacher, key.revision, key.task_version, *part),
+                "AND task_version=? AND prompt_hash IN (SELECT value FROM json_each(?))",
+                (key.teacher, key.revision, key.task_version, part),
             )
 
     def answered(self, key: LedgerKey, hashes: Iterable[str]) -> set[str]:
