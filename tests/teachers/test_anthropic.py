@@ -267,7 +267,7 @@ def test_another_machine_needs_price_and_key(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     context = TeacherContext(TASK, (), Path())
     with pytest.raises(ConfigError, match=r"api\.anthropic\.com"):
-        AnthropicTeacher(AnthropicTeacherConfig(model="m", free=False), context)
+        AnthropicTeacher(AnthropicTeacherConfig(model="no-such-model"), context)
     with pytest.raises(ConfigError, match="ANTHROPIC_API_KEY"):
         AnthropicTeacher(AnthropicTeacherConfig(model="m", price=PRICE), context)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-secret\n")  # as `export X=$(cat file)` may leave it

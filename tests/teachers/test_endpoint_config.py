@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import yaml
 from pydantic import ValidationError
 
 from tutelage.config import OpenAITeacherConfig, PriceConfig, parse_config
+from tutelage.economics.prices import Price
 from tutelage.errors import ConfigError
-from tutelage.records import Prompt
+from tutelage.records import Answer, AnswerStatus, Prompt
 from tutelage.tasks import Classify
 from tutelage.teachers import TeacherContext, build_teacher
 from tutelage.teachers.openai import OpenAITeacher
@@ -23,7 +26,8 @@ TEXT = "where is my money"
 
 
 def teacher_at(url: str, **settings: Any) -> OpenAITeacher:
-    config = OpenAITeacherConfig(rights="own", model="scripted-1", base_url=url, **settings)
+    usual = {"rights": "own", "model": "scripted-1", "base_url": url}
+    config = OpenAITeacherConfig(**(usual | settings))
     return OpenAITeacher(config, TeacherContext(Classify(("refund", "card")), (), Path()))
 
 
@@ -40,6 +44,30 @@ def test_another_machine_needs_price_and_key(monkeypatch: pytest.MonkeyPatch) ->
         teacher_at(REMOTE, price=PRICE)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     assert teacher_at(REMOTE, price=PRICE).paid
+
+
+def test_a_price_is_looked_up_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    asked: list[tuple[str, str]] = []
+
+    def listed(host: str, model: str) -> Price | None:
+        asked.append((host, model))
+        known = {"source": "https://example.com", "read": date(2026, 1, 1), "entry": "x"}
+        return Price(3.0, 4.0, 0.5, 0.5, up_to=2000, **known) if model == "known" else None  # type: ignore[arg-type]
+
+    monkeypatch.setattr("tutelage.teachers._access.price_of", listed)
+    with pytest.raises(ConfigError, match=r"the list of prices has none.*'scripted-1'"):
+        teacher_at(REMOTE)
+    teacher = teacher_at(REMOTE, model="known", samples=1)
+    assert asked == [("api.example.com", "scripted-1"), ("api.example.com", "known")]
+    given = teacher_at(REMOTE, model="known", samples=1, price={"input": 3, "output": 4, "cached_input": 0.5})
+    prompt = Prompt("1", TEXT)
+    assert teacher.most_expensive([prompt]) == given.most_expensive([prompt]) > 0
+    assert teacher.revision == given.revision  # the price shapes no answer
+    assert teacher_at("http://127.0.0.1:1/v1", model="known").most_expensive([prompt]) == 0.0
+    [answer] = asyncio.run(teacher.answer([Prompt("2", "x" * 2001)]))
+    assert answer.status is AnswerStatus.UNPARSEABLE and "2,000 tokens" in answer.reason
+    assert answer.usage.cost == 0.0 and type(answer) is Answer
 
 
 def test_prompts_to_another_machine_pass_the_gates_even_for_free(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,8 +107,9 @@ class EndpointConfig(Section):
     api_key_env: str = Field(description="The environment variable that holds the key.")
     price: PriceConfig | None = Field(
         None,
-        description="Needed for an endpoint on another machine, unless it is `free`; on this machine, what a "
-        "gateway passes on. Prompts to another machine wait for the gold gate whatever the price.",
+        description="Of an endpoint on another machine, unless it is `free`; from the dated list of prices "
+        "where absent and listed. On this machine, what a gateway passes on. Prompts to another machine wait "
+        "for the gold gate whatever the price.",
     )
     free: bool = Field(False, description="The endpoint charges nothing, e.g. your own server.")
     structured: bool = Field(True, description="Ask for output that follows a JSON schema of the answer.")
@@ -147,10 +148,9 @@ class EndpointConfig(Section):
         """Whether a call has a price above 0."""
         return self.price is not None and (self.price.input > 0 or self.price.output > 0)
 
-    @property
-    def full_price(self) -> PriceConfig | None:
-        """The price with what follows from it where the file doesn't say."""
-        return self.price
+    def completed(self, price: PriceConfig) -> PriceConfig:
+        """A price with what follows from it where it doesn't say."""
+        return price
 
     def shaping(self) -> dict[str, Any]:
         """What of this shapes an answer, but for the temperature, which depends on the samples."""
@@ -262,12 +262,11 @@ class AnthropicTeacherConfig(EndpointConfig):
         None, ge=0.0, le=1.0, description="0 for one sample, 0.7 for several, where absent."
     )
 
-    @property
-    def full_price(self) -> PriceConfig | None:
-        """The price, with that of writing to the cache where the file doesn't say."""
-        if self.price is None or self.price.cache_write is not None:
-            return self.price
-        return self.price.model_copy(update={"cache_write": _CACHE_WRITE * self.price.input})
+    def completed(self, price: PriceConfig) -> PriceConfig:
+        """A price with that of writing to the cache where it doesn't say."""
+        if price.cache_write is not None:
+            return price
+        return price.model_copy(update={"cache_write": _CACHE_WRITE * price.input})
 
 
 class LocalTeacherConfig(Section):

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from tutelage.config.teachers import EndpointConfig
 from tutelage.errors import ConfigError, TeacherError, TeacherRefusesAccess, TeacherUnavailable
 from tutelage.records import Answer, AnswerStatus, Prompt, Usage, storable
 from tutelage.storage import hash_json
 from tutelage.tasks import Parsed
+from tutelage.teachers._access import key_of, tariff_of
 from tutelage.teachers._dialect import LOGPROBS, Counts, Dialect, Form, Messages, Said, Sampling
 from tutelage.teachers._endpoint_faults import PromptRejected, error_message, fault_of
 from tutelage.teachers._http import BodyTooLarge, Response, Transport
@@ -58,7 +57,9 @@ class EndpointTeacher:
     ) -> None:
         """`logprobs`: whether log-probabilities can be had from the dialect, and may be asked for."""
         self._config, self._task, self._dialect = config, context.task, dialect
-        self._key, self._price = _key_of(config), config.full_price
+        tariff = tariff_of(config)
+        self._price, self._longest = tariff.price, tariff.longest
+        self._key = key_of(config)
         self._transport = Transport(config.base_url, dialect.headers(self._key), config.timeout)
         self._host = self._transport.host
         one_label = bool(self._task.labels and self._task.answer_key) and not self._task.multi_label
@@ -195,6 +196,7 @@ class EndpointTeacher:
             form = self._form(messages, vote)
             started = time.monotonic()
             try:
+                self._require_listed(form, messages)
                 response = await self._transport.post(self._dialect.path, form.body(messages))
                 latency = time.monotonic() - started
                 reply = self._reply(response, form, latency, partial(self._bound, form, messages))
@@ -211,6 +213,16 @@ class EndpointTeacher:
                 kept.append(self._as_asked(reply, form))
                 self._require_tokens(reply)
                 return
+
+    def _require_listed(self, form: Form, messages: Messages) -> None:
+        """Raise PromptRejected for a prompt that may be longer than the listed price holds for."""
+        if self._longest is not None and form.most_tokens(messages) > self._longest:
+            raise PromptRejected(
+                AnswerStatus.UNPARSEABLE,
+                f"not asked: it may have more than {self._longest:,} tokens, past which the listed price "
+                "doesn't hold. Mend: set teacher.price",
+                known=True,
+            )
 
     def _reply(
         self, response: Response, form: Form, latency: float, bound: Callable[[], float]
@@ -325,31 +337,6 @@ def _decoded(body: bytes) -> tuple[str, Parsed | None]:
     except UnicodeDecodeError as error:
         reason = f"the reply is not UTF-8: {error.reason} at byte {error.start}"
         return body.decode("utf-8", "replace"), Parsed(AnswerStatus.UNPARSEABLE, None, reason)
-
-
-def _key_of(config: Any) -> str:
-    key = os.environ.get(config.api_key_env, "").strip()
-    if not key.isascii() or not key.isprintable():
-        raise ConfigError(
-            f"the environment variable {config.api_key_env!r} (teacher.api_key_env) holds characters that no "
-            "key has. Mend: export the key alone"
-        )
-    host = config.remote_host
-    if not host or config.free:
-        return key
-    if not config.costs:
-        lacks = "is missing" if config.price is None else "is 0"
-        raise ConfigError(
-            f"teacher.price {lacks}, and {host} is not this machine, so its calls may cost money. "
-            "Mend: set teacher.price.input and teacher.price.output, in US dollars for a million tokens, or "
-            "teacher.free: true where it charges nothing"
-        )
-    if not key:
-        raise ConfigError(
-            f"the environment variable {config.api_key_env!r} (teacher.api_key_env) is not set. "
-            f"Mend: export {config.api_key_env}=..."
-        )
-    return key
 
 
 def _rejection(fault: PromptRejected, cost: float) -> Reply:
