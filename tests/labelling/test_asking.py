@@ -437,3 +437,55 @@ def test_inside_an_event_loop(ledger: AnswerLedger, faulty_teacher: FaultyTeache
         return (await ask(prompts(3), at(faulty_teacher), TASK, ledger, QUICK)).asked
 
     assert asyncio.run(from_a_loop()) == 3
+
+
+def test_no_more_tasks_than_calls_under_way(ledger: AnswerLedger) -> None:
+    most = 0
+
+    class Instant(Local):
+        async def answer(self, prompts: Sequence[Prompt]) -> list[Answer]:
+            nonlocal most
+            most = max(most, len(asyncio.all_tasks()))
+            await asyncio.sleep(0)
+            return self.compute(prompts)
+
+    teacher = Instant(batch_size=1)
+    teacher.concurrency = 8
+    assert label(prompts(2000), teacher, TASK, ledger, QUICK).by_status == {"ok": 2000}
+    assert most <= 8 + 3  # the run, and the recorder
+
+
+def test_the_report_tells_of_repeats_latency_and_faults(
+    ledger: AnswerLedger, faulty_teacher: FaultyTeacher
+) -> None:
+    class Repeating(Local):
+        def compute(self, prompts: Sequence[Prompt]) -> list[Answer]:
+            numbers = [int(prompt.id) for prompt in prompts]
+            if 3 in numbers and len(self.calls) < 2:
+                self.calls.append([])
+                raise TeacherUnavailable("busy", fault="503")
+            return [
+                Answer(
+                    AnswerStatus.OK,
+                    "card",
+                    usage=Usage(latency=float(number + 1)),
+                    repeatability=None if number >= 50 else number / 100,
+                )
+                for number in numbers
+            ]
+
+    report = label(prompts(100), Repeating(batch_size=1), TASK, ledger, QUICK)
+    assert (report.latency_p50, report.latency_p95) == (50.0, 95.0)
+    assert report.repeatability == pytest.approx(sum(range(50)) / 50 / 100)
+    assert (report.again, report.faults, report.at_once) == (2, {"503": 2}, 1)
+    without = label(prompts(3), at(faulty_teacher), TASK, ledger, QUICK)
+    assert without.repeatability is None and without.latency_p50 is not None
+    assert label([], at(faulty_teacher), TASK, ledger, QUICK).latency_p50 is None
+
+
+def test_faults_of_an_endpoint_are_told_by_kind(ledger: AnswerLedger, faulty_teacher: FaultyTeacher) -> None:
+    passing = {"429": "429", "500": "500", "drop": "connection", "slow": "time-out", "malformed body": "body"}
+    for prompt, outcome in zip(prompts(5), passing, strict=True):
+        faulty_teacher.script(prompt.text, [outcome])
+    report = label(prompts(5), at(faulty_teacher), TASK, ledger, QUICK)
+    assert report.faults == dict.fromkeys(passing.values(), 1) and report.failed == 0

@@ -238,3 +238,68 @@ def test_replies_are_kept_as_the_endpoint_sent_them(tmp_path: Path, faulty_teach
         label(prompts(1), teacher, TASK, ledger, QUICK)  # the same teacher has it still
         assert ledger.replies(LedgerKey.of(teacher, TASK)) == {}
         assert ledger.spent() == pytest.approx(2 * COST)
+
+
+def test_a_call_past_its_deadline_is_booked_and_what_it_brought_is_used(
+    tmp_path: Path, faulty_teacher: FaultyTeacher
+) -> None:
+    """Two samples came before the third stalled: their cost is known, and they aren't asked for again."""
+    faulty_teacher.script("prompt 0", ["ok", "ok", Outcome(body=completion("late"), delay=3.0)])
+    teacher = teacher_at(faulty_teacher, samples=3)
+    bound = teacher.most_expensive(prompts(1))
+    once = QUICK.model_copy(update={"deadline": 0.3, "attempts": 1})
+    with AnswerLedger(tmp_path / "a.sqlite") as ledger:
+        report = label(prompts(1), teacher, TASK, ledger, once)
+        assert (report.failed, report.faults) == (1, {"deadline": 1})
+        [summary] = ledger.summary()
+        assert summary.cost == pytest.approx(2 * COST)
+        assert ledger.spent() == report.cost == pytest.approx(bound)
+        [bodies] = ledger.replies(LedgerKey.of(teacher, TASK)).values()
+        assert len(bodies) == 2
+        for later in (teacher, teacher_at(faulty_teacher, samples=3)):  # this process, or another
+            report = label(prompts(1), later, TASK, ledger, QUICK)
+            assert report.by_status == ({"ok": 1} if later is teacher else {})
+            assert ledger.spent() == pytest.approx(bound + COST)
+        assert faulty_teacher.served == {"prompt 0": 4}
+
+
+def test_an_interrupt_keeps_the_replies_that_came(tmp_path: Path, faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script("prompt 0", ["ok", Outcome(body=completion("late"), delay=3.0)])
+    teacher = teacher_at(faulty_teacher, samples=2)
+    bound = teacher.most_expensive(prompts(1))
+
+    async def interrupted(ledger: AnswerLedger) -> None:
+        run = asyncio.create_task(ask(prompts(1), teacher, TASK, ledger, QUICK))
+        await asyncio.sleep(0.4)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+    with AnswerLedger(tmp_path / "a.sqlite") as ledger:
+        asyncio.run(interrupted(ledger))
+        assert ledger.spent() == pytest.approx(bound)
+        report = label(prompts(1), teacher_at(faulty_teacher, samples=2), TASK, ledger, QUICK)
+        assert report.cost == pytest.approx(COST) and faulty_teacher.served == {"prompt 0": 3}
+
+
+def test_a_deadline_of_a_teacher_that_can_not_tell_counts_at_the_bound(tmp_path: Path) -> None:
+    class Stalling:
+        name, revision, paid, batch_size, concurrency = "t", "1", True, 1, 4
+        stalls = True
+
+        def most_expensive(self, prompts: Sequence[Prompt]) -> float:
+            return 2.0
+
+        async def answer(self, prompts: Sequence[Prompt]) -> list[Answer]:
+            if self.stalls:
+                self.stalls = False
+                await asyncio.sleep(60)
+            return [Answer(AnswerStatus.OK, "card", usage=Usage(cost=1.0))]
+
+        async def close(self) -> None:
+            pass
+
+    with AnswerLedger(tmp_path / "a.sqlite") as ledger:
+        report = label(prompts(5), Stalling(), TASK, ledger, QUICK.model_copy(update={"deadline": 0.1}))
+        assert report.by_status == {"ok": 5} and report.again == 1
+        assert ledger.spent() == 5 * 1.0 + 2.0

@@ -97,6 +97,7 @@ class Run:
         self._breaker: Breaker[Call] = Breaker(config.patience, 2 * config.wait)
         self._retries = RetryBudget(config.retry_share, 0)
         self._each_is_tried = False
+        self._prompts = self._may_fail = 0
         self._new: Iterator[list[Prompt]] = iter(())
         self._next_new: list[Prompt] | None = None
         self._waiting: list[tuple[float, int, Call]] = []  # a heap by the time of the next try
@@ -112,6 +113,7 @@ class Run:
 
     async def over(self, batches: Iterator[list[Prompt]], prompts: int, may_fail: int) -> None:
         """Ask all `batches` of `prompts`, of which `may_fail` may stay without an answer. Raises as `ask`."""
+        self._prompts, self._may_fail = prompts, may_fail
         self._each_is_tried = prompts <= may_fail
         self._retries = RetryBudget(math.inf if self._each_is_tried else self._config.retry_share, prompts)
         self._new = batches
@@ -195,10 +197,19 @@ class Run:
     def _take(self, now: float) -> Call:
         """The call whose turn it is: one whose wait is over before a new one."""
         waiting, batch = self._waiting, self._next_new
-        if batch is None or (waiting and (waiting[0][0] <= now or self._breaker.is_open)):
+        if batch is None or (waiting and self._goes_before_new(waiting[0][0] <= now)):
             return heapq.heappop(waiting)[2]
         self._next_new = next(self._new, None)
         return Call(batch)
+
+    def _goes_before_new(self, due: bool) -> bool:
+        """Whether a call that failed goes again before a new one goes out.
+
+        Not right after a failure: only another prompt tells whether that was the prompt's or the endpoint's.
+        """
+        if self._breaker.is_open or len(self._waiting) >= MOST_WAITING:
+            return True
+        return due and not self._breaker.suspects
 
     def _came_back(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -242,9 +253,10 @@ class Run:
         if wait is not None:
             wait = min(wait, LONGEST_WAIT)
             self._paused_until = max(self._paused_until, now + wait)
-        call.tries += 1
         was_open = self._breaker.is_open
-        if not self._each_is_tried and self._breaker.failed(call, now, len(self._tasks)):
+        counts = was_open or not (self._each_is_tried or (call.tries and self._few_are_left()))
+        call.tries += 1
+        if counts and self._breaker.failed(call, now, len(self._tasks)):
             self._await(call, now)
             self._while_down(error, was_open, probe)
         elif call.tries >= self._config.attempts:
@@ -252,6 +264,10 @@ class Run:
         else:
             pause = wait_before_again(call.tries, self._config.wait) if wait is None else wait
             self._await(call, now + pause)
+
+    def _few_are_left(self) -> bool:
+        """Whether what has no answer may stay without: then what fails again may well be the prompts."""
+        return self._prompts - self._tally.answered <= self._may_fail
 
     def _await(self, call: Call, at: float) -> None:
         heapq.heappush(self._waiting, (at, next(self._order), call))

@@ -61,6 +61,11 @@ class Breaker(Generic[Call]):
         """Seconds since the first of the failures in a row; 0 without any."""
         return 0.0 if self._down_since is None else now - self._down_since
 
+    @property
+    def suspects(self) -> bool:
+        """Whether a call failed since the last answer."""
+        return self._down_since is not None
+
     def take_failing(self) -> dict[Call, int]:
         """The calls that failed since the last answer, each with how often; they are forgotten here.
 

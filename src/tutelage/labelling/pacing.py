@@ -7,6 +7,7 @@ docs/design/pacing.md has the states and why.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
@@ -17,6 +18,7 @@ QUEUEING = 2.5  # median latency over the best one, from which calls are thought
 GAIN = 1.2  # speed over the last round's, from which a larger window was worth it
 HELD = 0.85  # speed after a cut over that before, from which the window before was not needed
 _ALONE = 2  # calls of the first round
+_TELLING = 8  # calls from which a speed is told from chance
 
 
 @dataclass(slots=True)
@@ -110,8 +112,9 @@ class Window:
 
     def _begin(self) -> None:
         self._latencies: list[float] = []
-        self._came, self._full = 0, False
-        self._since: float | None = None  # when the first call of the round was sent
+        self._came, self._full = 0, False  # `_came`: of the calls sent in this round
+        self._since: float | None = None  # when the first of them was sent
+        self._served = 0  # answers since then, to whichever call
         self._round += 1
 
     @property
@@ -131,6 +134,8 @@ class Window:
 
     def answered(self, ticket: Ticket, now: float, latency: float) -> None:
         """See `Pace`."""
+        if self._since is not None and now > self._since:
+            self._served += 1
         if ticket.round == self._round:
             self._latencies.append(latency)
             self._came += 1
@@ -155,26 +160,35 @@ class Window:
         self._slow_start, self._cut, self._speed = True, None, 0.0
         self._begin()
 
+    @property
+    def _enough(self) -> int:
+        """Calls of a round: the window's, and beyond slow start enough to tell a speed from chance."""
+        if self._best is None:
+            return _ALONE
+        return self.limit if self._slow_start else max(self.limit, _TELLING)
+
     def _set(self, limit: float) -> None:
         self._limit = min(max(limit, 1.0), float(self.ceiling))
 
     def _close_if_over(self, now: float) -> None:
-        if self._came < (_ALONE if self._best is None else self.limit):
+        if self._came < self._enough:
             return
         if self._latencies and self._full and self._since is not None:
             # Of calls that went out alone the quickest is the one that opened no connection.
             typical = min(self._latencies) if self._best is None else median(self._latencies)
-            self._judge(typical, self._came / max(now - self._since, 1e-9))
+            self._judge(typical, self._served / max(now - self._since, 1e-9))
         self._begin()
 
     def _judge(self, latency: float, speed: float) -> None:
         """Set the window by a round in which it was full."""
         cut, self._cut = self._cut, None
+        best = latency if self._best is None else self._best
         if cut is not None and speed < HELD * cut.speed:
-            self._best, self._slow_start = latency, cut.slow_start
+            # Half way (of logarithms): the verdict may be chance, and then the next cut corrects it.
+            self._best, self._slow_start = math.sqrt(best * latency), cut.slow_start
             self._set(cut.limit)
             return
-        self._best = latency if self._best is None else min(self._best, latency)
+        self._best = min(best, latency)
         gained, self._speed = speed > GAIN * self._speed, speed
         if latency > QUEUEING * self._best and not gained:
             self._cut = _Cut(self._limit, speed, self._slow_start)

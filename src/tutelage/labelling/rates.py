@@ -10,7 +10,7 @@ from tutelage.records import Answer, Prompt
 if TYPE_CHECKING:
     from tutelage.tasks import Task
 
-_MINUTE = 60.0
+_MINUTE = 60.01  # seconds; a little more, for clocks that differ
 _BURST = 0.5  # seconds' worth that may go at once, which makes up for a late timer
 _BYTES_A_TOKEN = 3.0  # of UTF-8, before an answer has told how many there are
 _ANSWER_TOKENS = 64  # likewise
