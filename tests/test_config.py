@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -517,3 +518,47 @@ def test_an_empty_file_says_so(tmp_path):
     (tmp_path / "tutelage.yaml").write_text("# nothing yet\n")
     with pytest.raises(ConfigError, match="is empty.*tutelage init"):
         load_config(tmp_path / "tutelage.yaml")
+
+
+JUDGE = {"type": "judge", "rubric": "Is it polite?"}
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ({"type": "extract"}, "task: neither of record and record_file"),
+        ({"type": "extract", "record": {}, "record_file": "r.json"}, "task: both of record and record_file"),
+        ({"type": "extract", "recrd": {}}, r"task\.recrd: unknown key\. Did you mean 'record'"),
+        ({"type": "extract", "labels": ["a", "b"]}, r"task\.labels: unknown key"),
+        ({"type": "extract", "record": {}, "fields": {"a": {"compar": "set"}}}, r"task\.fields\.a\.compar: unknown key"),
+        ({"type": "extract", "record": {}, "fields": {"a": {"compare": "sets"}}}, r"task\.fields\.a\.compare: "),
+        (JUDGE, "task: neither of verdicts and scale"),
+        ({**JUDGE, "verdicts": ["a", "b"], "scale": [1, 5]}, "task: both of verdicts and scale"),
+        ({**JUDGE, "verdicts": ["a"]}, "verdicts has 1; two are the least"),
+        ({**JUDGE, "verdicts": [True, False]}, r"task\.verdicts: a label is read as True"),
+        ({**JUDGE, "verdicts": ["a", "b"], "tolerance": 1}, "tolerance belongs to scale"),
+        ({**JUDGE, "scale": [5, 1]}, "scale goes from 5 to 1; the lowest score comes first"),
+        ({**JUDGE, "scale": [1, 1000]}, "scale has 1,000 scores; 101 are the most"),
+        ({**JUDGE, "scale": [1, 3], "tolerance": 2}, "lets all scores of the scale agree"),
+        ({"type": "judge", "scale": [1, 5]}, r"task\.rubric: needed, and absent"),
+        ({**JUDGE, "rubrik": "x"}, r"task\.rubrik: unknown key\. Did you mean 'rubric'"),
+        ({"type": "generate", "max_chars": 3}, r"task\.max_chars: unknown key\. Did you mean 'max_characters'"),
+        ({"type": "generate", "similarity": 60}, "as a share that is 0.6"),
+        ({"type": "sumarize"}, "'sumarize' is no kind of task; one of 'classify', 'extract', 'generate', 'judge'"),
+        ("classify", r"task: Should be a section, .*\(given: 'classify'\)"),
+    ],
+)  # fmt: skip
+def test_faults_of_a_task_are_told_by_its_kind(task, words):
+    text = _fault(_laid_over(task=task))
+    assert re.search(words, text), text
+
+
+def test_each_kind_of_task_is_read():
+    for task in (
+        {"type": "extract", "record": {"type": "object"}, "fields": {"a.b": {"tolerance": 0.1}}},
+        {**JUDGE, "verdicts": {"yes please": "it is", "no thanks": "it isn't"}},
+        {**JUDGE, "scale": [-1, 1], "tolerance": 1, "reasons": "after"},
+        {"type": "generate", "max_characters": 10},
+        {"labels": ["a", "b"]},
+    ):
+        assert parse_config(_laid_over(task=task), "x").task.type == task.get("type", "classify")

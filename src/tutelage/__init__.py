@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Gold, Prompt, Usage
     from tutelage.stages import Outcome, Status, read_status, run_all, run_stage
     from tutelage.students import Student, load_student
-    from tutelage.tasks import Classify
+    from tutelage.tasks import Classify, Extract, Generate, Judge
     from tutelage.teachers import Teacher, TeacherContext, build_teacher
 
 __version__ = "0.1.0"
@@ -37,7 +37,7 @@ _MODULES = {
     "records": ("Answer", "AnswerStatus", "DistributionOrigin", "Gold", "Prompt", "Usage"),
     "stages": ("Outcome", "Status", "read_status", "run_all", "run_stage"),
     "students": ("Student", "load_student"),
-    "tasks": ("Classify",),
+    "tasks": ("Classify", "Extract", "Generate", "Judge"),
     "teachers": ("Teacher", "TeacherContext", "build_teacher"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
@@ -52,7 +52,10 @@ __all__ = [
     "Distilled",
     "DistributionOrigin",
     "Evidence",
+    "Extract",
+    "Generate",
     "Gold",
+    "Judge",
     "Outcome",
     "Programme",
     "ProgrammeConfig",

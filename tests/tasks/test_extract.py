@@ -329,7 +329,7 @@ def test_metrics_by_hand():
     ]
     said = [Fields({"a": 1, "b": "x"}), Fields({"a": 2, "b": "y"}), Fields({"a": 9, "b": None}), None]
     metrics = task.score(said, gold)
-    assert metrics["accuracy"] == 1 / 4
+    assert metrics["n"] == 4 and metrics["accuracy"] == 1 / 4
     assert metrics["accuracy.a"] == 2 / 4 and metrics["accuracy.b"] == 1 / 4
     assert metrics["field_accuracy"] == pytest.approx((2 / 4 + 1 / 4) / 2)
     # Present in answers: a a a, b b; in gold: a a a a, b b; right among both: a a, b.
@@ -444,3 +444,43 @@ def test_the_record_may_stand_in_a_file(tmp_path):
             task_from_config(ExtractConfig(record_file=name), {}, tmp_path)
     with pytest.raises(ConfigError, match=r"task\.record_file"):
         task_from_config(ExtractConfig(record_file="none.json"), {}, tmp_path)
+
+
+def test_objects_inside_choices_and_maps_are_closed_too():
+    point = {"type": "object", "properties": {"x": {"type": "integer"}}}
+    task = Extract(
+        {
+            "type": "object",
+            "properties": {
+                "at": {"anyOf": [point, {"type": "null"}]},
+                "by": {"type": "object", "properties": {}, "additionalProperties": point},
+            },
+        }
+    )
+    assert task.parse('{"at": {"x": 1}, "by": {"a": {"x": 2}}}').status is AnswerStatus.OK
+    assert task.parse('{"at": null, "by": {}}').status is AnswerStatus.OK
+    for raw in (
+        '{"at": {}, "by": {}}',
+        '{"at": {"x": 1, "y": 2}, "by": {}}',
+        '{"at": null, "by": {"a": {}}}',
+    ):
+        assert task.parse(raw).status is AnswerStatus.UNPARSEABLE
+    # Fields of a choice between an object and null are compared one by one.
+    comparison = task.compare(Fields({"at": {"x": 1}, "by": {}}), Fields({"at": {"x": 2}, "by": {}}))
+    assert comparison.fields["at.x"] == 0.0
+
+
+@settings(max_examples=150, deadline=None)
+@given(instance=_json)
+def test_whatever_follows_the_schema_follows_the_one_for_providers(instance):
+    schemas = [
+        {"type": "object", "properties": {"x": {"oneOf": [{"type": "integer"}, {"const": 0}]}}, "required": []},
+        {"type": "object", "properties": {"x": {"not": {"type": "string", "minLength": 2}}}},
+        {"type": "object", "properties": {"x": {"type": ["array", "string"], "maxItems": 1, "uniqueItems": True}}},
+        {"type": "object", "properties": {"total": {"minimum": 3}}, "if": {"required": ["x"]}, "then": {"minProperties": 2},
+         "additionalProperties": True},
+    ]  # fmt: skip
+    for schema in schemas:
+        task = Extract(schema)
+        if task.admit(instance).status is AnswerStatus.OK:
+            assert jsonschema.Draft202012Validator(task.json_schema()).is_valid(instance)

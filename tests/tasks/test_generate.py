@@ -115,7 +115,7 @@ def test_texts_agree_by_similarity():
 
 def test_metrics_by_hand():
     metrics = TASK.score(["same text", "zzz", None], ["same text", "other", "a"])
-    assert metrics == {"accuracy": 1 / 3, "exact": 1 / 3, "chrf": 1 / 3, "rouge_l": 1 / 3}
+    assert metrics == {"n": 3, "accuracy": 1 / 3, "exact": 1 / 3, "chrf": 1 / 3, "rouge_l": 1 / 3}
     assert TASK.score([], []) == {}
 
 

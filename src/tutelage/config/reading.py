@@ -93,6 +93,7 @@ def _lay_over(content: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override!r}: the value is not YAML: {error}") from error
 
 
+_NO_SECTION = "Should be a section, that is lines of `key: value` below it"
 _WITH_KINDS = ("task", "teacher")  # sections whose `type` says which keys they have
 
 
@@ -122,7 +123,7 @@ def _explain(item: Any) -> str:
 def _said(item: Any) -> str:
     """What pydantic says, in the words of the file."""
     if item["type"] in {"model_type", "model_attributes_type", "dict_type"}:
-        return "Should be a section, that is lines of `key: value` below it"
+        return _NO_SECTION
     value, bound = item["input"], item.get("ctx", {}).get("le", item.get("ctx", {}).get("lt"))
     is_share = bound == 1 and isinstance(value, int | float) and 1 < value <= 100
     hint = f"; as a share that is {value / 100:g}" if is_share else ""
@@ -133,8 +134,10 @@ def _said(item: Any) -> str:
 def _explain_kind(item: Any, location: Sequence[str]) -> str:
     # Sections deeper down, such as an ensemble's members, may be what a teacher may be.
     section = location[0] if len(location) == 1 and location[0] in _WITH_KINDS else "teacher"
+    if not isinstance(item["input"], dict):
+        return f"{'.'.join(location)}: {_NO_SECTION} (given: {_shorten(item['input'])})"
     kinds = sorted(_kinds_of(section))
-    given = item["input"].get("type") if isinstance(item["input"], dict) else None
+    given = item["input"].get("type")
     near = difflib.get_close_matches(str(given), kinds, n=1, cutoff=0.5)
     what = "Field required" if given is None else f"{given!r} is no kind of {section}"
     hint = f". Did you mean {near[0]!r}?" if near else ""

@@ -140,13 +140,14 @@ def _close(schema: Any) -> None:
         schema.setdefault("required", list(schema["properties"]))
         if "patternProperties" not in schema and "unevaluatedProperties" not in schema:
             schema.setdefault("additionalProperties", False)
-    for name in ("properties", "$defs", "definitions"):
+    for name in ("properties", "patternProperties", "$defs", "definitions"):
         for below in schema.get(name, {}).values():
             _close(below)
     for name in ("anyOf", "oneOf", "prefixItems"):
         for below in schema.get(name, ()):
             _close(below)
-    _close(schema.get("items"))
+    for name in ("items", "additionalProperties"):
+        _close(schema.get(name))
 
 
 def for_providers(schema: Mapping[str, Any]) -> dict[str, Any]:

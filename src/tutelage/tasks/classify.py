@@ -215,7 +215,7 @@ class Classify(LabelSpace):
         return Comparison(given == right, score)
 
     def score(self, answers: Sequence[Value | None], references: Sequence[Value]) -> dict[str, float]:
-        """`accuracy` (of sets, exact match), `macro_f1`, and of several labels `mean_score` (Jaccard).
+        """`n`, `accuracy` (of sets, exact match), `macro_f1`, and of several labels `mean_score` (Jaccard).
 
         Empty for no references. Raises ValueError where lengths differ.
         """
@@ -226,7 +226,8 @@ class Classify(LabelSpace):
             Comparison(False, 0.0) if answer is None else self.compare(answer, reference)
             for answer, reference in pairs
         ]
-        metrics = {
+        metrics: dict[str, float] = {
+            "n": len(pairs),
             "accuracy": sum(item.agree for item in compared) / len(pairs),
             "macro_f1": mean_f1(
                 [set() if answer is None else set(self.names_of(answer)) for answer in answers],

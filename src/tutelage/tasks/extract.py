@@ -230,7 +230,7 @@ class Extract:
         return medoid(values, self.compare), None
 
     def score(self, answers: Sequence[Value | None], references: Sequence[Value]) -> dict[str, float]:
-        """`accuracy` (records of which every field agrees), `mean_score`, and over fields:
+        """`n`, `accuracy` (records of which every field agrees), `mean_score`, and over fields:
 
         `field_accuracy` (the mean over fields of the share that agrees), `field_precision`, `field_recall`
         and `field_f1` over fields that answer or reference have, and `accuracy.<field>` for each. Empty for
@@ -249,6 +249,7 @@ class Extract:
             for (answer, _), some in zip(pairs, found, strict=True)
         ]
         return {
+            "n": len(pairs),
             "accuracy": sum(whole) / len(pairs),
             "mean_score": fsum(scores) / len(pairs),
             **_over_fields([outcome for some in found for outcome in some]),

@@ -188,7 +188,7 @@ class Generate:
         return medoid(values, self.compare), None
 
     def score(self, answers: Sequence[Value | None], references: Sequence[Value]) -> dict[str, float]:
-        """`accuracy` (the share that agrees), `exact`, and the means `chrf` and `rouge_l`, each in [0, 1].
+        """`n`, `accuracy` (the share that agrees), `exact`, and mean `chrf` and `rouge_l` in [0, 1].
 
         Empty for no references. Raises ValueError where lengths differ.
         """
@@ -197,6 +197,7 @@ class Generate:
             return {}
         compared = [self.compare(answer, right) for answer, right in pairs if answer is not None]
         return {
+            "n": len(pairs),
             "accuracy": sum(item.agree for item in compared) / len(pairs),
             "exact": sum(answer == right for answer, right in pairs) / len(pairs),
             "chrf": fsum(item.score for item in compared) / len(pairs),

@@ -197,7 +197,7 @@ class Judge(LabelSpace):
         return self.labels.index(self.names_of(value)[0])
 
     def score(self, answers: Sequence[Value | None], references: Sequence[Value]) -> dict[str, float]:
-        """`accuracy` (the share that agrees, within tolerance), `exact`, and `kappa`, of answers there are.
+        """`n`, `accuracy` (the share within tolerance), `exact`, and `kappa`, of answers there are.
 
         Of scores also `quadratic_kappa`, `mean_distance` in points (likewise of answers there are) and
         `mean_score`. A kappa that chance leaves undefined is left out. Empty for no references. Raises
@@ -208,7 +208,8 @@ class Judge(LabelSpace):
             return {}
         there = [(self._place(answer), self._place(right)) for answer, right in pairs if answer is not None]
         compared = [self.compare(answer, right) for answer, right in pairs if answer is not None]
-        metrics = {
+        metrics: dict[str, float] = {
+            "n": len(pairs),
             "accuracy": sum(item.agree for item in compared) / len(pairs),
             "exact": sum(ours == right for ours, right in there) / len(pairs),
             "kappa": self._kappa(there, quadratic=False),

@@ -148,7 +148,11 @@ class Task(Protocol):
         ...
 
     def score(self, answers: Sequence[Value | None], references: Sequence[Value]) -> dict[str, float]:
-        """The task's metrics of answers (None: no usable one, which is wrong) against references."""
+        """The task's metrics of answers (None: no usable one, which is wrong) against references.
+
+        Of every task `n`, how many references there are, and `accuracy`, the share of answers that agree, so
+        that `accuracy * n` of `n` gives an interval. Empty for no references.
+        """
         ...
 
     def label_text(self, label: str) -> str:
