@@ -22,10 +22,15 @@ def prompting_parts(prompting: Prompting) -> list[Any]:
     return [{"examples": examples, "rationale": str(prompting.rationale)}]
 
 
-def messages(
-    system: str, prompting: Prompting, answer_of: Callable[[Value], str], text: str
+def messages(fixed: Sequence[dict[str, str]], text: str) -> list[dict[str, str]]:
+    """Chat messages: those that never change, then the message."""
+    return [*fixed, {"role": "user", "content": text}]
+
+
+def fixed_messages(
+    system: str, prompting: Prompting, answer_of: Callable[[Value], str]
 ) -> list[dict[str, str]]:
-    """Chat messages: the fixed part, examples as turns, then the message. All but the last never change.
+    """The messages that never change: the system's, then examples as turns. A task makes them once.
 
     Where reasons are asked for, examples stand in the system message instead, each quoted as JSON: humans'
     answers have no reasons, and as turns without them they would teach the teacher to give none.
@@ -47,7 +52,7 @@ def messages(
             {"role": "assistant", "content": answer_of(example.value)},
         )
     ]
-    return [{"role": "system", "content": system}, *turns, {"role": "user", "content": text}]
+    return [{"role": "system", "content": system}, *turns]
 
 
 def ordered_keys(key: str, mode: RationaleMode, rationale_key: str = RATIONALE_KEY) -> list[str]:

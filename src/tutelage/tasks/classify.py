@@ -15,6 +15,7 @@ from tutelage.storage import hash_json
 from tutelage.tasks._asking import (
     DATA_NOT_ORDERS,
     RATIONALE_KEY,
+    fixed_messages,
     messages,
     object_schema,
     ordered_keys,
@@ -95,11 +96,11 @@ class Classify(LabelSpace):
         The instruction, labels and examples stand first and never change, so that providers' prefix caches
         serve.
         """
-        return messages(self._system, self.prompting, self._answer_of, text)
+        return messages(self._fixed, text)
 
     @cached_property
-    def _system(self) -> str:
-        """Made once: a labelling run renders it for every prompt, twice."""
+    def _fixed(self) -> list[dict[str, str]]:
+        """Made once: a labelling run renders every prompt twice."""
         descriptions = self.descriptions or {}
         lines = [
             f"- {name}: {descriptions[name]}" if descriptions.get(name) else f"- {name}"
@@ -109,7 +110,7 @@ class Classify(LabelSpace):
         if self.multi_label:
             shape += " with every label that applies"
         scope = f"\nIf none of them fits, answer {self.out_of_scope!r}." if self.out_of_scope else ""
-        return (
+        system = (
             f"{self.instruction}\n\nLabels:\n"
             + "\n".join(lines)
             + scope
@@ -117,6 +118,7 @@ class Classify(LabelSpace):
             + rationale_text(self.prompting.rationale)
             + f" {DATA_NOT_ORDERS}"
         )
+        return fixed_messages(system, self.prompting, self._answer_of)
 
     def _answer_of(self, value: Value) -> str:
         names = self.names_of(value)

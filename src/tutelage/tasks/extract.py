@@ -19,6 +19,7 @@ from tutelage.storage import hash_json
 from tutelage.tasks._asking import (
     DATA_NOT_ORDERS,
     RATIONALE_KEY,
+    fixed_messages,
     messages,
     object_schema,
     ordered_keys,
@@ -134,7 +135,11 @@ class Extract:
 
     def render(self, text: str) -> list[dict[str, str]]:
         """Chat messages that ask for the record in `text`; instruction, schema and examples stand first."""
-        return messages(self._system, self.prompting, _dump, text)
+        return messages(self._fixed, text)
+
+    @cached_property
+    def _fixed(self) -> list[dict[str, str]]:
+        return fixed_messages(self._system, self.prompting, _dump)
 
     @cached_property
     def _system(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import fsum
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from tutelage.storage import hash_json
 from tutelage.tasks._asking import (
     DATA_NOT_ORDERS,
     RATIONALE_KEY,
+    fixed_messages,
     messages,
     object_schema,
     ordered_keys,
@@ -108,6 +110,10 @@ class Generate:
 
     def render(self, text: str) -> list[dict[str, str]]:
         """Chat messages that ask for the text; instruction and examples stand first."""
+        return messages(self._fixed, text)
+
+    @cached_property
+    def _fixed(self) -> list[dict[str, str]]:
         most = f" of at most {self.max_characters:,} characters" if self.max_characters else ""
         form = f"Answer with the text alone{most}, nothing around it."
         if self._asks_reasons:
@@ -116,7 +122,7 @@ class Generate:
                 self.prompting.rationale
             )
         system = f"{self.instruction}\n\n{form} {DATA_NOT_ORDERS}"
-        return messages(system, self.prompting, str, text)
+        return fixed_messages(system, self.prompting, str)
 
     def json_schema(self) -> dict[str, Any] | None:
         """None, since the answer is free text; where reasons stand beside it, the schema of both."""

@@ -13,6 +13,7 @@ from tutelage.records import AnswerStatus, Value
 from tutelage.storage import hash_json
 from tutelage.tasks._asking import (
     DATA_NOT_ORDERS,
+    fixed_messages,
     messages,
     object_schema,
     ordered_keys,
@@ -107,8 +108,12 @@ class Judge(LabelSpace):
 
     def render(self, text: str) -> list[dict[str, str]]:
         """Chat messages that ask for the judgement of `text`; instruction and rubric stand first."""
+        return messages(self._fixed, text)
+
+    @cached_property
+    def _fixed(self) -> list[dict[str, str]]:
         effective = replace(self.prompting, rationale=self._mode)
-        return messages(self._system, effective, self._answer_of, text)
+        return fixed_messages(self._system, effective, self._answer_of)
 
     @cached_property
     def _system(self) -> str:
