@@ -100,7 +100,9 @@ def test_a_judges_programme_trains_and_evaluates_like_a_classification(
     assert outcome.metrics["arms"]["teacher"]["accuracy"]["estimate"] == 1.0
     assert outcome.metrics["arms"]["teacher"]["scores"]["quadratic_kappa"] == 1.0
     assert outcome.metrics["arms"]["student"]["accuracy"]["estimate"] > 0.5
-    assert outcome.report.exists()
+    assert 'Quadratic weighted kappa</th><td></td><td class="number">1.00' in outcome.report.read_text(
+        encoding="utf-8"
+    )
 
 
 def test_gold_of_records_is_read_sealed_and_split(tmp_path):
@@ -204,6 +206,29 @@ def test_verdicts_need_not_all_stand_in_gold_and_no_others_may(tmp_path):
     assert resolved_task(programme).labels == ("yes", "no", "unsure")
     assert any("without a sealed example" in line and "unsure" in line for line in heard.lines)
     assert any("label_out_of_set" in line and "'maybe' is not a verdict" in line for line in heard.lines)
+
+
+def test_two_replies_to_one_text_are_no_contradiction_and_two_records_may_be(tmp_path):
+    for name, task, labels, kept in (
+        ("generate", GENERATE, ("Hello.", "Good day to you."), True),
+        (
+            "alike",
+            EXTRACT,
+            (_record("parcel x"), _record("parcel x") | {"next_step": "Ask for the parcels."}),
+            True,
+        ),
+        ("unlike", EXTRACT, (_record("parcel x"), _record("parcel x") | {"count": 3}), False),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        rows = [{"text": "twice", "label": label} for label in labels] + [
+            {"text": "once", "label": labels[0]}
+        ]
+        programme = _programme(folder, task, rows, gold={"path": "gold.jsonl", "margin": 0.4})
+        run_stage(programme, "gold")
+        assert storage.read_table(programme.sealed).num_rows == (2 if kept else 1)
+        reasons = storage.read_table(programme.gold_rejected).column("reason").to_pylist()
+        assert reasons == (["duplicate_text"] if kept else ["conflicting_label"] * 2)
 
 
 def test_gold_without_a_usable_answer_is_an_error(tmp_path):

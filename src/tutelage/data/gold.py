@@ -8,8 +8,9 @@ small n, which is what planning needs; the evaluation's own intervals are exact 
 from __future__ import annotations
 
 import math
+import operator
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +24,10 @@ from tutelage.data.sources import RejectReason
 from tutelage.data.tables import gold_from_table
 from tutelage.errors import ConfigError, DataError, IntegrityError
 from tutelage.gates import Decision, Evidence, Verdict
-from tutelage.records import Gold, Rejection, dump_value
+from tutelage.records import Gold, Rejection, Value, dump_value
 from tutelage.tasks import names_of
+
+Agree = Callable[[Value, Value], bool]
 
 _CONFIDENCE = 0.95
 _MOST_NEEDED = 10_000_000
@@ -106,32 +109,36 @@ def _stratum(group: Sequence[Gold]) -> tuple[str, str]:
     return dump_value(first.value), first.prompt.slice
 
 
-def clean_gold(examples: Sequence[Gold], training: Sequence[Gold], near_duplicate: float) -> GoldSet:
+def clean_gold(
+    examples: Sequence[Gold], training: Sequence[Gold], near_duplicate: float, agree: Agree = operator.eq
+) -> GoldSet:
     """Drop repeats and contradictions from gold, and from the training part whatever sealed gold has too.
+
+    Answers to the same text contradict each other unless they `agree`; of those that do the first is kept.
 
     An example of the training part that gives a sealed text another label counts as contradictory; the
     sealed label stands, and isn't told.
     """
-    sealed, rejected = _without_repeats(examples)
-    agreeing, contradicting = _split_contradicting(training, sealed)
+    sealed, rejected = _without_repeats(examples, agree)
+    agreeing, contradicting = _split_contradicting(training, sealed, agree)
     kept_prompts, duplicates = exclude_gold(
         [item.prompt for item in agreeing], [item.prompt for item in sealed], near_duplicate
     )
     kept = {id(prompt) for prompt in kept_prompts}
     training_kept, training_rejected = _without_repeats(
-        [item for item in agreeing if id(item.prompt) in kept]
+        [item for item in agreeing if id(item.prompt) in kept], agree
     )
     return GoldSet(sealed, training_kept, [*rejected, *contradicting, *duplicates, *training_rejected])
 
 
 def _split_contradicting(
-    training: Sequence[Gold], sealed: Sequence[Gold]
+    training: Sequence[Gold], sealed: Sequence[Gold], agree: Agree
 ) -> tuple[list[Gold], list[Rejection]]:
     truths = {normalise(item.prompt.text): item for item in sealed}
     agreeing, contradicting = [], []
     for item in training:
         truth = truths.get(normalise(item.prompt.text), item)
-        if truth.value == item.value:
+        if agree(truth.value, item.value):
             agreeing.append(item)
             continue
         detail = f"the same text has another label in sealed gold, as {truth.prompt.id!r}"
@@ -139,12 +146,12 @@ def _split_contradicting(
     return agreeing, contradicting
 
 
-def _without_repeats(examples: Sequence[Gold]) -> tuple[list[Gold], list[Rejection]]:
+def _without_repeats(examples: Sequence[Gold], agree: Agree) -> tuple[list[Gold], list[Rejection]]:
     kept: list[Gold] = []
     rejected: list[Rejection] = []
     for group in _by_text(examples):
         first, *others = (examples[index] for index in group)
-        if all(item.value == first.value for item in others):
+        if all(agree(item.value, first.value) for item in others):
             kept.append(first)
             detail = f"same text and label as {first.prompt.id!r}"
             rejected += [reject(item.prompt, RejectReason.DUPLICATE_TEXT, detail) for item in others]

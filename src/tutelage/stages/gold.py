@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tutelage import storage
@@ -22,11 +23,11 @@ from tutelage.data import (
 from tutelage.errors import UsageError
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress, Silent
-from tutelage.records import Gold
+from tutelage.records import Gold, Value
 from tutelage.stages.findings import tell_labels, tell_rejected
 from tutelage.stages.sources import source_fingerprint, source_path
 from tutelage.stages.task import described_values, task_file, unsealed_task
-from tutelage.tasks import declared_labels, with_labels
+from tutelage.tasks import Task, declared_labels, with_labels
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -67,8 +68,17 @@ def read_gold_parts(programme: Programme) -> GoldSet:
         more = read(source_path(programme, part.path))
         rejected += more.rejected
         training, _ = split_training(more.accepted, part.share_taken, part.seed, by_value=repeats)
-    gold = clean_gold(sealed, training, config.traffic.near_duplicate)
+    gold = clean_gold(sealed, training, config.traffic.near_duplicate, _agree_in_gold(task))
     return GoldSet(gold.sealed, gold.training, [*rejected, *gold.rejected])
+
+
+def _agree_in_gold(task: Task) -> Callable[[Value, Value], bool]:
+    """Whether two people's answers to one text can stand: two replies may differ and both be right."""
+    if task.kind == "generate":
+        return lambda one, other: True
+    if task.kind == "extract":
+        return lambda one, other: task.compare(one, other).agree
+    return operator.eq
 
 
 def label_set(programme: Programme, gold: GoldSet) -> dict[str, str]:
