@@ -212,6 +212,25 @@ def test_what_never_connected_was_not_billed(url: str, monkeypatch: pytest.Monke
     assert not caught.value.billed
 
 
+def test_a_name_that_is_never_found_is_given_up_before_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def searching(*_: Any, **__: Any) -> Any:
+        await asyncio.sleep(10)
+
+    monkeypatch.setattr("aiohttp.ThreadedResolver.resolve", searching)
+    monkeypatch.setattr("aiohttp.resolver.AsyncResolver.resolve", searching)
+
+    async def client() -> None:
+        transport = Transport("http://slow.example.com/v1", {}, 0.4)
+        try:
+            await transport.post("/chat", b"{}")
+        finally:
+            await transport.close()
+
+    with pytest.raises(TeacherUnavailable, match=r"slow\.example\.com failed: .*imeout") as caught:
+        asyncio.run(client())
+    assert not caught.value.billed and caught.value.fault == "connection"
+
+
 def test_a_server_without_tls_is_told_apart() -> None:
     async def client(url: str) -> None:
         transport = Transport(url.replace("http://", "https://"), {}, 2.0)
