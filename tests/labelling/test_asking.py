@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faulty_teacher import FaultyTeacher, Outcome, completion, error
+from faulty_teacher import OUTCOMES, FaultyTeacher, Outcome, completion, error
 from tutelage.config import LabellingConfig, OpenAITeacherConfig, PriceConfig
 from tutelage.errors import (
     BudgetExhausted,
@@ -489,3 +490,19 @@ def test_faults_of_an_endpoint_are_told_by_kind(ledger: AnswerLedger, faulty_tea
         faulty_teacher.script(prompt.text, [outcome])
     report = label(prompts(5), at(faulty_teacher), TASK, ledger, QUICK)
     assert report.faults == dict.fromkeys(passing.values(), 1) and report.failed == 0
+
+
+def test_the_pace_is_found_at_a_real_endpoint_and_an_outage_is_waited_for(
+    ledger: AnswerLedger, faulty_teacher: FaultyTeacher
+) -> None:
+    faulty_teacher.delay, bar = 0.02, Bar()
+    down = threading.Timer(0.3, lambda: setattr(faulty_teacher, "default", OUTCOMES["503"]()))
+    back = threading.Timer(0.8, lambda: setattr(faulty_teacher, "default", OUTCOMES["ok"]()))
+    for timer in (down, back):
+        timer.start()
+    config = LabellingConfig(concurrency=16, wait=0.02, attempts=1)
+    report = label(prompts(600), at(faulty_teacher), TASK, ledger, config, bar)
+    assert (report.by_status, report.failed) == ({"ok": 600}, 0)
+    assert report.at_once == faulty_teacher.most_under_way == 16
+    assert set(report.faults) == {"503"} and report.again <= 16 + 10 + 10
+    assert len(bar.told) == 2 and "seems to be down" in bar.told[0]

@@ -91,6 +91,15 @@ def test_poison_prompts_are_left_while_others_are_answered(tmp_path: Path) -> No
     assert report.faults == {"500": 300} and report.again == 200
 
 
+def test_an_endpoint_that_says_at_once_is_given_time_all_the_same(tmp_path: Path) -> None:
+    async def serve(endpoint: Endpoint) -> None:
+        if asyncio.get_running_loop().time() < 0.6:
+            raise TeacherUnavailable("slow down", retry_after=0.0, fault="429")
+
+    report = labelled(Endpoint(serve), 1, tmp_path)
+    assert report.by_status == {"ok": 1} and report.again <= 2
+
+
 def test_calls_made_again_are_a_share_of_the_prompts(tmp_path: Path) -> None:
     chance = random.Random(2)
 

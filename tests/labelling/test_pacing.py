@@ -189,6 +189,14 @@ def test_requests_a_minute_hold_from_the_start_and_are_used(tmp_path: Path, limi
     assert report.seconds <= (count - 1) / limit * 60 * 1.02 + 1
 
 
+def test_each_sample_is_a_request(tmp_path: Path) -> None:
+    endpoint = Endpoint(flat(lambda: 0.05), calls=5)
+    report = labelled(endpoint, 90, tmp_path, requests_per_minute=100)
+    later = [at for at, _ in endpoint.log][2:]  # that they are five is learned from the first two
+    assert max(5 * endpoint.sent_between(at, at + 60) for at in later) <= 100
+    assert report.seconds <= 90 * 5 / 100 * 60 * 1.06
+
+
 @pytest.mark.parametrize("tokens", [40, 120, 400])
 def test_tokens_a_minute_hold_whatever_a_prompt_turns_out_to_take(tmp_path: Path, tokens: int) -> None:
     """The first guess is of about 150 tokens a prompt."""

@@ -76,8 +76,8 @@ class Endpoint:
     name, revision, paid, batch_size = "virtual", "1", False, 1
     concurrency: int | None = None
 
-    def __init__(self, serve: Callable[[Endpoint], Awaitable[None]], tokens: int = 0) -> None:
-        self._serve, self._tokens = serve, tokens
+    def __init__(self, serve: Callable[[Endpoint], Awaitable[None]], tokens: int = 0, calls: int = 1) -> None:
+        self._serve, self._tokens, self._calls = serve, tokens, calls
         self.under_way = 0
         self.log: list[tuple[float, int]] = []
         self.answers: list[float] = []
@@ -95,7 +95,7 @@ class Endpoint:
         finally:
             self.under_way -= 1
         self.answers.append(clock())
-        usage = Usage(input_tokens=self._tokens, latency=clock() - started, calls=1)
+        usage = Usage(input_tokens=self._tokens, latency=clock() - started, calls=self._calls)
         return [Answer(AnswerStatus.OK, "card", usage=usage) for _ in prompts]
 
     async def close(self) -> None:

@@ -97,27 +97,40 @@ class LabellingConfig(Section):
         64,
         ge=1,
         le=1024,
-        description="Most prompts asked at once, for teachers behind an API; how many are is found out.",
+        description="Most prompts asked at once, for teachers behind an API; how many are is found out, "
+        "from 1 up.",
     )
     requests_per_minute: float | None = Field(
-        None, gt=0.0, description="The endpoint's limit, where it is known."
+        None,
+        gt=0.0,
+        description="The endpoint's limit, where it is known; holds over any 60 seconds, samples counted.",
     )
     tokens_per_minute: float | None = Field(
         None, gt=0.0, description="Likewise, of tokens in and out together."
     )
-    attempts: int = Field(6, ge=1, description="Tries of one call before it counts as failed.")
+    attempts: int = Field(
+        6,
+        ge=1,
+        description="Tries of one call before its prompts are left without an answer. Those that fail while "
+        "no other call is answered either don't count.",
+    )
     retry_share: float = Field(
         2.0,
         ge=0.0,
-        description="Calls that may be made again, as a share of the prompts to ask; past it the run stops.",
+        description="Calls that may be made again, as a share of the prompts to ask, at least 10 in all; "
+        "past it the run stops.",
     )
     patience: float = Field(
-        600.0, ge=0.0, description="Seconds that an endpoint may be down while the run waits for it."
+        600.0,
+        ge=0.0,
+        description="Seconds without any answer, each call failing, while the run waits for the endpoint; "
+        "then it stops.",
     )
     deadline: float = Field(
         300.0,
         gt=0.0,
-        description="Seconds for one call of a teacher behind an API, all its samples included.",
+        description="Seconds for one call of a teacher behind an API, all its samples included; what it "
+        "brought until then is kept.",
     )
     min_teacher_accuracy: Probability | None = Field(
         None, description="The teacher's least agreement with sealed gold; below it nothing else is asked."
@@ -142,7 +155,8 @@ class LabellingConfig(Section):
         0.5,
         gt=0.0,
         description="Seconds before the second try; doubles with jitter, at most 60, "
-        "unless the teacher says how long.",
+        "unless the teacher says how long. Twice that before the first probe of one that seems down; "
+        "before later ones at most 30.",
     )
 
 

@@ -12,7 +12,7 @@ import heapq
 import math
 from collections.abc import Iterator
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tutelage.config import LabellingConfig
 from tutelage.errors import BudgetExhausted, TeacherError, TeacherUnavailable, TutelageError
@@ -23,7 +23,7 @@ from tutelage.labelling.rates import Rate, TokenGuess
 from tutelage.labelling.report import Tally
 from tutelage.labelling.retries import LONGEST_WAIT, RetryBudget, congests, fault_name, wait_before_again
 from tutelage.progress import Progress, Tracker
-from tutelage.records import Prompt
+from tutelage.records import Answer, Prompt
 
 if TYPE_CHECKING:
     from tutelage.tasks import Task
@@ -35,11 +35,11 @@ MOST_WAITING = 2048  # calls that wait to be made again, beyond which no new pro
 class Call:
     """Prompts that are asked together, and how often that failed."""
 
-    __slots__ = ("again", "batch", "guess", "tries")
+    __slots__ = ("again", "batch", "guess", "requests", "tries")
 
     def __init__(self, batch: list[Prompt]) -> None:
         self.batch, self.tries, self.again = batch, 0, False
-        self.guess = 0.0  # tokens set aside for it
+        self.guess = self.requests = 0.0  # tokens and requests set aside for it
 
     @property
     def hashes(self) -> list[str]:
@@ -55,6 +55,7 @@ class Limits:
         self._requests = Rate(requests, whole=True) if requests else None
         self._tokens = Rate(tokens) if tokens else None
         self._guess = TokenGuess(task) if tokens else None
+        self._requests_a_call = 1.0  # several where a prompt has several samples
 
     def at(self, now: float) -> float:
         """When the next call may go."""
@@ -64,13 +65,18 @@ class Limits:
     def take(self, call: Call, now: float) -> None:
         """A call goes out now."""
         if self._requests is not None:
-            self._requests.take(1.0, now)
+            call.requests = self._requests_a_call
+            self._requests.take(call.requests, now)
         if self._tokens is not None and self._guess is not None:
             call.guess = self._guess.of(call.batch)
             self._tokens.take(call.guess, now)
 
-    def settle(self, call: Call, answers: list[Any]) -> None:
+    def settle(self, call: Call, answers: list[Answer]) -> None:
         """A call was answered; one that wasn't stands at what was guessed."""
+        if self._requests is not None:
+            made = float(max(sum(answer.usage.calls for answer in answers), 1))
+            self._requests.settle(call.requests, made)
+            self._requests_a_call = made
         if self._tokens is not None and self._guess is not None:
             self._tokens.settle(call.guess, self._guess.learn(call.guess, answers))
 
@@ -262,8 +268,8 @@ class Run:
         elif call.tries >= self._config.attempts:
             self._given_up[call] = None
         else:
-            pause = wait_before_again(call.tries, self._config.wait) if wait is None else wait
-            self._await(call, now + pause)
+            # "Now" is no answer from one that just had too much to do.
+            self._await(call, now + (wait or wait_before_again(call.tries, self._config.wait)))
 
     def _few_are_left(self) -> bool:
         """Whether what has no answer may stay without: then what fails again may well be the prompts."""

@@ -24,8 +24,9 @@ class Rate:
     half a second's worth before. `interval` is a little longer than a minute's share, so that what goes early
     still fits; a server that counts by the clock's minutes sees no more than one that lets its window slide.
 
-    With `whole`, units are counted one by one (requests). Otherwise an amount is taken at a time, of which
-    `largest` is the most expected; the limit then holds as long as none is more than half of it.
+    `largest` is the most that is taken at once, as far as one knows; what is taken later raises it. The limit
+    holds as long as that is no more than half of it. With `whole`, amounts are whole numbers (requests), and
+    the limit is used up to the last one.
     """
 
     def __init__(self, per_minute: float, whole: bool = False, largest: float = 0.0) -> None:
@@ -35,8 +36,8 @@ class Rate:
 
     @property
     def _interval(self) -> float:
-        usable = self._limit if self._whole else max(self._limit - self._largest, self._limit / 2)
-        return (_MINUTE + _BURST) / usable
+        last = max(self._largest - 1, 0.0) if self._whole else self._largest
+        return (_MINUTE + _BURST) / max(self._limit - last, self._limit / 2)
 
     def at(self, now: float) -> float:
         """The time from which the next amount may go, in seconds of the caller's clock."""
