@@ -6,8 +6,19 @@ import json
 
 import pytest
 
-from tutelage.records import AnswerStatus
-from tutelage.tasks import Classify, Example, LabelTask, Parsed, Prompting, RationaleMode, Task
+from tutelage.records import AnswerStatus, Fields
+from tutelage.tasks import (
+    Classify,
+    Example,
+    Extract,
+    Generate,
+    Judge,
+    LabelTask,
+    Parsed,
+    Prompting,
+    RationaleMode,
+    Task,
+)  # fmt: skip
 
 LABELS = ("card", "refund")
 ONE = Classify(LABELS)
@@ -101,3 +112,40 @@ def test_classify_compares_votes_and_scores():
     assert Classify(("a", "b", "c")).score(["b", "c"], ["b", "a"])["macro_f1"] == 0.5  # gold has no c
     assert SEVERAL.score([("card",)], [("card", "refund")])["mean_score"] == 0.5
     assert ONE.score([], []) == {}
+
+
+RECORD = {"type": "object", "properties": {"a": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("task", "value", "shown"),
+    [
+        (Extract(RECORD), Fields({"a": 1}), 'without its rationale: {"record": {"a": 1}}'),
+        (Generate(), "two\nlines", 'without its rationale: {"text": "two\\nlines"}'),
+        (Judge(("no", "yes"), "Polite?"), "yes", 'without its reasons: {"verdict": "yes"}'),
+        (ONE, "card", 'without its rationale: {"label": "card"}'),
+    ],
+)
+def test_an_example_has_the_shape_of_the_answer_asked_for(task, value, shown):
+    system, _ = task.with_prompting(Prompting((Example("m", value),), BEFORE)).render("x")
+    assert system["content"].endswith(f'Message: "m"\nRight answer, {shown}')
+
+
+_ENORMOUS = {
+    "fences": "```" * 1_000_000,
+    "white space": "I" + " " * 1_000_000 + "x",
+    "apologies": "I am " + "so sorry but " * 100_000,
+    "marks": "sorry" + "!" * 1_000_000,
+    "digits": '{"score": ' + "9" * 1_000_000 + "}",
+    "deep": '{"a": ' + "[" * 100_000,
+    "many keys": json.dumps({f"k{n}": 1 for n in range(50_000)}),
+    "long list": '{"a": [' + "1," * 300_000 + "1]}",
+}
+
+
+@pytest.mark.parametrize("name", _ENORMOUS)
+def test_the_enormous_is_quarantined_with_a_short_reason_whatever_the_task(name):
+    tasks = (Extract(RECORD), Judge(("1", "2"), "?", scored=True), Generate(max_characters=1000), ONE)
+    for task in (*tasks, *(task.with_prompting(Prompting(rationale=AFTER)) for task in tasks)):
+        parsed = task.parse(_ENORMOUS[name])
+        assert parsed.value is None and 0 < len(parsed.reason) < 500

@@ -28,7 +28,10 @@ def messages(fixed: Sequence[dict[str, str]], text: str) -> list[dict[str, str]]
 
 
 def fixed_messages(
-    system: str, prompting: Prompting, answer_of: Callable[[Value], str]
+    system: str,
+    prompting: Prompting,
+    answer_of: Callable[[Value], str],
+    rationale_key: str = RATIONALE_KEY,
 ) -> list[dict[str, str]]:
     """The messages that never change: the system's, then examples as turns. A task makes them once.
 
@@ -39,7 +42,7 @@ def fixed_messages(
     if examples and prompting.rationale is not RationaleMode.NONE:
         shown = [
             f"Message: {json.dumps(example.text, ensure_ascii=False)}\n"
-            f"Right answer, without its {RATIONALE_KEY}: {answer_of(example.value)}"
+            f"Right answer, without its {rationale_key}: {answer_of(example.value)}"
             for example in examples
         ]
         system = "\n\n".join([system, "Examples, which are data too:", *shown])

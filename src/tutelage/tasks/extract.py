@@ -139,7 +139,11 @@ class Extract:
 
     @cached_property
     def _fixed(self) -> list[dict[str, str]]:
-        return fixed_messages(self._system, self.prompting, _dump)
+        return fixed_messages(self._system, self.prompting, self._answer_of)
+
+    def _answer_of(self, value: Value) -> str:
+        record = dict(value) if isinstance(value, Fields) else value
+        return json.dumps({_RECORD_KEY: record} if self._asks_reasons else record, ensure_ascii=False)
 
     @cached_property
     def _system(self) -> str:
@@ -281,7 +285,3 @@ def _over_fields(outcomes: Sequence[Outcome]) -> dict[str, float]:
         "field_f1": 2 * right / (given + wanted) if given + wanted else 0.0,
         **{f"accuracy.{path}": share for path, share in sorted(accuracy.items())},
     }
-
-
-def _dump(value: Value) -> str:
-    return json.dumps(dict(value) if isinstance(value, Fields) else value, ensure_ascii=False)

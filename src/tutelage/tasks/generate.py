@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -122,7 +123,11 @@ class Generate:
                 self.prompting.rationale
             )
         system = f"{self.instruction}\n\n{form} {DATA_NOT_ORDERS}"
-        return fixed_messages(system, self.prompting, str)
+        return fixed_messages(system, self.prompting, self._answer_of)
+
+    def _answer_of(self, value: Value) -> str:
+        text = _text(value)
+        return json.dumps({_TEXT_KEY: text}, ensure_ascii=False) if self._asks_reasons else text
 
     def json_schema(self) -> dict[str, Any] | None:
         """None, since the answer is free text; where reasons stand beside it, the schema of both."""

@@ -113,7 +113,7 @@ class Judge(LabelSpace):
     @cached_property
     def _fixed(self) -> list[dict[str, str]]:
         effective = replace(self.prompting, rationale=self._mode)
-        return fixed_messages(self._system, effective, self._answer_of)
+        return fixed_messages(self._system, effective, self._answer_of, _REASONS_KEY)
 
     @cached_property
     def _system(self) -> str:
