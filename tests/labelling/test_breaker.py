@@ -13,7 +13,7 @@ from virtual import Endpoint, down_between, labelled
 
 from tutelage.errors import TeacherUnavailable
 from tutelage.labelling.breaker import Breaker
-from tutelage.labelling.retries import RetryBudget, congests, fault_name, wait_before_again
+from tutelage.labelling.retries import RetryBudget, congests, fault_name, is_mark, wait_before_again
 
 
 @pytest.mark.parametrize("attempts", [1, 6])
@@ -119,15 +119,16 @@ def test_calls_made_again_are_a_share_of_the_prompts(tmp_path: Path) -> None:
     assert labelled(endpoint, 1000, tmp_path, attempts=50).failed == 0
 
 
-def test_half_of_all_calls_failing_ends_with_every_prompt_answered(tmp_path: Path) -> None:
-    chance, kinds = random.Random(3), ["429"] * 3 + ["500", "503"]
+@pytest.mark.parametrize("seed", range(3))
+def test_half_of_all_calls_failing_ends_with_every_prompt_answered(tmp_path: Path, seed: int) -> None:
+    chance, kinds = random.Random(seed), ["429"] * 3 + ["500", "503"]
 
     async def serve(endpoint: Endpoint) -> None:
         await asyncio.sleep(0.05)
         if chance.random() < 0.5:
             raise TeacherUnavailable("no", fault=chance.choice(kinds))
 
-    report = labelled(Endpoint(serve), 2000, tmp_path, attempts=30)
+    report = labelled(Endpoint(serve), 2000, tmp_path)
     assert (report.failed, report.by_status) == (0, {"ok": 2000})
     assert report.again == sum(report.faults.values()) <= 2 * 2000
     assert set(report.faults) == {"429", "500", "503"}
@@ -169,10 +170,27 @@ def test_the_retry_budget_is_a_share_and_at_least_ten() -> None:
     assert [budget.take() for _ in range(16)] == [True] * 15 + [False]
 
 
-def test_waits_double_with_jitter_up_to_a_minute() -> None:
+def test_a_prompt_that_alone_is_turned_away_has_its_tries_too(tmp_path: Path) -> None:
+    class TooLarge(Endpoint):
+        async def answer(self, prompts):  # type: ignore[no-untyped-def]
+            if prompts[0].id == "7":
+                raise TeacherUnavailable("request too large for your tier", fault="429")
+            return await super().answer(prompts)
+
+    report = labelled(TooLarge(down_between(0, 0, 0.05)), 2000, tmp_path, attempts=3)
+    assert report.failed == 1 and report.faults == {"429": 12}
+
+
+def test_faults_that_cost_money_are_marks_whatever_their_kind() -> None:
+    assert is_mark(TeacherUnavailable("x", fault="time-out", billed=True))
+    assert is_mark(TeacherUnavailable("x", fault="500")) and is_mark(TeacherUnavailable("x"))
+    assert not is_mark(TeacherUnavailable("x", fault="429"))
+
+
+def test_waits_double_with_jitter_up_to_a_quarter_of_a_minute() -> None:
     for tries, least in [(1, 0.5), (2, 1.0), (5, 8.0)]:
         assert least <= wait_before_again(tries, 0.5) <= least + 0.5
-    assert wait_before_again(1000, 0.5) == 60.0
+    assert wait_before_again(1000, 0.5) == 15.0
 
 
 @pytest.mark.parametrize(

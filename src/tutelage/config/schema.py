@@ -109,10 +109,10 @@ class LabellingConfig(Section):
         None, gt=0.0, description="Likewise, of tokens in and out together."
     )
     attempts: int = Field(
-        6,
+        8,
         ge=1,
-        description="Tries of one call before its prompts are left without an answer. Those that fail while "
-        "no other call is answered either don't count.",
+        description="Tries of one call before its prompts are left without an answer. None counts "
+        "that fails while no other call is answered either; one that the endpoint turned away counts a quarter.",
     )
     retry_share: float = Field(
         2.0,
@@ -154,7 +154,7 @@ class LabellingConfig(Section):
     wait: float = Field(
         0.5,
         gt=0.0,
-        description="Seconds before the second try; doubles with jitter, at most 60, "
+        description="Seconds before the second try; doubles with jitter, at most 15, "
         "unless the teacher says how long. Twice that before the first probe of one that seems down; "
         "before later ones at most 30.",
     )

@@ -21,7 +21,15 @@ from tutelage.labelling.breaker import Breaker
 from tutelage.labelling.pacing import Fixed, Pace, Ticket, Window
 from tutelage.labelling.rates import Rate, TokenGuess
 from tutelage.labelling.report import Tally
-from tutelage.labelling.retries import LONGEST_WAIT, RetryBudget, congests, fault_name, wait_before_again
+from tutelage.labelling.retries import (
+    LONGEST_WAIT,
+    RetryBudget,
+    congests,
+    fault_name,
+    had_its_tries,
+    is_mark,
+    wait_before_again,
+)
 from tutelage.progress import Progress, Tracker
 from tutelage.records import Answer, Prompt
 
@@ -33,12 +41,13 @@ MOST_WAITING = 2048  # calls that wait to be made again, beyond which no new pro
 
 
 class Call:
-    """Prompts that are asked together, and how often that failed."""
+    """Prompts that are asked together, and how often that failed (`tries`), maybe for them (`marks`)."""
 
-    __slots__ = ("again", "batch", "guess", "requests", "tries")
+    __slots__ = ("again", "batch", "guess", "marks", "requests", "tries")
 
     def __init__(self, batch: list[Prompt]) -> None:
-        self.batch, self.tries, self.again = batch, 0, False
+        self.batch, self.again = batch, False
+        self.tries = self.marks = 0
         self.guess = self.requests = 0.0  # tokens and requests set aside for it
 
     @property
@@ -262,10 +271,11 @@ class Run:
         was_open = self._breaker.is_open
         counts = was_open or not (self._each_is_tried or (call.tries and self._few_are_left()))
         call.tries += 1
+        call.marks += is_mark(error)
         if counts and self._breaker.failed(call, now, len(self._tasks)):
             self._await(call, now)
             self._while_down(error, was_open, probe)
-        elif call.tries >= self._config.attempts:
+        elif had_its_tries(call.marks, call.tries, self._config.attempts):
             self._given_up[call] = None
         else:
             # "Now" is no answer from one that just had too much to do.
@@ -283,6 +293,7 @@ class Run:
         now = self._now()
         for failing, times in self._breaker.take_failing().items():
             failing.tries -= times
+            failing.marks = max(failing.marks - times, 0)
             if failing in self._given_up:
                 del self._given_up[failing]
                 self._await(failing, now)

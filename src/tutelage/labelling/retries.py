@@ -7,6 +7,8 @@ import random
 from tutelage.errors import TeacherUnavailable
 
 LONGEST_WAIT = 60.0  # seconds between two tries, whatever a teacher asks for
+LONGEST_BACKOFF = 15.0  # where it asks for nothing: overload and outages are the pace's and the breaker's
+_UNMARKED = 4  # times `attempts`: tries in all, with those that are no mark against a prompt
 FEWEST = 10  # calls that any run may make again
 _CONGESTED = {"408", "429", "503", "504", "529", "time-out", "deadline"}
 
@@ -33,7 +35,20 @@ class RetryBudget:
 def wait_before_again(tries: int, first: float) -> float:
     """Seconds after failed try number `tries`: doubling from `first`, with jitter up to `first`."""
     doubled = first * 2.0 ** min(tries - 1, 30)
-    return min(doubled + random.uniform(0.0, first), LONGEST_WAIT)  # noqa: S311 - keeps no secret
+    return min(doubled + random.uniform(0.0, first), LONGEST_BACKOFF)  # noqa: S311 - keeps no secret
+
+
+def is_mark(error: TeacherUnavailable) -> bool:
+    """Whether a fault may be the prompt's.
+
+    Not where an endpoint turned it away unread, having too much to do, and it cost nothing.
+    """
+    return error.billed or not congests(error)
+
+
+def had_its_tries(marks: int, tries: int, attempts: int) -> bool:
+    """Whether a prompt has failed often enough; `marks` of its `tries` may have been for itself."""
+    return marks >= attempts or tries >= _UNMARKED * attempts
 
 
 def fault_name(error: TeacherUnavailable) -> str:
