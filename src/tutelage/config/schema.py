@@ -112,7 +112,8 @@ class LabellingConfig(Section):
         8,
         ge=1,
         description="Tries of one call before its prompts are left without an answer. None counts "
-        "that fails while no other call is answered either; one that the endpoint turned away counts a quarter.",
+        "that fails while no other call is answered either; one that the endpoint turned away counts a "
+        "quarter.",
     )
     retry_share: float = Field(
         2.0,
