@@ -152,6 +152,12 @@ class LabellingConfig(Section):
     max_failed_share: Probability = Field(
         0.01, description="Share of traffic prompts that may stay without an answer after all their tries."
     )
+    poll: float = Field(
+        10.0,
+        gt=0.0,
+        description="Seconds until a provider's batch (`teacher.batch`) is looked at; half as long again "
+        "each time, at most 300.",
+    )
     wait: float = Field(
         0.5,
         gt=0.0,

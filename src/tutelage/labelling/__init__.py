@@ -1,6 +1,7 @@
 """Labelling: asking teachers once for each text, within the budget, with every answer kept."""
 
 from tutelage.labelling.asking import ask, label
+from tutelage.labelling.batches import ask_batch
 from tutelage.labelling.examples import choose_examples
 from tutelage.labelling.export import export_answers, export_batches, export_quarantined
 from tutelage.labelling.ledger import (
@@ -24,6 +25,7 @@ __all__ = [
     "SpendLine",
     "TeacherSummary",
     "ask",
+    "ask_batch",
     "choose_examples",
     "export_answers",
     "export_batches",

@@ -52,8 +52,12 @@ async def ask(
     cost. Raises AwaitingPeople where prompts have to wait for people, once all others are recorded. The
     teacher is left open.
     """
-    from tutelage.teachers import Resumable, Selective
+    from tutelage.teachers import Batched, Resumable, Selective
 
+    if isinstance(teacher, Batched) and teacher.batch:
+        from tutelage.labelling.batches import ask_batch
+
+        return await ask_batch(prompts, teacher, task, ledger, config, progress)
     key = LedgerKey.of(teacher, task)
     unanswered, distinct = _unanswered(prompts, ledger, key)
     reused = distinct - len(unanswered)

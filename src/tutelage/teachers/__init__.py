@@ -1,6 +1,8 @@
 """Teachers: whatever answers prompts. One protocol; others are added by entry point (`tutelage.teachers`)."""
 
 from tutelage.teachers.protocol import (
+    BatchCounts,
+    Batched,
     Doubtful,
     Measurable,
     Resumable,
@@ -12,6 +14,8 @@ from tutelage.teachers.protocol import (
 )
 
 __all__ = [
+    "BatchCounts",
+    "Batched",
     "Doubtful",
     "Measurable",
     "Resumable",

@@ -9,9 +9,9 @@ from typing import Any
 
 from tutelage.config import AnthropicTeacherConfig
 from tutelage.tasks import Task
+from tutelage.teachers._batch_api import AnthropicBatches, BatchApi, BatchingTeacher
 from tutelage.teachers._dialect import Counts, Finish, MalformedBody, Messages, Said, Sampling, count_of
 from tutelage.teachers._endpoint_faults import fault_in
-from tutelage.teachers.endpoint import EndpointTeacher
 from tutelage.teachers.protocol import TeacherContext
 
 _VERSION = "2023-06-01"
@@ -34,7 +34,7 @@ _OPTIONAL = {
 _FRAME, _FORMAT, _TOOLS = 64, 400, 700
 
 
-class AnthropicTeacher(EndpointTeacher):
+class AnthropicTeacher(BatchingTeacher):
     """Asks Anthropic's Messages API, or one that speaks as it does. See `EndpointTeacher`.
 
     It gives no log-probabilities, so a distribution comes from votes.
@@ -42,6 +42,9 @@ class AnthropicTeacher(EndpointTeacher):
 
     def __init__(self, config: AnthropicTeacherConfig, context: TeacherContext) -> None:
         super().__init__(config, context, MessagesApi(config, context.task), logprobs=False)
+
+    def _batch_api(self) -> BatchApi:
+        return AnthropicBatches(self, self._dialect.path)
 
 
 class MessagesApi:

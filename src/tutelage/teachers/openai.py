@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from tutelage.config import OpenAITeacherConfig
 from tutelage.tasks import Task
+from tutelage.teachers._batch_api import BatchApi, BatchingTeacher, OpenAIBatches
 from tutelage.teachers._dialect import (
     LOGPROBS,
     Counts,
@@ -21,7 +22,6 @@ from tutelage.teachers._dialect import (
 )
 from tutelage.teachers._endpoint_faults import fault_in
 from tutelage.teachers._logprobs import read_tokens
-from tutelage.teachers.endpoint import EndpointTeacher
 from tutelage.teachers.protocol import TeacherContext
 
 _TOP_LOGPROBS = 20  # the most that the API offers
@@ -37,12 +37,15 @@ _OPTIONAL = {
 _NUMBER = re.compile(r"(?<![\w.-])\d+(?![\w-]|\.\d)")
 
 
-class OpenAITeacher(EndpointTeacher):
+class OpenAITeacher(BatchingTeacher):
     """Asks any OpenAI-compatible endpoint. See `EndpointTeacher`."""
 
     def __init__(self, config: OpenAITeacherConfig, context: TeacherContext) -> None:
         dialect = ChatCompletions(config, context.task)
         super().__init__(config, context, dialect, config.logprobs)
+
+    def _batch_api(self) -> BatchApi:
+        return OpenAIBatches(self, self._dialect.path)
 
 
 class ChatCompletions:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
-from tutelage.errors import ConfigError
+from tutelage.errors import ConfigError, TeacherError
 from tutelage.records import Answer, Gold, Prompt, Rejection
 from tutelage.tasks import LabelTask, Task, with_labels
 
@@ -91,6 +91,70 @@ class Selective(Protocol):
 
     def leave(self, prompts: Sequence[Prompt]) -> NoReturn:
         """See to it that the others can be answered later. Raises AwaitingPeople."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCounts:
+    """How far a provider's batch is. Counts are of requests; `said` is the provider's word for it."""
+
+    total: int
+    done: int
+    failed: int
+    ended: bool
+    said: str = ""
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """A teacher whose provider takes many prompts at once, answers within a day, and charges less.
+
+    `batch` tells that it is to be asked so. `submit` sends prompts under a tag of ours (`tag` makes one, used
+    once) and returns the provider's name of the batch; `find` finds that name by the tag where it was not
+    written down, and is None where nothing was submitted. All raise TeacherUnavailable and
+    TeacherRefusesAccess.
+    """
+
+    batch: bool
+
+    def most_expensive_batch(self, prompts: Sequence[Prompt]) -> float:
+        """US dollars that a batch of `prompts` can cost at most: the sum over its prompts."""
+        ...
+
+    def fitting(self, prompts: Sequence[Prompt]) -> int:
+        """How many of the prompts, from the first, go into one batch by the provider's limits; at least 1."""
+        ...
+
+    def tag(self, prompts: Sequence[Prompt]) -> str:
+        """A new tag for a batch of these prompts."""
+        ...
+
+    async def submit(self, prompts: Sequence[Prompt], tag: str) -> str:
+        """Send a batch."""
+        ...
+
+    async def find(self, tag: str, wait: float) -> str | None:
+        """The provider's name of the batch with this tag.
+
+        Where a batch can't be told from another's until it has ended, it is looked at every `wait` seconds.
+        """
+        ...
+
+    async def poll(self, remote: str) -> BatchCounts:
+        """How far a batch is."""
+        ...
+
+    def results(
+        self, remote: str, tag: str, prompts: Mapping[str, Prompt]
+    ) -> AsyncIterator[tuple[str, Answer | TeacherError]]:
+        """For each of `prompts` (by hash), once the batch has ended, its answer or why it has none.
+
+        An error tells what the prompt cost all the same (`spent`) and holds replies to go on from (`kept`).
+        """
+        ...
+
+    async def cancel(self, remote: str) -> None:
+        """Ask the provider to end a batch."""
         ...
 
 

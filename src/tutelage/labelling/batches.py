@@ -1,0 +1,297 @@
+"""Asking through a provider's batch API: submitted once, collected whenever it is done, by whichever run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tutelage import faults
+from tutelage.config import LabellingConfig
+from tutelage.errors import BudgetExhausted, TeacherError, TeacherRefusesAccess, TeacherUnavailable
+from tutelage.labelling._checking import checked
+from tutelage.labelling._doubts import HeldBack
+from tutelage.labelling.ledger import AnswerLedger, BatchState, LedgerKey, OpenBatch
+from tutelage.labelling.report import LabellingReport, Tally
+from tutelage.progress import Progress, Silent, Tracker
+from tutelage.records import Answer, Prompt
+
+if TYPE_CHECKING:
+    from tutelage.tasks import Task
+    from tutelage.teachers import Batched, Teacher
+
+LONGEST_POLL = 300.0  # seconds; the first is `labelling.poll`, each further one half as long again
+_ROUNDING = 1e-9  # dollars; sums of floats differ by less
+
+
+class _Gone(Prompt):
+    """A prompt that is no longer among those to be asked, but was paid for: its hash alone is known."""
+
+    __slots__ = ()
+
+    @property
+    def hash(self) -> str:
+        """What stands in its text's place."""
+        return self.text
+
+
+async def ask_batch(
+    prompts: Sequence[Prompt],
+    teacher: Teacher,
+    task: Task,
+    ledger: AnswerLedger,
+    config: LabellingConfig,
+    progress: Progress | None = None,
+) -> LabellingReport:
+    """As `ask`, through the provider's batch API; `teacher` has to be `Batched`.
+
+    A batch is written down with its bound and a tag before it is submitted, and closed in the transaction
+    that records its answers. Killed at any moment, the next run finds what was submitted, by its name or by
+    its tag, and collects it. Prompts that a batch brings no answer to go into the next one, up to
+    `config.attempts` times and within `config.retry_share`; then they are left as failed.
+
+    Raises BudgetExhausted where the budget bears no further prompt, once what is under way is collected;
+    TeacherRefusesAccess, and TeacherUnavailable where the provider fails `config.attempts` times in a row.
+    Cancelled (Ctrl-C), it leaves its batches to go on at the provider, and says so.
+    """
+    from tutelage.teachers import Resumable
+
+    key = LedgerKey.of(teacher, task)
+    distinct = {prompt.hash: prompt for prompt in prompts}
+    answered = ledger.answered(key, distinct)
+    if isinstance(teacher, Resumable) and (replies := ledger.replies(key)):
+        teacher.resume(replies)  # paid for by an earlier run, and made no answer then
+    progress = progress or Silent()
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    with progress.track("labelling", len(distinct), "prompts", done=len(answered)) as tracker:
+        run = _Batches(teacher, task, ledger, key, config, tracker, progress)
+        with run.left_to_go_on():
+            await run.over(distinct, answered)
+    return run.tally.report(len(answered), run.cost, clock() - started)
+
+
+class _Batches:
+    """One run over a provider's batches."""
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        task: Task,
+        ledger: AnswerLedger,
+        key: LedgerKey,
+        config: LabellingConfig,
+        tracker: Tracker,
+        progress: Progress,
+    ) -> None:
+        self._teacher, self._api = teacher, _batched(teacher)
+        self._task, self._ledger, self._key, self._config = task, ledger, key, config
+        self._tracker, self._progress = tracker, progress
+        self._held = HeldBack(ledger.has_usable(key))
+        self._tries: Counter[str] = Counter()
+        self._known: Mapping[str, Prompt] = {}
+        self._may_try_again = 0.0
+        self._faults_in_a_row = 0
+        self.tally = Tally(getattr(teacher, "model", ""))
+        self.cost = 0.0
+
+    async def over(self, distinct: Mapping[str, Prompt], answered: set[str]) -> None:
+        """Collect what is open, submit what isn't, until nothing is left. Raises as `ask_batch`."""
+        self._known = distinct
+        under_way = {hash_ for batch in self._open() for hash_ in batch.prompt_hashes}
+        left = [prompt for hash_, prompt in distinct.items() if hash_ not in answered | under_way]
+        self._may_try_again = self._config.retry_share * (len(left) + len(under_way))
+        for batch in self._open():
+            await self._submitted(batch)
+        wait, blocked = self._config.poll, False
+        while left or self._open():
+            if left and not blocked:
+                left, blocked = await self._submit(left)
+            if not self._open():
+                self._require_budget(left)
+            await asyncio.sleep(wait)
+            again = await self._collect_ended()
+            if again is None:
+                wait = min(wait * 1.5, max(LONGEST_POLL, self._config.poll))
+                continue
+            left += again
+            wait, blocked = self._config.poll, False
+        self.tally.failed += self._held.hashes
+
+    def _open(self) -> list[OpenBatch]:
+        return self._ledger.open_batches(self._key)
+
+    async def _submit(self, left: list[Prompt]) -> tuple[list[Prompt], bool]:
+        """Submit as many batches as the budget bears; what is left, and whether money is what it lacks."""
+        while left:
+            taken = self._affordable(left[: self._api.fitting(left)])
+            if not taken:
+                return left, True
+            batch, left = left[:taken], left[taken:]
+            tag = self._api.tag(batch)
+            bound = self._api.most_expensive_batch(batch)
+            hashes = [prompt.hash for prompt in batch]
+            faults.point("opening")
+            number = self._ledger.open_batch(self._key, tag, hashes, bound)
+            faults.point("opened")
+            self.tally.asked += sum(self._tries[hash_] == 0 for hash_ in hashes)
+            self._tries.update(hashes)
+            [opened] = [item for item in self._open() if item.id == number]
+            await self._submitted(opened, new=True)
+        return left, False
+
+    def _affordable(self, prompts: Sequence[Prompt]) -> int:
+        """How many of the prompts, from the first, the budget bears."""
+        if self._config.budget is None:
+            return len(prompts)
+        remains = self._config.budget - self._ledger.spent() + _ROUNDING
+        for count, prompt in enumerate(prompts):
+            remains -= self._api.most_expensive_batch([prompt])
+            if remains < 0:
+                return count
+        return len(prompts)
+
+    def _require_budget(self, left: Sequence[Prompt]) -> None:
+        """Raise BudgetExhausted where prompts are left and nothing is under way that could free money."""
+        if left:
+            raise BudgetExhausted(
+                f"the budget of ${self._config.budget or 0.0:.4f} can't bear another prompt: "
+                f"${self._ledger.spent():.4f} is spent. {self.tally.answered} prompts were answered in this "
+                f"run and {len(left)} remain. Mend: raise labelling.budget, then run again; "
+                "it goes on from here"
+            )
+
+    async def _submitted(self, batch: OpenBatch, new: bool = False) -> None:
+        """See to it that a batch is at the provider, once, and that its name there is on disk."""
+        if batch.remote is not None:
+            return
+        while True:
+            try:
+                remote = None if new else await self._api.find(batch.tag, self._config.poll)
+                if remote is None:
+                    prompts = [self._known[hash_] for hash_ in batch.prompt_hashes if hash_ in self._known]
+                    if not prompts:
+                        self._ledger.close_batch(batch.id, BatchState.FAILED)
+                        return
+                    faults.point("asking")
+                    remote = await self._api.submit(prompts, batch.tag)
+                    faults.point("answered")
+                break
+            except TeacherRefusesAccess:
+                self._ledger.close_batch(batch.id, BatchState.FAILED)
+                raise
+            except TeacherUnavailable as error:
+                await self._bear(error)
+                new = False  # it may have arrived all the same
+        self._faults_in_a_row = 0
+        self._ledger.set_batch_remote(batch.id, remote)
+        self._progress.note(f"batch {remote} of {len(batch.prompt_hashes):,} prompts is at the provider")
+
+    async def _bear(self, error: TeacherUnavailable) -> None:
+        """Wait after a passing fault. Raises it where there were too many in a row."""
+        self._faults_in_a_row += 1
+        self.tally.faults[error.fault] += 1
+        if self._faults_in_a_row >= self._config.attempts:
+            raise error
+        await asyncio.sleep(error.retry_after or min(self._config.wait * 2**self._faults_in_a_row, 60.0))
+
+    async def _collect_ended(self) -> list[Prompt] | None:
+        """Record the batches that have ended; prompts to be asked again, or None where none has."""
+        again: list[Prompt] | None = None
+        done = total = 0
+        for batch in self._open():
+            if batch.remote is None:
+                continue
+            try:
+                counts = await self._api.poll(batch.remote)
+                if counts.ended:
+                    again = (again or []) + await self._collect(batch, batch.remote, counts.said)
+            except TeacherUnavailable as error:
+                await self._bear(error)
+                continue
+            self._faults_in_a_row = 0
+            done, total = done + counts.done + counts.failed, total + counts.total
+        if total:
+            self._tracker.advance(0, f"{done:,} of {total:,} requests done at the provider")
+        return again
+
+    async def _collect(self, batch: OpenBatch, remote: str, said: str) -> list[Prompt]:
+        """Record a batch's answers and close it, in one transaction; the prompts to be asked again."""
+        wanted = {hash_: self._known.get(hash_) or _Gone(hash_, hash_) for hash_ in batch.prompt_hashes}
+        found = [item async for item in self._api.results(remote, batch.tag, wanted)]
+        recorded = self._ledger.answered(self._key, wanted)
+        answers = [(hash_, got) for hash_, got in found if not isinstance(got, TeacherError)]
+        errors = {hash_: got for hash_, got in found if isinstance(got, TeacherError)}
+        sound = checked(
+            [answer for _, answer in answers],
+            [wanted[hash_] for hash_, _ in answers],
+            self._task,
+            lambda prompt: self._api.most_expensive_batch([prompt]),
+        )
+        twice = sum(a.usage.cost for (hash_, _), a in zip(answers, sound, strict=True) if hash_ in recorded)
+        new = [
+            (wanted[hash_], answer)
+            for (hash_, _), answer in zip(answers, sound, strict=True)
+            if hash_ not in recorded
+        ]
+        pairs = self._held.sift(new)
+        failed = twice + sum(error.spent for error in errors.values())
+        unknown = sum(error.unaccounted or 0.0 for error in errors.values())
+        with self._ledger.transaction():
+            self._ledger.record(self._key, pairs)
+            for error in errors.values():
+                if error.kept:
+                    self._ledger.keep_replies(self._key, error.kept)
+            state = BatchState.ENDED if answers else BatchState.FAILED
+            self._ledger.close_batch(batch.id, state, failed, unknown)
+        self._count([answer for _, answer in pairs], failed + unknown)
+        self._held.require_not_too_many()
+        if errors:
+            self._progress.note(f"batch {remote} ({said}) brought no answer to {len(errors):,} prompts")
+        return self._again(errors)
+
+    def _count(self, answers: Sequence[Answer], beside: float) -> None:
+        self.cost += beside + sum(answer.usage.cost for answer in answers)
+        self.tally.add(answers)
+        self._tracker.advance(len(answers), f"${self.cost:.4f}")
+
+    def _again(self, errors: Mapping[str, TeacherError]) -> list[Prompt]:
+        """The prompts of these that get another try. Raises what no try would mend."""
+        again = []
+        for hash_, error in errors.items():
+            if isinstance(error, TeacherRefusesAccess):
+                raise error
+            self.tally.faults[getattr(error, "fault", "batch")] += 1
+            prompt = self._known.get(hash_)
+            if prompt is None:
+                continue
+            goes_on = bool(error.kept)  # it lacks samples alone, which is no fault
+            if self._tries[hash_] < self._config.attempts and (goes_on or self._may_try_again >= 1):
+                self._may_try_again -= 0 if goes_on else 1
+                self.tally.again += 1
+                again.append(prompt)
+            else:
+                self.tally.failed.append(hash_)
+        return again
+
+    @contextmanager
+    def left_to_go_on(self) -> Iterator[None]:
+        """Say, where the run is cancelled, that its batches aren't."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            if count := len(self._open()):
+                self._progress.warn(
+                    f"{count} batches go on at the provider and will be paid for. Run again to collect them"
+                )
+            raise
+
+
+def _batched(teacher: Teacher) -> Batched:
+    from tutelage.teachers import Batched
+
+    if not isinstance(teacher, Batched):
+        raise TypeError(f"{teacher.name} takes no batches")
+    return teacher

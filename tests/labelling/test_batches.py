@@ -1,0 +1,324 @@
+"""Batches are submitted once, collected by whichever run, and cost what was told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batch_server import BatchServer
+from faulty_teacher import FaultyTeacher
+from tutelage.config import AnthropicTeacherConfig, LabellingConfig, OpenAITeacherConfig
+from tutelage.errors import BudgetExhausted, ConfigError, TeacherRefusesAccess, TeacherUnavailable
+from tutelage.labelling import AnswerLedger, LabellingReport, LedgerKey, ask, label
+from tutelage.records import AnswerStatus, Prompt
+from tutelage.tasks import Classify
+from tutelage.teachers import Batched, TeacherContext
+from tutelage.teachers.anthropic import AnthropicTeacher
+from tutelage.teachers.openai import OpenAITeacher
+
+TASK = Classify(("refund", "card", "card stolen"))
+PROMPTS = [Prompt(str(number), f"prompt {number} " + "x" * (number % 7)) for number in range(20)]
+PRICE = {"input": 100.0, "output": 1000.0, "batch_discount": 0.5}
+COST = (20 * 100 + 5 * 1000) / 1e6 / 2  # of one request
+KINDS = {
+    "openai": (OpenAITeacher, OpenAITeacherConfig),
+    "anthropic": (AnthropicTeacher, AnthropicTeacherConfig),
+}
+
+
+@pytest.fixture
+def server(faulty_teacher: FaultyTeacher) -> BatchServer:
+    return BatchServer(faulty_teacher)
+
+
+def teacher_of(server: BatchServer, kind: str = "openai", **settings: Any) -> Any:
+    usual = {
+        "rights": "own",
+        "model": "scripted-1",
+        "base_url": server.teacher.url,
+        "samples": 1,
+        "batch": True,
+    }
+    teacher, config = KINDS[kind]
+    return teacher(
+        config.model_validate({**usual, "price": PRICE, **settings}), TeacherContext(TASK, (), Path())
+    )
+
+
+def run(
+    server: BatchServer, ledger: AnswerLedger, prompts: Any = PROMPTS, **settings: Any
+) -> LabellingReport:
+    labelling = {"poll": 0.01, "wait": 0.001, "attempts": 3, **settings.pop("labelling", {})}
+    teacher = teacher_of(server, **settings)
+
+    async def asked() -> LabellingReport:
+        try:
+            return await ask(prompts, teacher, TASK, ledger, LabellingConfig.model_validate(labelling))
+        finally:
+            await teacher.close()
+
+    return asyncio.run(asked())
+
+
+def key_of(server: BatchServer, **settings: Any) -> LedgerKey:
+    return LedgerKey.of(teacher_of(server, **settings), TASK)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_answers_as_single_calls_do(server: BatchServer, ledger: AnswerLedger, kind: str) -> None:
+    report = run(server, ledger, kind=kind)
+    assert (report.asked, report.reused, report.by_status) == (20, 0, {"ok": 20})
+    assert report.cost == pytest.approx(20 * COST) == ledger.spent()
+    assert len(server.batches) == 1
+    found = ledger.get_many(key_of(server, kind=kind), [prompt.hash for prompt in PROMPTS])
+    for prompt in PROMPTS:
+        said = json.loads(server.teacher.answer_to(prompt.text))["label"]
+        assert found[prompt.hash].value == said
+        assert found[prompt.hash].usage.input_tokens == 20
+    again = run(server, ledger, kind=kind)
+    assert (again.asked, again.reused, len(server.batches)) == (0, 20, 1)
+
+
+def test_only_teachers_with_the_key_are_asked_in_batches(server: BatchServer, ledger: AnswerLedger) -> None:
+    assert isinstance(teacher_of(server), Batched)
+    run(server, ledger, PROMPTS[:2], batch=False)
+    assert not server.batches and server.teacher.arrivals.total() == 2
+
+
+def test_samples_are_requests_of_their_own(server: BatchServer, ledger: AnswerLedger) -> None:
+    report = run(server, ledger, samples=3)
+    [batch] = server.batches.values()
+    assert len(batch["requests"]) == 60 == len({custom_id for custom_id, _ in batch["requests"]})
+    assert report.repeatability == 1.0
+    assert ledger.spent() == pytest.approx(60 * COST)
+
+
+def test_where_no_log_probabilities_come_the_missing_votes_follow(
+    server: BatchServer, ledger: AnswerLedger
+) -> None:
+    report = run(server, ledger, PROMPTS[:3], samples=None)
+    assert [len(batch["requests"]) for batch in server.batches.values()] == [3, 12]
+    assert report.by_status == {"ok": 3} and report.cost == pytest.approx(15 * COST) == ledger.spent()
+
+
+def test_what_expired_or_failed_goes_into_the_next_batch(server: BatchServer, ledger: AnswerLedger) -> None:
+    first, second, third = (prompt.text for prompt in PROMPTS[:3])
+    server.fates = {first: ["expired"], second: ["500", "500", "500"], third: ["400"]}
+    report = run(server, ledger)
+    assert [len(batch["requests"]) for batch in server.batches.values()] == [20, 2, 1]
+    assert report.failed_prompts == (PROMPTS[1].hash,)
+    assert report.by_status == {"ok": 18, "refused": 1}
+    assert report.again == 3
+    assert ledger.spent() == pytest.approx(18 * COST)
+
+
+@pytest.mark.parametrize("end", ["failed", "expired", "cancelled"])
+def test_a_batch_that_failed_whole_is_asked_again(
+    server: BatchServer, ledger: AnswerLedger, end: str
+) -> None:
+    server.ends = [end]
+    report = run(server, ledger)
+    assert (report.by_status, len(server.batches)) == ({"ok": 20}, 2)
+
+
+def test_retries_are_a_share_of_the_prompts(server: BatchServer, ledger: AnswerLedger) -> None:
+    server.ends = ["failed"] * 9
+    report = run(server, ledger, labelling={"retry_share": 0.5, "attempts": 9})
+    assert report.again == 10 and report.failed == 20
+    assert ledger.spent() == 0.0
+
+
+def test_the_budget_divides_batches_and_is_never_passed(server: BatchServer, ledger: AnswerLedger) -> None:
+    teacher = teacher_of(server)
+    bound = max(teacher.most_expensive_batch([prompt]) for prompt in PROMPTS)
+    budget = bound + 10 * COST
+    spent: list[float] = []
+    server.on_poll = lambda: spent.append(ledger.spent())
+    with pytest.raises(BudgetExhausted, match="Mend: raise labelling.budget"):
+        run(server, ledger, labelling={"budget": budget})
+    assert len(server.batches) > 1
+    assert max(spent) <= budget + 1e-9 and ledger.spent() <= budget
+    answered = ledger.answered(key_of(server), [prompt.hash for prompt in PROMPTS])
+    assert ledger.spent() == pytest.approx(len(answered) * COST)
+    run(server, ledger)
+    assert set(server.asked.values()) == {1}
+
+
+def test_limits_of_the_provider_divide_batches(server: BatchServer, ledger: AnswerLedger) -> None:
+    teacher = teacher_of(server, samples=3)
+    teacher._api.most_requests = 10
+    assert teacher.fitting(PROMPTS) == 3
+    teacher._api.most_requests, teacher._api.most_bytes = 1000, 1
+    assert teacher.fitting(PROMPTS) == 1
+    teacher._api.most_bytes = 10**9
+    assert teacher.fitting(PROMPTS) == 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_submission_whose_answer_is_lost_is_found_again(
+    server: BatchServer, ledger: AnswerLedger, kind: str
+) -> None:
+    for number in range(3):  # others', on two pages
+        server._made({"created_at": 1, "requests": [(f"x-{number}-0", "y")]})
+    for batch in server.batches.values():
+        batch["created_at"] = 4_000_000_000 if kind == "openai" else "2096-01-01T00:00:00Z"
+    server.asked.clear()
+    server.lost_creations = 1
+    report = run(server, ledger, kind=kind)
+    assert report.by_status == {"ok": 20}
+    assert set(server.asked.values()) == {1}
+
+
+def test_an_overload_is_waited_for_and_a_refusal_is_not(server: BatchServer, ledger: AnswerLedger) -> None:
+    server.creations = [503, 429]
+    assert run(server, ledger, PROMPTS[:5]).by_status == {"ok": 5}
+    server.creations = [401]
+    with pytest.raises(TeacherRefusesAccess):
+        run(server, ledger)
+    assert ledger.spent() == pytest.approx(5 * COST)
+    server.creations = [503] * 9
+    with pytest.raises(TeacherUnavailable):
+        run(server, ledger)
+
+
+def test_ctrl_c_leaves_batches_to_the_next_run(server: BatchServer, ledger: AnswerLedger) -> None:
+    server.polls = 10**6
+    warned: list[str] = []
+
+    async def interrupted() -> None:
+        teacher = teacher_of(server)
+        config = LabellingConfig(poll=0.01)
+        task = asyncio.create_task(ask(PROMPTS, teacher, TASK, ledger, config, _Heard(warned)))
+        while server.looks < 2:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await teacher.close()
+
+    asyncio.run(interrupted())
+    assert "Run again to collect" in warned[0]
+    assert ledger.spent() > 20 * COST  # its bound
+    server.polls = 0
+    assert run(server, ledger).by_status == {"ok": 20}
+    assert len(server.batches) == 1 and ledger.spent() == pytest.approx(20 * COST)
+
+
+def test_what_is_no_longer_asked_is_kept_all_the_same(server: BatchServer, ledger: AnswerLedger) -> None:
+    teacher = teacher_of(server)
+    tag = teacher.tag(PROMPTS)
+    number = ledger.open_batch(key_of(server), tag, [prompt.hash for prompt in PROMPTS], 1.0)
+
+    async def submit() -> str:
+        try:
+            return str(await teacher.submit(PROMPTS, tag))
+        finally:
+            await teacher.close()
+
+    ledger.set_batch_remote(number, asyncio.run(submit()))
+    run(server, ledger, PROMPTS[:1])
+    assert len(ledger.answered(key_of(server), [prompt.hash for prompt in PROMPTS])) == 20
+
+
+def test_prompts_answered_meanwhile_are_not_recorded_twice(server: BatchServer, ledger: AnswerLedger) -> None:
+    server.polls = 3
+    server.on_poll = lambda: None if server.looks != 2 else run_beside(server, ledger, PROMPTS[:4])
+    report = run(server, ledger)
+    assert report.by_status == {"ok": 16}
+    assert ledger.spent() == pytest.approx(20 * COST + 4 * 2 * COST)
+
+
+def run_beside(server: BatchServer, ledger: AnswerLedger, prompts: list[Prompt]) -> None:
+    """Another process's answers, at the full price."""
+    from tutelage.records import Answer, Usage
+
+    usage = Usage(20, 5, 2 * COST, 0.1, 1)
+    ledger.record(
+        key_of(server), [(prompt, Answer(AnswerStatus.OK, "card", usage=usage)) for prompt in prompts]
+    )
+
+
+def test_anthropic_and_openai_discounts_come_from_the_list_where_the_file_has_none(
+    server: BatchServer,
+) -> None:
+    listed = teacher_of(server, price={"input": 100.0, "output": 1000.0})
+    assert listed.most_expensive_batch(PROMPTS) == pytest.approx(
+        2 * teacher_of(server).most_expensive_batch(PROMPTS)
+    )
+
+
+def test_without_the_key_no_batch_is_submitted(server: BatchServer) -> None:
+    with pytest.raises(ConfigError, match="teacher.batch: true"):
+        asyncio.run(teacher_of(server, batch=False).submit(PROMPTS, "t"))
+
+
+@pytest.mark.parametrize(
+    "kill", ["opening", "opened", "asking", "answered", "committing:2", "committed:2", "poll"]
+)
+def test_killed_anywhere_nothing_is_submitted_twice_and_nothing_lost(
+    server: BatchServer, tmp_path: Path, kill: str
+) -> None:
+    spec = {
+        "url": server.teacher.url,
+        "ledger": str(tmp_path / "a.sqlite"),
+        "prompts": 20,
+        "teacher": {"batch": True, "price": PRICE},
+        "labelling": {"poll": 0.05, "wait": 0.001},
+    }
+    script = Path(__file__).with_name("killable.py")
+    arguments = [sys.executable, str(script), json.dumps(spec)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        assert process.stdout.readline().strip() == "ready"
+
+        def start(environment: dict[str, str]) -> int:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(json.dumps(environment) + "\n")
+            process.stdin.flush()
+            return int(process.stdout.readline())
+
+        server.polls = 10**6 if kill == "poll" else 1
+        child = start({} if kill == "poll" else {"TUTELAGE_FAULT": kill})
+        if kill == "poll":
+            while server.looks < 2:
+                pass
+            os.kill(child, signal.SIGKILL)
+        assert os.waitstatus_to_exitcode(int(process.stdout.readline())) == -signal.SIGKILL
+        server.polls = 1
+        start({"TUTELAGE_FAULT": ""})
+        assert os.waitstatus_to_exitcode(int(process.stdout.readline())) == 0
+        process.stdin.close()
+    assert len(server.batches) == 1 and set(server.asked.values()) == {1}
+    with AnswerLedger(tmp_path / "a.sqlite") as ledger:
+        key = key_of(server)
+        assert len(ledger.answered(key, [prompt.hash for prompt in PROMPTS])) == 20
+        assert ledger.spent() == pytest.approx(20 * COST)
+        assert ledger.open_batches(key) == []
+
+
+class _Heard:
+    """A Progress that keeps its warnings."""
+
+    def __init__(self, warned: list[str]) -> None:
+        self._warned = warned
+
+    def warn(self, text: str) -> None:
+        self._warned.append(text)
+
+    def __getattr__(self, name: str) -> Any:
+        from tutelage.progress import Silent
+
+        return getattr(Silent(), name)
+
+
+def test_label_takes_batches_too(server: BatchServer, ledger: AnswerLedger) -> None:
+    report = label(PROMPTS[:2], teacher_of(server), TASK, ledger, LabellingConfig(poll=0.01))
+    assert report.by_status == {"ok": 2}
