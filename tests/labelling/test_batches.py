@@ -319,6 +319,11 @@ class _Heard:
         return getattr(Silent(), name)
 
 
+def test_azure_takes_no_batches_and_says_so(server: BatchServer) -> None:
+    with pytest.raises(ConfigError, match="Mend: leave teacher.batch out"):
+        teacher_of(server, api="azure")
+
+
 def test_label_takes_batches_too(server: BatchServer, ledger: AnswerLedger) -> None:
     report = label(PROMPTS[:2], teacher_of(server), TASK, ledger, LabellingConfig(poll=0.01))
     assert report.by_status == {"ok": 2}

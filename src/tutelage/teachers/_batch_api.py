@@ -121,7 +121,7 @@ class BatchApi(Protocol):
         ...
 
     async def find(self, tag: str, wait: float) -> str | None:
-        """The batch that was submitted with this tag. Looks again every `wait` seconds where it has to wait."""
+        """The batch that was submitted with this tag; where it has to wait, it looks every `wait` s."""
         ...
 
     async def state(self, remote: str) -> BatchCounts:

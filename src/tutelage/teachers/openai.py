@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tutelage.config import OpenAITeacherConfig
+from tutelage.errors import ConfigError
 from tutelage.tasks import Task
 from tutelage.teachers._batch_api import BatchApi, BatchingTeacher, OpenAIBatches
 from tutelage.teachers._dialect import (
@@ -41,6 +42,11 @@ class OpenAITeacher(BatchingTeacher):
     """Asks any OpenAI-compatible endpoint. See `EndpointTeacher`."""
 
     def __init__(self, config: OpenAITeacherConfig, context: TeacherContext) -> None:
+        if config.batch and config.api == "azure":
+            raise ConfigError(
+                "teacher.batch is true, and teacher.api is azure, whose batches are not spoken. "
+                "Mend: leave teacher.batch out"
+            )
         dialect = ChatCompletions(config, context.task)
         super().__init__(config, context, dialect, config.logprobs)
 
