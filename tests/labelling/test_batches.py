@@ -321,7 +321,7 @@ class _Heard:
 
 def test_azure_takes_no_batches_and_says_so(server: BatchServer) -> None:
     with pytest.raises(ConfigError, match="Mend: leave teacher.batch out"):
-        teacher_of(server, api="azure")
+        teacher_of(server, api="azure", api_version="2026-01-01")
 
 
 def test_label_takes_batches_too(server: BatchServer, ledger: AnswerLedger) -> None:
