@@ -13,6 +13,7 @@ import pytest
 from tutelage.config import LabellingConfig, OpenAITeacherConfig
 from tutelage.labelling import AnswerLedger, LedgerKey, label
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Fields, Prompt
+from tutelage.signals import unpack
 from tutelage.tasks import Classify, Extract, Generate, Judge, Prompting, RationaleMode
 from tutelage.teachers import TeacherContext
 from tutelage.teachers.openai import OpenAITeacher
@@ -117,7 +118,6 @@ def test_a_real_model_extracts_a_record(endpoint: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_real_model_writes_and_its_tokens_are_kept(endpoint: str, tmp_path: Path) -> None:
-    unpack = pytest.importorskip("tutelage.signals").unpack
     [answer] = answers_of(
         endpoint, Generate("Describe the message."), tmp_path, MAIL, 5, max_output_tokens=24
     )

@@ -17,6 +17,7 @@ from faulty_teacher import FaultyTeacher, Outcome, completion, error
 from tutelage.config import AnthropicTeacherConfig, OpenAITeacherConfig, PriceConfig
 from tutelage.errors import ConfigError, TeacherRefusesAccess
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Fields, Prompt, Value
+from tutelage.signals import unpack
 from tutelage.tasks import (
     Classify,
     Comparison,
@@ -254,7 +255,6 @@ def test_a_key_with_odd_letters_is_found() -> None:
 
 
 def test_tokens_are_kept_where_asked_for(faulty_teacher: FaultyTeacher) -> None:
-    unpack = pytest.importorskip("tutelage.signals").unpack
     reply = with_tokens({"Dear": 0.5, "Hello": 0.3, "Hi": 0.2}, {" you": 1.0})
     faulty_teacher.script(f"Write to: {TEXT}", [reply])
     teacher = teacher_at(faulty_teacher.url, Writes(), top_k=2)
@@ -269,7 +269,6 @@ def test_tokens_are_kept_where_asked_for(faulty_teacher: FaultyTeacher) -> None:
 
 
 def test_tokens_come_with_votes_too(faulty_teacher: FaultyTeacher) -> None:
-    unpack = pytest.importorskip("tutelage.signals").unpack
     refund = with_tokens({'{"label": "': 1.0}, {"refund": 0.9}, {'"}': 1.0})
     card = with_tokens({'{"label": "': 1.0}, {"card": 0.8}, {'"}': 1.0})
     faulty_teacher.script(TEXT, [refund, card, card])
