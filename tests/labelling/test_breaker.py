@@ -11,7 +11,7 @@ import pytest
 from test_asking import Bar
 from virtual import Endpoint, down_between, labelled
 
-from tutelage.errors import TeacherUnavailable
+from tutelage.errors import TeacherRefusesAccess, TeacherUnavailable
 from tutelage.labelling.breaker import Breaker
 from tutelage.labelling.retries import RetryBudget, congests, fault_name, is_mark, wait_before_again
 
@@ -209,3 +209,21 @@ def test_faults_have_names_and_some_tell_of_too_much_work(
     error: TeacherUnavailable, name: str, congested: bool
 ) -> None:
     assert (fault_name(error), congests(error)) == (name, congested)
+
+
+def test_what_fails_after_a_stop_changes_nothing_of_what_is_said(tmp_path: Path) -> None:
+    """One call is refused while sixty others are under way, and all of those fail then."""
+
+    async def serve(endpoint: Endpoint) -> None:
+        sent = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.05)
+        if sent > 2.0:
+            if endpoint.refused:
+                raise TeacherUnavailable("the connection failed", fault="connection")
+            endpoint.refused = True
+            raise TeacherRefusesAccess("no credit")
+
+    endpoint, bar = Endpoint(serve), Bar()
+    with pytest.raises(TeacherRefusesAccess, match=r"no credit\. .*Mend: see to the teacher, then run again"):
+        labelled(endpoint, 5000, tmp_path, bar, patience=0.0)
+    assert bar.told == []

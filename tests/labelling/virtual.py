@@ -79,6 +79,7 @@ class Endpoint:
     def __init__(self, serve: Callable[[Endpoint], Awaitable[None]], tokens: int = 0, calls: int = 1) -> None:
         self._serve, self._tokens, self._calls = serve, tokens, calls
         self.under_way = 0
+        self.refused = False
         self.log: list[tuple[float, int]] = []
         self.answers: list[float] = []
 

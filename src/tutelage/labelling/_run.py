@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from tutelage.tasks import Task
     from tutelage.teachers import Teacher
 
+_MEND = "see to the teacher"
+_BUDGET_MEND = "raise labelling.budget, or lower traffic.limit to learn from what there is"
 MOST_WAITING = 2048  # calls that wait to be made again, beyond which no new prompt is asked
 
 
@@ -124,7 +126,7 @@ class Run:
         self._woken = asyncio.Event()
         self._stopped_by: TutelageError | None = None
         self._broken_by: BaseException | None = None
-        self._mend = "see to the teacher"
+        self._mend = _MEND
 
     async def over(self, batches: Iterator[list[Prompt]], prompts: int, may_fail: int) -> None:
         """Ask all `batches` of `prompts`, of which `may_fail` may stay without an answer. Raises as `ask`."""
@@ -239,9 +241,7 @@ class Run:
             self._pace.failed(ticket, self._now(), congests(error))
             self._failed(call, error, probe)
         except (BudgetExhausted, TeacherError) as error:
-            if isinstance(error, BudgetExhausted):
-                self._mend = "raise labelling.budget, or lower traffic.limit to learn from what there is"
-            self._stop(error)
+            self._stop(error, _BUDGET_MEND if isinstance(error, BudgetExhausted) else _MEND)
         else:
             self._pace.answered(ticket, self._now(), seconds)
             self._limits.settle(call, answers)
@@ -265,6 +265,8 @@ class Run:
     def _failed(self, call: Call, error: TeacherUnavailable, probe: bool) -> None:
         now, wait = self._now(), error.retry_after
         self._tally.faults[fault_name(error)] += 1
+        if self._stopped_by is not None:
+            return
         if wait is not None:
             wait = min(wait, LONGEST_WAIT)
             self._paused_until = max(self._paused_until, now + wait)
@@ -315,33 +317,33 @@ class Run:
         self._tracker.advance(0, f"paused: {fault_name(error)}; next try in {wait:.0f} s")
 
     def _stop_for_patience(self, error: TeacherUnavailable) -> None:
-        self._mend = "see to the teacher, or raise labelling.patience"
         seconds = self._breaker.down_for(self._now())
         self._stop(
             TeacherUnavailable(
                 f"no call was answered for {seconds:.0f} s, and labelling.patience is "
                 f"{self._config.patience:g}; {self._calls_failed()}. The last: {error}",
                 error.retry_after,
-            )
+            ),
+            f"{_MEND}, or raise labelling.patience",
         )
 
     def _stop_for_retries(self) -> None:
-        self._mend = "see to the teacher, or raise labelling.retry_share"
         self._stop(
             TeacherUnavailable(
                 f"{self._calls_failed()}, and all {self._retries.allowed:,.0f} calls that may be made again "
                 f"are used up (labelling.retry_share {self._config.retry_share:g})"
-            )
+            ),
+            f"{_MEND}, or raise labelling.retry_share",
         )
 
     def _calls_failed(self) -> str:
         tally = self._tally
         return f"{tally.faults.total():,} of {tally.made:,} calls failed ({tally.faults_in_words()})"
 
-    def _stop(self, error: TutelageError) -> None:
-        """Let calls under way finish, and end every one that only waits for money."""
+    def _stop(self, error: TutelageError, mend: str) -> None:
+        """Let calls under way finish, and end every one that only waits for money. The first error counts."""
         if self._stopped_by is None:
-            self._stopped_by = error
+            self._stopped_by, self._mend = error, mend
         self._woken.set()
         current = asyncio.current_task()
         for task in self._tasks:
