@@ -38,6 +38,7 @@ class BatchServer:
         self.creations: list[int] = []  # statuses that the next creations get
         self.lost_creations = 0  # of the next, so many are done, and the answer is lost
         self.on_poll = lambda: None
+        self.locked = False  # keys aren't accepted
         self._numbers = itertools.count(1)
         for method in ("GET", "POST"):
             teacher.routes[method, "/v1/files"] = self._file
@@ -68,6 +69,8 @@ class BatchServer:
 
     def _openai(self, path: str, headers: Mapping[str, str], body: bytes) -> Outcome:
         path, _, query = path.removeprefix("/v1/batches").partition("?")
+        if self.locked:
+            return Outcome(401, b'{"error": {"message": "no such key"}}')
         if not path and body:
             order = json.loads(body)
             assert order["endpoint"] == "/v1/chat/completions"
@@ -110,6 +113,8 @@ class BatchServer:
                 good.append(
                     {"custom_id": custom_id, "response": {"status_code": 200, "body": body}, "error": None}
                 )
+            elif fate == "broken":
+                good.append({"custom_id": custom_id, "response": {"status_code": 200, "body": {}}})
             elif fate == "expired":
                 bad.append({"custom_id": custom_id, "response": None, "error": {"message": "batch_expired"}})
             else:
@@ -150,5 +155,13 @@ class BatchServer:
 
     def _result(self, request: tuple[str, str]) -> bytes:
         custom_id, text = request
-        result = {"type": "succeeded", "message": message(self.teacher.answer_to(text))}
+        fate = self.fates[text].pop(0) if self.fates.get(text) else ""
+        result: dict[str, Any] = {"type": "succeeded", "message": message(self.teacher.answer_to(text))}
+        if fate == "expired":
+            result = {"type": "expired"}
+        elif fate:
+            kind, said = (
+                ("invalid_request_error", "content_filter") if fate == "400" else ("api_error", "broken")
+            )
+            result = {"type": "errored", "error": {"type": "error", "error": {"type": kind, "message": said}}}
         return json.dumps({"custom_id": custom_id, "result": result}).encode()

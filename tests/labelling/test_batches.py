@@ -8,10 +8,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batch_server import BatchServer
 from faulty_teacher import FaultyTeacher
@@ -21,6 +24,7 @@ from tutelage.labelling import AnswerLedger, LabellingReport, LedgerKey, ask, la
 from tutelage.records import AnswerStatus, Prompt
 from tutelage.tasks import Classify
 from tutelage.teachers import Batched, TeacherContext
+from tutelage.teachers._batch_providers import AnthropicBatches, OpenAIBatches
 from tutelage.teachers.anthropic import AnthropicTeacher
 from tutelage.teachers.openai import OpenAITeacher
 
@@ -109,10 +113,13 @@ def test_where_no_log_probabilities_come_the_missing_votes_follow(
     assert report.by_status == {"ok": 3} and report.cost == pytest.approx(15 * COST) == ledger.spent()
 
 
-def test_what_expired_or_failed_goes_into_the_next_batch(server: BatchServer, ledger: AnswerLedger) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_expired_or_failed_goes_into_the_next_batch(
+    server: BatchServer, ledger: AnswerLedger, kind: str
+) -> None:
     first, second, third = (prompt.text for prompt in PROMPTS[:3])
     server.fates = {first: ["expired"], second: ["500", "500", "500"], third: ["400"]}
-    report = run(server, ledger)
+    report = run(server, ledger, kind=kind)
     assert [len(batch["requests"]) for batch in server.batches.values()] == [20, 2, 1]
     assert report.failed_prompts == (PROMPTS[1].hash,)
     assert report.by_status == {"ok": 18, "refused": 1}
@@ -317,6 +324,62 @@ class _Heard:
         from tutelage.progress import Silent
 
         return getattr(Silent(), name)
+
+
+def test_an_answer_that_cannot_be_read_may_have_cost(server: BatchServer, ledger: AnswerLedger) -> None:
+    server.fates = {PROMPTS[0].text: ["broken"]}
+    assert run(server, ledger, PROMPTS[:1]).by_status == {"ok": 1}
+    assert ledger.spent() == pytest.approx(COST + teacher_of(server).most_expensive_batch(PROMPTS[:1]))
+
+
+def test_a_key_that_fails_while_an_orphan_is_sought_loses_nothing(
+    server: BatchServer, ledger: AnswerLedger
+) -> None:
+    server.lost_creations = 1
+    with pytest.raises(TeacherUnavailable):
+        run(server, ledger, labelling={"attempts": 1})
+    server.locked = True
+    with pytest.raises(TeacherRefusesAccess):
+        run(server, ledger)
+    assert len(ledger.open_batches(key_of(server))) == 1
+    server.locked = False
+    assert run(server, ledger).by_status == {"ok": 20}
+    assert len(server.batches) == 1 and ledger.spent() == pytest.approx(20 * COST)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["custom_id", "response", "status_code", "body", "error", "result", "type", "message"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.lists(_JSON.map(lambda content: json.dumps(content).encode()) | st.binary(max_size=20), max_size=6))
+def test_any_lines_of_results_are_read_or_belong_to_nobody(lines: list[bytes]) -> None:
+    class Said:
+        async def ask_api(self, *request: Any) -> dict[str, Any]:
+            return {"output_file_id": "f"}
+
+        async def read_lines(self, path: str) -> AsyncIterator[bytes]:
+            for line in lines:
+                yield line
+
+    async def read(api: Any) -> list[Any]:
+        return [line async for line in api.results("b")]
+
+    for kind in (OpenAIBatches, AnthropicBatches):
+        for line in asyncio.run(read(kind(cast(Any, Said()), "/messages"))):
+            assert isinstance(line.status, int) and isinstance(line.custom_id, str)
+            json.loads(line.body)
 
 
 def test_azure_takes_no_batches_and_says_so(server: BatchServer) -> None:

@@ -175,19 +175,25 @@ class _Batches:
                     if not prompts:
                         self._ledger.close_batch(batch.id, BatchState.FAILED)
                         return
-                    faults.point("asking")
-                    remote = await self._api.submit(prompts, batch.tag)
-                    faults.point("answered")
+                    remote = await self._submit_now(batch, prompts)
                 break
-            except TeacherRefusesAccess:
-                self._ledger.close_batch(batch.id, BatchState.FAILED)
-                raise
             except TeacherUnavailable as error:
                 await self._bear(error)
                 new = False  # it may have arrived all the same
         self._faults_in_a_row = 0
         self._ledger.set_batch_remote(batch.id, remote)
         self._progress.note(f"batch {remote} of {len(batch.prompt_hashes):,} prompts is at the provider")
+
+    async def _submit_now(self, batch: OpenBatch, prompts: Sequence[Prompt]) -> str:
+        """Submit; what the provider turned down is closed, as it was never there."""
+        faults.point("asking")
+        try:
+            remote = await self._api.submit(prompts, batch.tag)
+        except TeacherRefusesAccess:
+            self._ledger.close_batch(batch.id, BatchState.FAILED)
+            raise
+        faults.point("answered")
+        return remote
 
     async def _bear(self, error: TeacherUnavailable) -> None:
         """Wait after a passing fault. Raises it where there were too many in a row."""

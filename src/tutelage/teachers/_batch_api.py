@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -26,22 +25,11 @@ from tutelage.teachers.endpoint import EndpointTeacher
 from tutelage.teachers.protocol import BatchCounts, TeacherContext
 
 _LONGEST_LINE = 16 << 20  # bytes of one result
-_LISTED = 100  # batches a page
-_CLOCKS_APART = 600.0  # seconds by which the provider's clock may differ from ours
-# Errors of single requests, by the status that a single call would have had.
-_STATUSES = {"invalid_request_error": 400, "authentication_error": 401, "permission_error": 403}
-_TAG = re.compile(r"t([0-9a-f]+)n([0-9a-f]+)r[0-9a-f]{8}")
 
 
 def new_tag(requests: int) -> str:
     """A tag of its own for a batch: it holds the time and the number of requests, by which it is found."""
     return f"t{int(time.time()):x}n{requests:x}r{secrets.token_hex(4)}"
-
-
-def _told_by(tag: str) -> tuple[float, int]:
-    """When a tag was made (seconds since 1970), and for how many requests."""
-    found = _TAG.fullmatch(tag)
-    return (float(int(found[1], 16)), int(found[2], 16)) if found else (0.0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +158,11 @@ class BatchingTeacher(EndpointTeacher):
 
     def most_expensive_batch(self, prompts: Sequence[Prompt]) -> float:
         """See `Batched`."""
-        bound = 0.0
-        for prompt in prompts:
-            messages = self._task.render(prompt.text)
-            bound += self._missing(self._kept.get(prompt.hash, [])) * self._bound(
-                self._form(messages, bool(self._kept.get(prompt.hash))), messages
-            )
-        return bound * self._factor
+        kept = [self._kept.get(prompt.hash, []) for prompt in prompts]
+        return sum(
+            self._missing(replies) * self._most_of(prompt, bool(replies))
+            for prompt, replies in zip(prompts, kept, strict=True)
+        )
 
     def fitting(self, prompts: Sequence[Prompt]) -> int:
         """See `Batched`."""
@@ -240,19 +226,27 @@ class BatchingTeacher(EndpointTeacher):
         error: TeacherError = TeacherUnavailable(
             f"the batch brought no answer to prompt {prompt.id!r}", fault="batch"
         )
+        unknown = 0.0
         for line in lines:
             try:
                 reply = self._of_line(prompt, line, vote)
+                self._kept.setdefault(prompt.hash, []).append(reply)
+                self._require_tokens(reply)
             except TeacherError as fault:
                 error = fault
-                continue
-            self._kept.setdefault(prompt.hash, []).append(reply)
+                if line.status == 200 and fault.billed:  # it was answered, in words that can't be read
+                    unknown += self._most_of(prompt, vote)
         kept = self._kept.get(prompt.hash, [])
         if kept and not self._missing(kept):
             return combine(self._kept.pop(prompt.hash), self._task)
         error.spent, error.kept = self.tell([prompt])
-        error.unaccounted = 0.0
+        error.unaccounted = unknown
         return error
+
+    def _most_of(self, prompt: Prompt, vote: bool) -> float:
+        """What one request for the prompt can cost at most."""
+        messages = self._task.render(prompt.text)
+        return self._bound(self._form(messages, vote), messages) * self._factor
 
     def _of_line(self, prompt: Prompt, line: Line, vote: bool) -> Reply:
         messages = self._task.render(prompt.text)
@@ -267,9 +261,7 @@ class BatchingTeacher(EndpointTeacher):
         if reply is None:
             raise TeacherUnavailable("the endpoint turned a part of the request down", fault="batch")
         usage = replace(reply.usage, cost=reply.usage.cost * self._factor)
-        reply = self._as_asked(replace(reply, usage=usage), form)
-        self._require_tokens(reply)
-        return reply
+        return self._as_asked(replace(reply, usage=usage), form)
 
     async def close(self) -> None:
         """Close connections. A later call opens new ones."""
@@ -302,192 +294,3 @@ class BatchingTeacher(EndpointTeacher):
     def read_lines(self, path: str) -> AsyncIterator[bytes]:
         """The lines of a file of results."""
         return self._batches.lines(path)
-
-
-class OpenAIBatches:
-    """OpenAI's: a file of requests, a batch made of it with metadata, files of results and of errors."""
-
-    most_requests, most_bytes = 50_000, 200_000_000
-
-    def __init__(self, teacher: BatchingTeacher, path: str) -> None:
-        self._teacher, self._path = teacher, path
-
-    def line(self, custom_id: str, body: bytes) -> bytes:
-        """See `BatchApi`."""
-        head = json.dumps({"custom_id": custom_id, "method": "POST", "url": f"/v1{self._path}"})
-        return head[:-1].encode() + b', "body": ' + body + b"}"
-
-    async def create(self, lines: Sequence[bytes], tag: str) -> str:
-        """See `BatchApi`."""
-        boundary = secrets.token_hex(16)
-        parts = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{tag}.jsonl"\r\n'
-            "Content-Type: application/jsonl\r\n\r\n"
-        )
-        data = b"".join([parts.encode(), b"\n".join(lines), f"\r\n--{boundary}--\r\n".encode()])
-        file = await self._teacher.ask_api(
-            "POST", "/files", data, f"multipart/form-data; boundary={boundary}"
-        )
-        order = {
-            "input_file_id": _text(file, "id"),
-            "endpoint": f"/v1{self._path}",
-            "completion_window": "24h",
-            "metadata": {"tutelage": tag},
-        }
-        return _text(await self._teacher.ask_api("POST", "/batches", json.dumps(order).encode()), "id")
-
-    async def find(self, tag: str, wait: float) -> str | None:
-        """See `BatchApi`."""
-        made, _ = _told_by(tag)
-        after = ""
-        while True:
-            page = await self._teacher.ask_api("GET", f"/batches?limit={_LISTED}{after}")
-            batches = _objects(page)
-            for batch in batches:
-                if (batch.get("metadata") or {}).get("tutelage") == tag:
-                    return _text(batch, "id")
-            if not page.get("has_more") or not batches:
-                return None
-            if float(batches[-1].get("created_at") or 0) < made - _CLOCKS_APART:
-                return None
-            after = f"&after={_text(batches[-1], 'id')}"
-
-    async def state(self, remote: str) -> BatchCounts:
-        """See `BatchApi`."""
-        batch = await self._teacher.ask_api("GET", f"/batches/{remote}")
-        counts = batch.get("request_counts") or {}
-        status = str(batch.get("status"))
-        errors = _objects(batch.get("errors") or {})
-        return BatchCounts(
-            total=int(counts.get("total") or 0),
-            done=int(counts.get("completed") or 0),
-            failed=int(counts.get("failed") or 0),
-            ended=status in {"completed", "failed", "expired", "cancelled"},
-            said="; ".join([status, *(str(error.get("message")) for error in errors[:3])]),
-        )
-
-    async def results(self, remote: str) -> AsyncIterator[Line]:
-        """See `BatchApi`."""
-        batch = await self._teacher.ask_api("GET", f"/batches/{remote}")
-        for name in ("output_file_id", "error_file_id"):
-            if not batch.get(name):
-                continue
-            async for line in self._teacher.read_lines(f"/files/{_text(batch, name)}/content"):
-                content = _object(line)
-                response = content.get("response")
-                if isinstance(response, dict) and response.get("status_code"):
-                    status, body = int(response["status_code"]), response.get("body")
-                else:
-                    status, body = 503, {"error": content.get("error") or {"message": "no response"}}
-                yield Line(str(content.get("custom_id")), status, json.dumps(body).encode())
-
-    async def cancel(self, remote: str) -> None:
-        """See `BatchApi`."""
-        await self._teacher.ask_api("POST", f"/batches/{remote}/cancel", b"{}")
-
-
-class AnthropicBatches:
-    """Anthropic's: requests in the batch itself, without metadata, so that the tag stands in each one's id.
-
-    While a batch is worked on, nobody can see its ids. One that may be ours (made after the tag, with as many
-    requests) is therefore waited for.
-    """
-
-    most_requests, most_bytes = 100_000, 256_000_000
-
-    def __init__(self, teacher: BatchingTeacher, path: str) -> None:
-        self._teacher, self._path = teacher, f"{path}/batches"
-
-    def line(self, custom_id: str, body: bytes) -> bytes:
-        """See `BatchApi`."""
-        return b'{"custom_id": ' + json.dumps(custom_id).encode() + b', "params": ' + body + b"}"
-
-    async def create(self, lines: Sequence[bytes], tag: str) -> str:
-        """See `BatchApi`."""
-        data = b'{"requests": [' + b",".join(lines) + b"]}"
-        return _text(await self._teacher.ask_api("POST", self._path, data), "id")
-
-    async def find(self, tag: str, wait: float) -> str | None:
-        """See `BatchApi`."""
-        made, requests = _told_by(tag)
-        after = ""
-        while True:
-            page = await self._teacher.ask_api("GET", f"{self._path}?limit={_LISTED}{after}")
-            batches = _objects(page)
-            for batch in batches:
-                counts = batch.get("request_counts") or {}
-                if _seconds(batch) >= made - _CLOCKS_APART and sum(map(int, counts.values())) == requests:
-                    remote = _text(batch, "id")
-                    if await self._is_ours(remote, tag, wait):
-                        return remote
-            if not page.get("has_more") or not batches or _seconds(batches[-1]) < made - _CLOCKS_APART:
-                return None
-            after = f"&after_id={_text(batches[-1], 'id')}"
-
-    async def _is_ours(self, remote: str, tag: str, wait: float) -> bool:
-        while not (await self.state(remote)).ended:
-            await asyncio.sleep(wait)
-        async for line in self.results(remote):
-            return line.custom_id.startswith(f"{tag}-")
-        return False
-
-    async def state(self, remote: str) -> BatchCounts:
-        """See `BatchApi`."""
-        batch = await self._teacher.ask_api("GET", f"{self._path}/{remote}")
-        counts = {name: int(count) for name, count in (batch.get("request_counts") or {}).items()}
-        failed = sum(counts.get(name, 0) for name in ("errored", "canceled", "expired"))
-        status = str(batch.get("processing_status"))
-        return BatchCounts(
-            sum(counts.values()), counts.get("succeeded", 0), failed, status == "ended", status
-        )
-
-    async def results(self, remote: str) -> AsyncIterator[Line]:
-        """See `BatchApi`."""
-        async for line in self._teacher.read_lines(f"{self._path}/{remote}/results"):
-            content = _object(line)
-            result = content.get("result")
-            result = result if isinstance(result, dict) else {}
-            status, body = 503, {"error": {"message": f"the request is {result.get('type')}"}}
-            if result.get("type") == "succeeded":
-                status, body = 200, result.get("message") or {}
-            elif result.get("type") == "errored":
-                body = result.get("error") or {}
-                kind = (body.get("error") or body).get("type") if isinstance(body, dict) else None
-                status = _STATUSES.get(str(kind), 503)
-            yield Line(str(content.get("custom_id")), status, json.dumps(body).encode())
-
-    async def cancel(self, remote: str) -> None:
-        """See `BatchApi`."""
-        await self._teacher.ask_api("POST", f"{self._path}/{remote}/cancel", b"{}")
-
-
-def _object(line: bytes) -> dict[str, Any]:
-    """One result's line; an empty object where it is none, which then belongs to nobody."""
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _objects(page: Mapping[str, Any]) -> list[dict[str, Any]]:
-    data = page.get("data")
-    return [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []
-
-
-def _text(content: Mapping[str, Any], name: str) -> str:
-    value = content.get(name)
-    if not isinstance(value, str) or not re.fullmatch(r"[\w.-]+", value):
-        raise TeacherUnavailable(f"the batch API gave no usable {name!r}", billed=True, fault="body")
-    return value
-
-
-def _seconds(batch: Mapping[str, Any]) -> float:
-    """When a batch was made, in seconds since 1970; now where it doesn't say."""
-    from datetime import datetime
-
-    try:
-        return datetime.fromisoformat(str(batch.get("created_at"))).timestamp()
-    except ValueError:
-        return time.time()

@@ -9,7 +9,8 @@ from typing import Any
 
 from tutelage.config import AnthropicTeacherConfig
 from tutelage.tasks import Task
-from tutelage.teachers._batch_api import AnthropicBatches, BatchApi, BatchingTeacher
+from tutelage.teachers._batch_api import BatchApi, BatchingTeacher
+from tutelage.teachers._batch_providers import AnthropicBatches
 from tutelage.teachers._dialect import Counts, Finish, MalformedBody, Messages, Said, Sampling, count_of
 from tutelage.teachers._endpoint_faults import fault_in
 from tutelage.teachers.protocol import TeacherContext

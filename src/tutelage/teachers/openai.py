@@ -10,7 +10,8 @@ from urllib.parse import quote
 from tutelage.config import OpenAITeacherConfig
 from tutelage.errors import ConfigError
 from tutelage.tasks import Task
-from tutelage.teachers._batch_api import BatchApi, BatchingTeacher, OpenAIBatches
+from tutelage.teachers._batch_api import BatchApi, BatchingTeacher
+from tutelage.teachers._batch_providers import OpenAIBatches
 from tutelage.teachers._dialect import (
     LOGPROBS,
     Counts,
