@@ -12,6 +12,8 @@ from tutelage.labelling.ledger import (
     SpendLine,
     TeacherSummary,
 )
+from tutelage.labelling.panel import Panel, ask_panel, label_panel, open_panel
+from tutelage.labelling.panel_figures import PanelFigures, panel_figures
 from tutelage.labelling.repeats import SecondAsking, repeated
 from tutelage.labelling.report import LabellingReport
 
@@ -21,15 +23,21 @@ __all__ = [
     "LabellingReport",
     "LedgerKey",
     "OpenBatch",
+    "Panel",
+    "PanelFigures",
     "SecondAsking",
     "SpendLine",
     "TeacherSummary",
     "ask",
     "ask_batch",
+    "ask_panel",
     "choose_examples",
     "export_answers",
     "export_batches",
     "export_quarantined",
     "label",
+    "label_panel",
+    "open_panel",
+    "panel_figures",
     "repeated",
 ]

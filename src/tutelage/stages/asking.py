@@ -6,7 +6,16 @@ import asyncio
 from collections.abc import Sequence
 
 from tutelage.config import PromptingConfig
-from tutelage.labelling import AnswerLedger, LabellingReport, choose_examples, label
+from tutelage.labelling import (
+    AnswerLedger,
+    LabellingReport,
+    Panel,
+    SecondAsking,
+    choose_examples,
+    label,
+    label_panel,
+    open_panel,
+)
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import Gold, Prompt
@@ -31,7 +40,7 @@ def prompted_task(
 
 
 def open_teacher(programme: Programme, training: Sequence[Gold], task: Task | None = None) -> Teacher:
-    """The configured teacher, for `task` or else the programme's own."""
+    """The configured teacher, for `task` or else the programme's own; an ensemble is a `Panel`."""
     labelling = programme.config.labelling
     context = TeacherContext(
         task or prompted_task(programme, training),
@@ -39,7 +48,13 @@ def open_teacher(programme: Programme, training: Sequence[Gold], task: Task | No
         programme.folder,
         top_k=labelling.top_k if "tokens" in labelling.signals else 0,
     )
-    return build_teacher(programme.config.teacher, context)
+    config = programme.config.teacher
+    return open_panel(config, context) if config.type == "ensemble" else build_teacher(config, context)
+
+
+def asked_again(teacher: Teacher) -> Teacher:
+    """The teacher for a second asking of the same prompts, whose answers are kept beside the first."""
+    return teacher.again() if isinstance(teacher, Panel) else SecondAsking(teacher)
 
 
 def put(
@@ -53,7 +68,10 @@ def put(
     """Ask what has no answer yet. What was spent is journalled however the asking ends. Raises as `label`."""
     before = ledger.spent()
     try:
-        return label(prompts, teacher, task, ledger, programme.config.labelling, progress)
+        config = programme.config.labelling
+        if isinstance(teacher, Panel):
+            return label_panel(prompts, teacher, task, ledger, config, progress)
+        return label(prompts, teacher, task, ledger, config, progress)
     finally:
         after = ledger.spent()
         programme.journal.append(

@@ -16,7 +16,6 @@ from tutelage.labelling import (
     AnswerLedger,
     LabellingReport,
     LedgerKey,
-    SecondAsking,
     export_answers,
     export_quarantined,
     repeated,
@@ -25,7 +24,7 @@ from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Gold, Prompt, Value
 from tutelage.review import read_corrections
-from tutelage.stages.asking import open_teacher, prompted_task, put
+from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
 from tutelage.stages.findings import tell_bound, tell_rejected
 from tutelage.stages.rights import require_rights, rights_fingerprint
 from tutelage.stages.sources import model_fingerprint, source_fingerprint, source_path
@@ -201,7 +200,7 @@ class _Asking:
 
     def _repeat(self, prompts: Sequence[Prompt]) -> dict[str, object]:
         """Ask some of gold a second time: {agreeing, asked}."""
-        again = SecondAsking(self._teacher)
+        again = asked_again(self._teacher)
         put(self._programme, again, prompts, self._task, self._ledger, self._progress)
         hashes = [prompt.hash for prompt in prompts]
         first = self._ledger.get_many(self._key, hashes)

@@ -19,11 +19,11 @@ from tutelage.config import PromptingConfig
 from tutelage.data import prompts_from_table, read_training
 from tutelage.errors import UsageError
 from tutelage.evaluation import paired_difference_interval, proportion_interval
-from tutelage.labelling import AnswerLedger, LedgerKey, SecondAsking, repeated
+from tutelage.labelling import AnswerLedger, LedgerKey, repeated
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import Answer, AnswerStatus, Gold, Prompt
-from tutelage.stages.asking import open_teacher, prompted_task, put
+from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
 from tutelage.stages.label import require_gold
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.rights import require_rights
@@ -143,7 +143,7 @@ def _ask(
     """One version's answers by prompt hash, and of those asked twice (agreeing, both)."""
     teacher = open_teacher(programme, training, task)
     put(programme, teacher, sample, task, ledger, progress)
-    again = SecondAsking(teacher)
+    again = asked_again(teacher)
     twice = sample[:REPEATED]
     put(programme, again, twice, task, ledger, progress)
     hashes = [prompt.hash for prompt in sample]
