@@ -92,11 +92,14 @@ class BatchServer:
         page = {"data": [shown(self.batches[name]) for name in names[:2]], "has_more": len(names) > 2}
         return Outcome(body=json.dumps(page).encode())
 
-    def _looked_at(self, name: str) -> dict[str, Any]:
-        batch = self.batches[name]
+    def _looked(self, name: str) -> dict[str, Any]:
         self.looks += 1
         self.on_poll()
-        batch["looks"] += 1
+        self.batches[name]["looks"] += 1
+        return self.batches[name]
+
+    def _looked_at(self, name: str) -> dict[str, Any]:
+        batch = self._looked(name)
         total = len(batch["requests"])
         if batch["looks"] <= self.polls:
             return {**batch, "status": "in_progress", "request_counts": {"total": total}}
@@ -139,9 +142,11 @@ class BatchServer:
             return self._page(query, "after_id=", self._as_anthropic)
         name, _, results = path.strip("/").partition("/")
         if results:
-            return Outcome(body=b"\n".join(map(self._result, self.batches[name]["requests"])))
-        self._looked_at(name)
-        return Outcome(body=json.dumps(self._as_anthropic(self.batches[name])).encode())
+            batch = self.batches[name]  # what became of it is decided once, however often it is read
+            if "results" not in batch:
+                batch["results"] = b"\n".join(map(self._result, batch["requests"]))
+            return Outcome(body=batch["results"])
+        return Outcome(body=json.dumps(self._as_anthropic(self._looked(name))).encode())
 
     def _as_anthropic(self, batch: dict[str, Any]) -> dict[str, Any]:
         ended = batch["looks"] > self.polls
