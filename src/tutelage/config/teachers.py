@@ -286,6 +286,34 @@ class LocalTeacherConfig(Section):
     type: Literal["local"] = Field("local", description="The kind of teacher.")
     rights: str = Field(description="Entry of the rights registry.")
     model: str = Field(description="A folder, a GGUF file in it, or a hub name.")
+    choose: Literal["score", "generate"] | None = Field(
+        None,
+        description="How one label is chosen: `score` weighs every label exactly, `generate` reads what "
+        "the model writes. Where absent: `score` where nothing but the label is asked for.",
+    )
+    samples: int = Field(
+        1, ge=1, le=64, description="Texts written for each prompt; more than one become votes."
+    )
+    temperature: float | None = Field(
+        None, ge=0.0, le=2.0, description="0 for one sample, 0.7 for several, where absent."
+    )
+    seed: int = Field(0, ge=0, description="Of sampling.")
+    max_input_tokens: int = Field(4096, gt=0, description="A longer prompt is not answered, never cut.")
+    max_output_tokens: int = Field(256, gt=0, description="Longest answer.")
+    batch_size: int = Field(8, gt=0, description="Prompts answered together.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Of the weights in memory; `auto`: bfloat16 on a GPU, float32 without."
+    )
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> LocalTeacherConfig:
+        if self.samples > 1 and self.temperature == 0.0:
+            raise ValueError(f"samples is {self.samples}, and at temperature 0 they are all the same")
+        if self.samples > 1 and self.choose == "score":
+            raise ValueError(
+                f"samples is {self.samples}, and choose: score writes none. Mend: choose: generate"
+            )
+        return self
 
 
 class HumanTeacherConfig(Section):
