@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from faulty_teacher import Outcome, completion
 from tutelage import storage
+from tutelage.errors import BudgetExhausted
 from tutelage.programme import Programme
+from tutelage.progress import Silent
 from tutelage.stages import run_stage
 
 LABELS = ("refund", "card")
@@ -40,3 +45,63 @@ def test_gold_is_asked_before_traffic_so_that_a_spent_budget_leaves_an_evaluatio
     assert set(asked[len(sealed) :]) == set(storage.read_table(programme.prompts).column("text").to_pylist())
     labelled = [entry.data for entry in programme.journal.entries() if entry.event == "labelled"]
     assert [(entry["spent"], entry["total"]) for entry in labelled] == [(0.0, 0.0)] * 2  # gold, the rest
+
+
+class Told(Silent):
+    """Keeps what a stage says."""
+
+    def __init__(self):
+        self.lines = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+    def warn(self, text):
+        self.lines.append(text)
+
+
+def _priced(folder, teacher, labelling):
+    rows = "".join(f"{text},{LABELS[n % 2]}\n" for n, text in enumerate(TEXTS[:20]))
+    (folder / "gold.csv").write_text("text,label\n" + rows)
+    (folder / "traffic.csv").write_text("text\n" + "\n".join(TEXTS[20:]) + "\n")
+    content = {
+        "gold": {"path": "gold.csv", "margin": 0.3},
+        "traffic": {"path": "traffic.csv"},
+        "teacher": {
+            "type": "openai",
+            "rights": "own-model",
+            "model": "scripted-1",
+            "base_url": teacher.url,
+            "samples": 1,
+            "price": {"input": 1000.0, "output": 2000.0},
+        },
+        "labelling": labelling,
+    }
+    (folder / "tutelage.yaml").write_text(json.dumps(content))
+    programme = Programme.open(folder)
+    for name in ("gold", "collect"):
+        run_stage(programme, name)
+    return programme
+
+
+def test_what_the_rest_will_cost_is_told_from_golds_answers_before_it_is_asked(tmp_path, faulty_teacher):
+    programme = _priced(tmp_path, faulty_teacher, {"budget": 100.0})
+    told = Told()
+    run_stage(programme, "label", told)
+    rest = len(TEXTS) - 20
+    [line] = [line for line in told.lines if "will cost about" in line]
+    each = (20 * 1000 + 5 * 2000) / 1e6  # the scripted endpoint's account is the same for every prompt
+    assert line.startswith(f"{rest} prompts will cost about ${rest * each:.2f} ")
+    assert "from 20 answers" in line
+    assert not any("labelling.budget" in line for line in told.lines)
+
+
+def test_a_budget_that_will_not_bear_the_rest_is_told_before_it_is_spent(tmp_path, faulty_teacher):
+    told = Told()
+    usage = {"prompt_tokens": 800, "completion_tokens": 100}
+    faulty_teacher.default = Outcome(body=completion('{"label": "refund"}', usage=usage))
+    each = (800 * 1000 + 100 * 2000) / 1e6
+    programme = _priced(tmp_path, faulty_teacher, {"budget": 20 * each + 8.0})
+    with pytest.raises(BudgetExhausted):
+        run_stage(programme, "label", told)
+    assert any("labelling.budget will end before the transfer set does" in line for line in told.lines)

@@ -28,6 +28,8 @@ def print_pilot(pilot: Pilot, *, as_json: bool = False, console: Console | None 
     console.print(table)
     for pair, share in pilot.agreement.items():
         console.print(Text(f"{pair}: the same answer on {share:.1%}"), soft_wrap=True)
+    if pilot.estimate is not None:
+        console.print(Text(f"in version {pilot.proposal}, {pilot.estimate.describe()}"), soft_wrap=True)
     line = Text.assemble(("proposal: ", "bold"), (pilot.proposal, "bold green"), f", since {pilot.reason}")
     console.print(line, soft_wrap=True)
 

@@ -424,3 +424,11 @@ TeacherConfig = Annotated[
 ]
 MemberConfig.model_rebuild()
 EnsembleTeacherConfig.model_rebuild()
+
+
+def sole_teachers(teacher: TeacherConfig) -> list[SoleTeacherConfig]:
+    """The teacher itself; of an ensemble its members, then its judge."""
+    if not isinstance(teacher, EnsembleTeacherConfig):
+        return [teacher]
+    judge = [] if teacher.judge is None else [teacher.judge]
+    return [*(member.teacher for member in teacher.members), *judge]

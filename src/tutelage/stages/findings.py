@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from tutelage.config.teachers import EndpointConfig, TeacherConfig, sole_teachers
 from tutelage.data import GoldSet
+from tutelage.economics import Estimate, describe, price_of
 from tutelage.progress import Progress
 from tutelage.records import Gold, Prompt, Rejection
 from tutelage.tasks import names_of
@@ -58,6 +60,31 @@ def tell_bound(teacher: Teacher, prompts: Sequence[Prompt], budget: float | None
             f"labelling.budget is not set; {len(prompts):,} prompts could cost ${most:,.2f} at the very "
             "most, a token counted for every byte"
         )
+
+
+def tell_price(teacher: TeacherConfig, progress: Progress) -> list[str]:
+    """Which listed prices calls are booked at, where the configuration gives none: one line each."""
+    lines = []
+    for one in sole_teachers(teacher):
+        if not isinstance(one, EndpointConfig) or one.price is not None or one.free or not one.remote_host:
+            continue
+        if (price := price_of(one.remote_host, one.model)) is not None:
+            lines.append(f"{one.model}: {describe(price)}")
+            progress.note(f"price of {lines[-1]}")
+    return lines
+
+
+def tell_estimate(estimate: Estimate, budget: float | None, spent: float, progress: Progress) -> None:
+    """What the rest will cost, and whether the budget bears it."""
+    progress.note(estimate.describe())
+    left = None if budget is None else budget - spent
+    if left is None or estimate.high <= left:
+        return
+    surely = "will end" if estimate.low > left else "may end"
+    progress.warn(
+        f"labelling.budget {surely} before the transfer set does: ${max(left, 0.0):,.2f} of it is left. What "
+        "is answered until then is kept. Mend: raise it, or lower traffic.limit"
+    )
 
 
 def _without_examples(labels: Iterable[str], examples: Sequence[Gold]) -> str:

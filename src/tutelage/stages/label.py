@@ -8,7 +8,9 @@ from importlib.metadata import entry_points
 
 from tutelage import faults, storage
 from tutelage.config import TeacherConfig
+from tutelage.config.teachers import sole_teachers
 from tutelage.data import gold_gate, prompts_from_table, read_sealed, read_training
+from tutelage.economics import estimate
 from tutelage.errors import TeacherUnavailable
 from tutelage.evaluation import fitness_decision
 from tutelage.gates import Decision
@@ -25,13 +27,15 @@ from tutelage.progress import Progress
 from tutelage.records import Gold, Prompt, Value
 from tutelage.review import read_corrections
 from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
-from tutelage.stages.findings import tell_bound, tell_rejected
+from tutelage.stages.findings import tell_bound, tell_estimate, tell_price, tell_rejected
 from tutelage.stages.rights import require_rights, rights_fingerprint
 from tutelage.stages.sources import model_fingerprint, source_fingerprint, source_path
 from tutelage.stages.task import labels_fingerprint
 from tutelage.tasks import Task
 from tutelage.teachers import Selective, Teacher
 from tutelage.teachers.human import human_queue
+
+_LEAST_SAMPLE = 10  # answers to gold from which the cost of the rest is estimated
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -70,9 +74,7 @@ def _teacher_fingerprint(programme: Programme, teacher: TeacherConfig | None = N
             given = source_fingerprint(programme, teacher.verdicts.path) if teacher.verdicts else ""
             return fingerprint([given, fingerprint(queue)])
         case "ensemble":
-            several = [member.teacher for member in teacher.members]
-            several += [teacher.judge] if teacher.judge is not None else []
-            return fingerprint([_teacher_fingerprint(programme, one) for one in several])
+            return fingerprint([_teacher_fingerprint(programme, one) for one in sole_teachers(teacher)])
         case _:
             return ""
 
@@ -94,6 +96,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     task = prompted_task(programme, training)
     teacher = open_teacher(programme, training, task)
     require_gold(programme, teacher, progress)
+    prices = tell_price(programme.config.teacher, progress)
     traffic = prompts_from_table(storage.read_table(programme.prompts))
     transfer = _distinct([item.prompt for item in training], traffic)
     corrections = _corrections(programme, task, transfer, progress)
@@ -105,6 +108,7 @@ def _work(programme: Programme, progress: Progress) -> str:
             "revision": teacher.revision,
             "paid": teacher.paid,
             "rights": rights.to_json(),
+            "prices": prices,
             **asking.gold_first(gold, transfer),
         }
         asking.transfer(transfer)
@@ -159,7 +163,23 @@ class _Asking:
         found: dict[str, object] = {"fitness": fitness.to_json()} if fitness else {}
         if self._labelling.repeats:
             found["repeatability"] = self._repeat(prompts[: self._labelling.repeats])
+        self._estimate(prompts, transfer)
         return found
+
+    def _estimate(self, asked: Sequence[Prompt], transfer: Sequence[Prompt]) -> None:
+        """What the transfer set will probably cost, from the answers to gold."""
+        answers = self._ledger.get_many(self._key, [prompt.hash for prompt in asked])
+        sample = [(prompt, answers[prompt.hash]) for prompt in asked if prompt.hash in answers]
+        rest = self._unanswered(transfer)
+        if len(sample) < _LEAST_SAMPLE or not rest or not sum(answer.usage.cost for _, answer in sample):
+            return
+        found = estimate(
+            sample,
+            rest,
+            most=sum(self._teacher.most_expensive([prompt]) for prompt in rest),
+            at_once=max(report.at_once for report in self.reports),
+        )
+        tell_estimate(found, self._labelling.budget, self._ledger.spent(), self._progress)
 
     def transfer(self, prompts: Sequence[Prompt]) -> None:
         """Ask the transfer set. Raises TeacherUnavailable where too much of it lacks an answer."""
@@ -181,9 +201,12 @@ class _Asking:
             )
 
     def _tell_bound(self, prompts: Sequence[Prompt]) -> None:
-        answered = self._ledger.answered(self._key, [prompt.hash for prompt in prompts])
-        unanswered = [prompt for prompt in prompts if prompt.hash not in answered]
+        unanswered = self._unanswered(prompts)
         tell_bound(self._teacher, unanswered, self._labelling.budget, self._progress)
+
+    def _unanswered(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+        answered = self._ledger.answered(self._key, [prompt.hash for prompt in prompts])
+        return [prompt for prompt in prompts if prompt.hash not in answered]
 
     def _judge(self, gold: Sequence[Gold]) -> Decision | None:
         """The gate `teacher`, journalled; None where no bar is set."""

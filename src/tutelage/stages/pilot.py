@@ -8,7 +8,7 @@ here is kept under the version's own key: the big run asks nothing of it again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from itertools import combinations
 from statistics import median
@@ -16,7 +16,9 @@ from typing import Any
 
 from tutelage import storage
 from tutelage.config import PromptingConfig
-from tutelage.data import prompts_from_table, read_training
+from tutelage.data import prompts_from_table, read_sealed, read_training
+from tutelage.economics import Estimate, estimate
+from tutelage.economics.estimate import LEAST_SAMPLE
 from tutelage.errors import UsageError
 from tutelage.evaluation import paired_difference_interval, proportion_interval
 from tutelage.labelling import AnswerLedger, LedgerKey, repeated
@@ -71,13 +73,15 @@ class VersionFigures:
 class Pilot:
     """The comparison: each version's figures, how far versions agree with each other, and what is proposed.
 
-    `agreement` maps "a | b" to the share of prompts on which the two versions say the same.
+    `agreement` maps "a | b" to the share of prompts on which the two versions say the same. `estimate` is of
+    what remains to be asked in the proposed version; None where nothing does.
     """
 
     versions: tuple[VersionFigures, ...]
     agreement: Mapping[str, float]
     proposal: str
     reason: str
+    estimate: Estimate | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For `answers/pilot.json` and `--json`."""
@@ -106,10 +110,35 @@ def run_pilot(programme: Programme, size: int, progress: Progress) -> Pilot:
             progress.note(f"version {name}: {_describe(versions[name])}")
             answers[name], again = _ask(programme, training, task, sample, ledger, progress)
             figures.append(_figures(name, task, sample, human, answers[name], again))
-    pilot = _compare(tasks, figures, answers, human, programme.config.release.max_loss)
+        pilot = _compare(tasks, figures, answers, human, programme.config.release.max_loss)
+        pilot = replace(pilot, estimate=_estimate(programme, training, tasks[pilot.proposal], sample, ledger))
     storage.write_json(programme.pilot, pilot.to_json())
     programme.journal.append("pilot", size=len(sample), **pilot.to_json())
     return pilot
+
+
+def _estimate(
+    programme: Programme,
+    training: Sequence[Gold],
+    task: Task,
+    sample: Sequence[Prompt],
+    ledger: AnswerLedger,
+) -> Estimate | None:
+    """What the big run will take in this version, from the sample's answers."""
+    teacher = open_teacher(programme, training, task)
+    key = LedgerKey.of(teacher, task)
+    answers = ledger.get_many(key, [prompt.hash for prompt in sample])
+    gold = [item.prompt for item in read_sealed(programme.sealed, programme.seal)]
+    traffic = prompts_from_table(storage.read_table(programme.prompts))
+    wanted = {prompt.hash: prompt for prompt in [*gold, *(item.prompt for item in training), *traffic]}
+    answered = ledger.answered(key, wanted)
+    rest = [prompt for hash_, prompt in wanted.items() if hash_ not in answered]
+    if len(answers) < LEAST_SAMPLE or not rest:
+        return None
+    most = sum(teacher.most_expensive([prompt]) for prompt in rest)
+    at_once = teacher.concurrency or programme.config.labelling.concurrency
+    pairs = [(prompt, answers[prompt.hash]) for prompt in sample if prompt.hash in answers]
+    return estimate(pairs, rest, most=most, at_once=at_once)
 
 
 def _sample(
