@@ -127,6 +127,9 @@ class BatchServer:
             if lines:
                 batch[field] = f"file-{next(self._numbers)}"
                 self.files[batch[field]] = b"\n".join(json.dumps(line).encode() for line in reversed(lines))
+        if status == "full":
+            status = "failed"
+            batch["errors"] = {"data": [{"message": "Enqueued token limit reached for scripted-1"}]}
         counts = {"total": len(batch["requests"]), "completed": len(good), "failed": len(bad)}
         batch |= {"status": status, "request_counts": counts}
 

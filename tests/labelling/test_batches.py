@@ -136,6 +136,16 @@ def test_a_batch_that_failed_whole_is_asked_again(
     assert (report.by_status, len(server.batches)) == ({"ok": 20}, 2)
 
 
+def test_a_provider_that_has_enough_is_given_time(server: BatchServer, ledger: AnswerLedger) -> None:
+    server.ends = ["full"] * 2
+    report = run(server, ledger)
+    assert (report.by_status, report.again, report.asked) == ({"ok": 20}, 0, 20)
+    server.ends = ["full"] * 9
+    with pytest.raises(TeacherUnavailable, match="turned 3 batches away.*Mend: lower"):
+        run(server, ledger, samples=2)
+    assert ledger.spent() == pytest.approx(20 * COST)
+
+
 def test_retries_are_a_share_of_the_prompts(server: BatchServer, ledger: AnswerLedger) -> None:
     server.ends = ["failed"] * 9
     report = run(server, ledger, labelling={"retry_share": 0.5, "attempts": 9})

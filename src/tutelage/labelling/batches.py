@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tutelage.teachers import Batched, Teacher
 
 LONGEST_POLL = 300.0  # seconds; the first is `labelling.poll`, each further one half as long again
+_FULL = re.compile(r"enqueued|queued|token_limit", re.I)  # as a provider says that it has enough for now
 _ROUNDING = 1e-9  # dollars; sums of floats differ by less
 
 
@@ -94,6 +96,7 @@ class _Batches:
         self._known: Mapping[str, Prompt] = {}
         self._may_try_again = 0.0
         self._faults_in_a_row = 0
+        self._turned_away, self._full_in_a_row = "", 0
         self.tally = Tally(getattr(teacher, "model", ""))
         self.cost = 0.0
 
@@ -102,7 +105,8 @@ class _Batches:
         self._known = distinct
         under_way = {hash_ for batch in self._open() for hash_ in batch.prompt_hashes}
         left = [prompt for hash_, prompt in distinct.items() if hash_ not in answered | under_way]
-        self._may_try_again = self._config.retry_share * (len(left) + len(under_way))
+        self.tally.asked = len(left) + len(under_way & distinct.keys() - answered)
+        self._may_try_again = self._config.retry_share * self.tally.asked
         for batch in self._open():
             await self._submitted(batch)
         wait, blocked = self._config.poll, False
@@ -117,7 +121,7 @@ class _Batches:
                 wait = min(wait * 1.5, max(LONGEST_POLL, self._config.poll))
                 continue
             left += again
-            wait, blocked = self._config.poll, False
+            wait, blocked = self._config.poll, await self._is_full()
         self.tally.failed += self._held.hashes
 
     def _open(self) -> list[OpenBatch]:
@@ -136,7 +140,6 @@ class _Batches:
             faults.point("opening")
             number = self._ledger.open_batch(self._key, tag, hashes, bound)
             faults.point("opened")
-            self.tally.asked += sum(self._tries[hash_] == 0 for hash_ in hashes)
             self._tries.update(hashes)
             [opened] = [item for item in self._open() if item.id == number]
             await self._submitted(opened, new=True)
@@ -203,6 +206,24 @@ class _Batches:
             raise error
         await asyncio.sleep(error.retry_after or min(self._config.wait * 2**self._faults_in_a_row, 60.0))
 
+    async def _is_full(self) -> bool:
+        """Whether the provider takes no more until a batch that is under way has ended.
+
+        Where none is, it is given time. Raises TeacherUnavailable where that doesn't help.
+        """
+        said, self._turned_away = self._turned_away, ""
+        if not said or self._open():
+            return bool(said)
+        self._full_in_a_row += 1
+        if self._full_in_a_row >= self._config.attempts:
+            raise TeacherUnavailable(
+                f"the provider turned {self._full_in_a_row} batches away: {said}. "
+                "Mend: lower traffic.limit, or ask the provider for a higher limit of queued tokens; "
+                "what was answered is kept"
+            )
+        await asyncio.sleep(min(self._config.wait * 2**self._full_in_a_row, 60.0))
+        return False
+
     async def _collect_ended(self) -> list[Prompt] | None:
         """Record the batches that have ended; prompts to be asked again, or None where none has."""
         again: list[Prompt] | None = None
@@ -254,6 +275,12 @@ class _Batches:
             self._ledger.close_batch(batch.id, state, failed, unknown)
         self._count([answer for _, answer in pairs], failed + unknown)
         self._held.require_not_too_many()
+        if not found or answers:
+            self._full_in_a_row = 0
+        elif _FULL.search(said):  # the prompts were not tried at all
+            self._turned_away = said
+            self._tries.subtract(batch.prompt_hashes)
+            return [self._known[hash_] for hash_ in errors if hash_ in self._known]
         if errors:
             self._progress.note(f"batch {remote} ({said}) brought no answer to {len(errors):,} prompts")
         return self._again(errors)
