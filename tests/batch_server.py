@@ -80,9 +80,9 @@ class BatchServer:
             made = {"metadata": order["metadata"], "created_at": int(time.time()), "requests": requests}
             return self._made(made)
         if not path:
-            return self._page(query, "after=", lambda batch: batch)
+            return self._page(query, "after=", _told)
         batch = self._looked_at(path.strip("/"))
-        return Outcome(body=json.dumps(batch).encode())
+        return Outcome(body=json.dumps(_told(batch)).encode())
 
     def _page(self, query: str, after: str, shown: Any) -> Outcome:
         """Two batches a page, the newest first."""
@@ -173,3 +173,8 @@ class BatchServer:
             )
             result = {"type": "errored", "error": {"type": "error", "error": {"type": kind, "message": said}}}
         return json.dumps({"custom_id": custom_id, "result": result}).encode()
+
+
+def _told(batch: dict[str, Any]) -> dict[str, Any]:
+    """What the provider says of a batch: not its requests."""
+    return {name: part for name, part in batch.items() if name != "requests"}

@@ -19,7 +19,7 @@ from tutelage.records import Answer, Prompt, Usage
 from tutelage.tasks import Parsed
 from tutelage.teachers._dialect import Dialect
 from tutelage.teachers._endpoint_faults import PromptRejected, error_message
-from tutelage.teachers._http import Response, Transport
+from tutelage.teachers._http import BodyTooLarge, Response, Transport
 from tutelage.teachers._replies import Reply, combine
 from tutelage.teachers.endpoint import EndpointTeacher
 from tutelage.teachers.protocol import BatchCounts, TeacherContext
@@ -60,6 +60,8 @@ class BatchTransport(Transport):
                 timeout=self._patient(),
             ) as response:
                 return Response(response.status, response.headers, await self._body_of(response))
+        except BodyTooLarge as error:
+            raise TeacherUnavailable(str(error), billed=True, fault="body") from None
         except (aiohttp.ClientError, OSError) as error:
             raise self._fault(error) from None
 
