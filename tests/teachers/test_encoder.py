@@ -8,6 +8,7 @@ import pytest
 from tutelage.config import EncoderTeacherConfig
 from tutelage.errors import DataError
 from tutelage.records import AnswerStatus, DistributionOrigin, Gold, Prompt
+from tutelage.signals import Revealing
 from tutelage.tasks import Classify
 from tutelage.teachers import Teacher, TeacherContext, build_teacher
 
@@ -83,3 +84,26 @@ def test_several_labels_are_independent(tmp_path):
 def test_without_training_part_it_says_what_to_set(tmp_path):
     with pytest.raises(DataError, match=r"gold\.training"):
         build_teacher(EncoderTeacherConfig(), TeacherContext(Classify(("a", "b")), [], tmp_path))
+
+
+def test_it_reveals_embeddings_and_hidden_states(tmp_path):
+    teacher = _teacher(tmp_path, batch_size=3)
+    assert isinstance(teacher, Revealing)
+    texts = [text for texts in TEXTS.values() for text in texts]
+    prompts = [Prompt(str(row), text) for row, text in enumerate(texts)]
+    manifests = {kind: teacher.manifest(kind) for kind in teacher.reveals}
+    assert "_encoder" not in teacher.__dict__, "a manifest needs no weights"
+    embeddings = teacher.reveal(prompts, "embeddings")
+    np.testing.assert_allclose(np.concatenate(embeddings), teacher.embed(texts), atol=1e-3)
+    states = teacher.reveal(prompts, "hidden_states")
+    pooled = np.stack([rows.astype(np.float32).mean(0) for rows in states])
+    pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
+    np.testing.assert_allclose(pooled, teacher.embed(texts), atol=2e-3)
+    assert len({len(rows) for rows in states}) > 1, "as many rows as tokens"
+    for kind, arrays in (("embeddings", embeddings), ("hidden_states", states)):
+        assert {(rows.shape[1], str(rows.dtype)) for rows in arrays} == {
+            (manifests[kind].width, manifests[kind].dtype)
+        }
+    assert teacher.manifest("embeddings").differences(_teacher(tmp_path, max_tokens=9).manifest("embeddings"))
+    with pytest.raises(ValueError, match="not 'tokens'"):
+        teacher.reveal(prompts, "tokens")

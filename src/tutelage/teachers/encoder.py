@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +17,7 @@ from tutelage.checkpoints import quieten_loading, resolve_checkpoint
 from tutelage.config import EncoderTeacherConfig
 from tutelage.errors import DataError, MissingExtraError
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage, dump_value
+from tutelage.signals import Manifest
 from tutelage.teachers.protocol import TeacherContext, require_label_task
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class EncoderTeacher:
     paid = False
     concurrency = 1
     device = ""
+    reveals = ("embeddings", "hidden_states")
 
     def __init__(self, config: EncoderTeacherConfig, context: TeacherContext) -> None:
         if find_spec("torch") is None or find_spec("transformers") is None:
@@ -54,10 +56,14 @@ class EncoderTeacher:
     @cached_property
     def revision(self) -> str:
         """Follows from the weights, the training part, the task and this recipe, not from the machine."""
-        local = Path(self._checkpoint)
-        weights = storage.hash_path(local) if local.is_dir() else self._checkpoint
+        weights = self._weights
         examples = [(item.prompt.text, dump_value(item.value)) for item in self._training]
         return storage.hash_json([_RECIPE, weights, self._config.max_tokens, self._task.version, examples])
+
+    @cached_property
+    def _weights(self) -> str:
+        local = Path(self._checkpoint)
+        return storage.hash_path(local) if local.is_dir() else self._checkpoint
 
     def most_expensive(self, prompts: Sequence[Prompt]) -> float:
         """Nothing: it runs here."""
@@ -92,12 +98,23 @@ class EncoderTeacher:
         """Mean-pooled, L2-normalised embeddings, float32 [n, width]."""
         import torch
 
+        _, model = self._encoder
+        result = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
+        for chosen, hidden, mask in self._hidden(texts):
+            weights = mask.unsqueeze(-1)
+            pooled = (hidden * weights).sum(1) / weights.sum(1).clamp_min(1)
+            result[chosen] = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
+        return result
+
+    def _hidden(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Any, Any]]:
+        """By batch: which texts, their last layer float32 [batch, tokens, width], and which tokens count."""
+        import torch
+
         tokenizer, model = self._encoder
         order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
-        result = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(order), self.batch_size):
-                chosen = order[start : start + self.batch_size]
+        for start in range(0, len(order), self.batch_size):
+            chosen = order[start : start + self.batch_size]
+            with torch.inference_mode():
                 batch = tokenizer(
                     [texts[index] for index in chosen],
                     padding=True,
@@ -106,10 +123,39 @@ class EncoderTeacher:
                     return_tensors="pt",
                 ).to(model.device)
                 hidden = model(**batch).last_hidden_state.float()
-                mask = batch["attention_mask"].unsqueeze(-1)
-                pooled = (hidden * mask).sum(1) / mask.sum(1).clamp_min(1)
-                result[chosen] = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
-        return result
+                yield chosen, hidden, batch["attention_mask"]
+
+    def manifest(self, kind: str) -> Manifest:
+        """See `Revealing`: float16 on disk; hidden states are the last layer's, a row for each token."""
+        from transformers import AutoConfig
+
+        shape = AutoConfig.from_pretrained(self._checkpoint, trust_remote_code=False)
+        tokenizer = Path(self._checkpoint) / "tokenizer.json"
+        return Manifest(
+            kind=kind,
+            teacher=self.name,
+            model=self._config.model,
+            revision=self._weights,
+            tokenizer=storage.hash_file(tokenizer) if tokenizer.is_file() else self._checkpoint,
+            task=storage.hash_json(["the text alone", self._config.max_tokens]),  # no prompt of the task's
+            layers=(int(shape.num_hidden_layers),),
+            pooling="mean, l2" if kind == "embeddings" else "",
+            dtype="float16",
+            width=int(shape.hidden_size),
+        )
+
+    def reveal(self, prompts: Sequence[Prompt], kind: str) -> list[npt.NDArray[np.float16]]:
+        """See `Revealing`. Raises ValueError for a kind that isn't in `reveals`."""
+        if kind not in self.reveals:
+            raise ValueError(f"the encoder teacher reveals {', '.join(self.reveals)}, not {kind!r}")
+        texts = [prompt.text for prompt in prompts]
+        if kind == "embeddings":
+            return [row[None].astype(np.float16) for row in self.embed(texts)]
+        found: dict[int, npt.NDArray[np.float16]] = {}
+        for chosen, hidden, mask in self._hidden(texts):
+            for place, states, kept in zip(chosen, hidden, mask, strict=True):
+                found[place] = states[kept.bool()].cpu().numpy().astype(np.float16)
+        return [found[place] for place in range(len(texts))]
 
     @property
     def parameters(self) -> int:
