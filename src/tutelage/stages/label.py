@@ -29,6 +29,7 @@ from tutelage.review import read_corrections
 from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
 from tutelage.stages.findings import tell_bound, tell_estimate, tell_price, tell_rejected
 from tutelage.stages.rights import require_rights, rights_fingerprint
+from tutelage.stages.signals import keep_signals, require_revealing
 from tutelage.stages.sources import model_fingerprint, source_fingerprint, source_path
 from tutelage.stages.task import labels_fingerprint
 from tutelage.tasks import Task
@@ -95,6 +96,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     training = read_training(programme.gold_training)
     task = prompted_task(programme, training)
     teacher = open_teacher(programme, training, task)
+    require_revealing(programme, teacher)
     require_gold(programme, teacher, progress)
     prices = tell_price(programme.config.teacher, progress)
     traffic = prompts_from_table(storage.read_table(programme.prompts))
@@ -114,6 +116,7 @@ def _work(programme: Programme, progress: Progress) -> str:
         asking.transfer(transfer)
         human = {item.prompt.hash: item.value for item in training}
         asking.export(transfer, [item.prompt for item in gold], human, corrections)
+    keep_signals(programme, teacher, transfer, progress)
     faults.point("exported")
     storage.write_json(programme.teacher_record, record)
     return _summary(asking.reports)

@@ -20,6 +20,7 @@ from tutelage.distillation import (
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.stages.rights import require_rights, rights_fingerprint
+from tutelage.stages.signals import check_signals, signals_inputs
 from tutelage.stages.sources import model_fingerprint
 from tutelage.stages.task import label_task, labels_fingerprint
 from tutelage.tasks import LabelTask
@@ -33,6 +34,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "student.base": model_fingerprint(programme, programme.config.student.base),
         "task": fingerprint(programme.config.task),
         "rights": rights_fingerprint(programme),
+        **signals_inputs(programme),
     }
 
 
@@ -46,6 +48,7 @@ def control_source(programme: Programme, signals: Signals) -> str:
 
 def _work(programme: Programme, progress: Progress) -> str:
     require_rights(programme)
+    check_signals(programme)
     task = label_task(programme)
     signals = read_signals(storage.read_table(programme.transfer), task)
     source = control_source(programme, signals)

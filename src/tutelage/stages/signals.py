@@ -1,0 +1,79 @@
+"""Signals that the teacher makes beside its answers: kept by `label`, held to the teacher before `train`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tutelage import storage
+from tutelage.data import read_training
+from tutelage.errors import ConfigError
+from tutelage.programme import Programme, fingerprint
+from tutelage.progress import Progress
+from tutelage.records import Prompt
+from tutelage.signals import Revealing, collect_signals, require_signals
+from tutelage.stages.asking import open_teacher
+from tutelage.teachers import Teacher
+
+
+def signals_folder(programme: Programme) -> Path:
+    """`answers/signals`, with a folder for each kind."""
+    return programme.folder / "answers" / "signals"
+
+
+def _kinds(programme: Programme) -> tuple[str, ...]:
+    """The kinds that have a folder; `tokens` stand with the answers themselves."""
+    return tuple(kind for kind in programme.config.labelling.signals if kind != "tokens")
+
+
+def require_revealing(programme: Programme, teacher: Teacher) -> Revealing | None:
+    """The teacher, where signals are wanted of it; None where none are.
+
+    Raises ConfigError where it doesn't make those that `labelling.signals` names.
+    """
+    kinds = _kinds(programme)
+    if not kinds:
+        return None
+    reveals = teacher.reveals if isinstance(teacher, Revealing) else ()
+    if missing := [kind for kind in kinds if kind not in reveals]:
+        raise ConfigError(
+            f"labelling.signals has {', '.join(missing)}, which the teacher {teacher.name!r} doesn't make "
+            f"(it makes: {', '.join(reveals) or 'none'}). Mend: leave them out, or use teacher.type encoder"
+        )
+    assert isinstance(teacher, Revealing)  # noqa: S101  # else something were missing
+    return teacher
+
+
+def keep_signals(
+    programme: Programme, teacher: Teacher, prompts: Sequence[Prompt], progress: Progress
+) -> None:
+    """Keep the wanted signals of all prompts, going on where an earlier run ended."""
+    revealing = require_revealing(programme, teacher)
+    if revealing is None:
+        return
+    new = collect_signals(prompts, revealing, signals_folder(programme), _kinds(programme), progress)
+    asyncio.run(teacher.close())
+    progress.note(f"{new:,} signals kept ({', '.join(_kinds(programme))})")
+
+
+def check_signals(programme: Programme) -> None:
+    """Before training: the wanted signals are whole, and of the teacher as it is now.
+
+    Raises IntegrityError that names what differs and the mend.
+    """
+    kinds = _kinds(programme)
+    if not kinds:
+        return
+    teacher = require_revealing(programme, open_teacher(programme, read_training(programme.gold_training)))
+    assert teacher is not None  # noqa: S101  # there are kinds
+    hashes = storage.read_table(programme.transfer).column("hash").to_pylist()
+    require_signals(signals_folder(programme), {kind: teacher.manifest(kind) for kind in kinds}, hashes)
+
+
+def signals_inputs(programme: Programme) -> Mapping[str, str]:
+    """Fingerprints for `train`: of each wanted kind's manifest, which holds its shards' hashes."""
+    folder = signals_folder(programme)
+    return {
+        f"answers/signals/{kind}": fingerprint(folder / kind / "manifest.json") for kind in _kinds(programme)
+    }
