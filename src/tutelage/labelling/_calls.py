@@ -25,7 +25,11 @@ WRITES_WAITING = 64  # past that, a call waits for the disk
 
 
 class Calls:
-    """The calls of one run. `count` is told of answers that are on disk."""
+    """The calls of one run. `count` is told of answers that are on disk.
+
+    `writing` is how many calls only wait for the disk; `room` is told when one begins to, since the endpoint
+    has one less to do then.
+    """
 
     def __init__(
         self,
@@ -36,6 +40,8 @@ class Calls:
         config: LabellingConfig,
         count: Callable[[Sequence[Answer]], None],
     ) -> None:
+        self.writing = 0
+        self.room: Callable[[], None] = _nobody
         self._teacher, self._task, self._ledger, self._key = teacher, task, ledger, key
         self._count = count
         self.purse = Purse(config.budget, ledger.spent())
@@ -132,7 +138,8 @@ class Calls:
         opened: list[int] = []
         faults.point("opening")
         try:
-            await self._recorder.put(lambda: opened.append(self._ledger.open_attempt(self._key, bound)))
+            with self._on_disk():
+                await self._recorder.put(lambda: opened.append(self._ledger.open_attempt(self._key, bound)))
         except asyncio.CancelledError:
             # The queue is in order: the call that won't be made is opened, then closed again.
             self._recorder.put(lambda: self._ledger.fail_attempt(opened[0]))
@@ -162,13 +169,23 @@ class Calls:
         committed.add_done_callback(lambda done: self._committed([answer for _, answer in pairs], done))
         recorder = self._recorder
         if self._waits_for_disk or recorder.failed or recorder.waiting > WRITES_WAITING:
-            await committed
+            with self._on_disk():
+                await committed
         self.held.require_not_too_many()
 
     def _committed(self, answers: list[Answer], committed: asyncio.Future[Any]) -> None:
         """Called when answers are on disk, or can't be brought there."""
         if answers and not committed.cancelled() and committed.exception() is None:
             self._count(answers)
+
+    @contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        self.writing += 1
+        self.room()
+        try:
+            yield
+        finally:
+            self.writing -= 1
 
     @contextmanager
     def _marked(self) -> Iterator[None]:
@@ -178,6 +195,10 @@ class Calls:
             yield
         finally:
             self._under_way.discard(task)
+
+
+def _nobody() -> None:
+    """Nobody waits for room."""
 
 
 def _charge(error: TeacherError, bound: float) -> tuple[float, float]:

@@ -124,6 +124,7 @@ class Run:
         self._probing = False
         self._paused_until = -math.inf
         self._woken = asyncio.Event()
+        calls.room = self._woken.set
         self._stopped_by: TutelageError | None = None
         self._broken_by: BaseException | None = None
         self._mend = _MEND
@@ -187,10 +188,14 @@ class Run:
         due = self._waiting[0][0] if self._waiting else math.inf
         if self._next_new is not None and len(self._waiting) < MOST_WAITING:
             due = min(due, now)
-        if due <= now and len(self._tasks) >= self._pace.limit:
+        if due <= now and self._at_the_endpoint() >= self._pace.limit:
             self._pace.filled()
             return math.inf
         return max(due, self._paused_until, self._limits.at(now))
+
+    def _at_the_endpoint(self) -> int:
+        """Calls under way but for those that only wait for the disk, as far as the pace spares them."""
+        return len(self._tasks) - min(self._calls.writing, self._pace.spare)
 
     def _send(self, now: float) -> None:
         call = self._take(now)
@@ -209,7 +214,7 @@ class Run:
         task = asyncio.create_task(self._make(call, self._pace.sent(now), probe))
         self._tasks.add(task)
         task.add_done_callback(self._came_back)
-        self._tally.at_once = max(self._tally.at_once, len(self._tasks))
+        self._tally.at_once = max(self._tally.at_once, self._at_the_endpoint())
 
     def _take(self, now: float) -> Call:
         """The call whose turn it is: one whose wait is over before a new one."""

@@ -17,6 +17,7 @@ SHRINK = 0.7  # what a sign of congestion leaves of the window
 QUEUEING = 2.5  # median latency over the best one, from which calls are thought to wait in a queue
 GAIN = 1.2  # speed over the last round's, from which a larger window was worth it
 HELD = 0.85  # speed after a cut over that before, from which the window before was not needed
+SPARE = 0.125  # of the window
 _ALONE = 2  # calls of the first round
 _TELLING = 8  # calls from which a speed is told from chance
 
@@ -35,6 +36,11 @@ class Pace(Protocol):
     @property
     def limit(self) -> int:
         """Calls that may be under way now, at least 1."""
+        ...
+
+    @property
+    def spare(self) -> int:
+        """Calls that may wait for the disk beside those."""
         ...
 
     def filled(self) -> None:
@@ -62,7 +68,7 @@ class Fixed:
     """The same number of calls throughout: for a teacher that says how many it can take."""
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
+        self.limit, self.spare = limit, 0
 
     def filled(self) -> None:
         """See `Pace`."""
@@ -121,6 +127,11 @@ class Window:
     def limit(self) -> int:
         """See `Pace`."""
         return int(self._limit)
+
+    @property
+    def spare(self) -> int:
+        """See `Pace`: enough to keep an endpoint busy meanwhile, and few, since a kill loses what waits."""
+        return int(self._limit * SPARE)
 
     def filled(self) -> None:
         """See `Pace`."""
