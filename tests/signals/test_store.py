@@ -123,7 +123,7 @@ def test_absent_signals_and_prompts_are_refused(tmp_path):
 )
 def test_a_manifest_of_another_form_is_refused(tmp_path, content):
     (tmp_path / "manifest.json").write_text(content)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(IntegrityError, match="Mend: delete it and run"):
         SignalStore.open(tmp_path)
 
 

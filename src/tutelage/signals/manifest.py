@@ -51,7 +51,7 @@ class Manifest:
             or content.keys() != names
             or not isinstance(content["layers"], list)
         ):
-            raise IntegrityError(f"{where} is no manifest of signals. Mend: {MEND}")
+            raise IntegrityError(f"{where} is no manifest of signals. Mend: delete it and {MEND}")
         return cls(**{**content, "layers": tuple(content["layers"])})
 
     def differences(self, expected: Manifest) -> list[str]:

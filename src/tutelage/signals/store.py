@@ -47,7 +47,7 @@ class SignalStore:
         if not isinstance(shards, list) or not all(
             isinstance(shard, dict) and shard.keys() == {"file", "hash", "count"} for shard in shards
         ):
-            raise IntegrityError(f"{path} is no manifest of signals. Mend: {MEND}")
+            raise IntegrityError(f"{path} is no manifest of signals. Mend: delete it and {MEND}")
         return cls(folder, Manifest.from_json(content.get("made_with"), path), shards)
 
     def __len__(self) -> int:
