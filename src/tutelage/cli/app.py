@@ -124,6 +124,23 @@ def label(
 
 
 @app.command()
+def review(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    most: Annotated[int, typer.Option(min=1, help="Answers to look at, the most doubtful first.")] = 200,
+) -> None:
+    """Put the teacher's most doubtful answers into answers/review.csv, for people to correct."""
+    from tutelage.cli.display import RichProgress
+    from tutelage.programme import Programme
+    from tutelage.stages import make_review
+
+    programme = Programme.open(folder, overrides or ())
+    with programme.locked():
+        path = make_review(programme, most, RichProgress())
+    typer.echo(f"Fill in the column label of {path}, then run `tutelage label {folder}`.")
+
+
+@app.command()
 def train(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
     """Train the student and its control arm."""
     _stage_command("train", folder, overrides, force)

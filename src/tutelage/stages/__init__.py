@@ -3,6 +3,7 @@
 from tutelage.stages.gold import reseal
 from tutelage.stages.lifecycle import STAGES, Outcome, read_outcome, run_all, run_stage
 from tutelage.stages.pilot import Pilot, VersionFigures, run_pilot
+from tutelage.stages.review import make_review
 from tutelage.stages.status import StageStatus, Status, read_status
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "StageStatus",
     "Status",
     "VersionFigures",
+    "make_review",
     "read_outcome",
     "read_status",
     "reseal",

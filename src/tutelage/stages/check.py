@@ -8,13 +8,13 @@ from tutelage import __version__
 from tutelage.data import gold_gate, read_prompts
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
+from tutelage.stages.asking import open_teacher
 from tutelage.stages.findings import tell_bound, tell_labels, tell_rejected
 from tutelage.stages.gold import label_set, read_gold_parts
 from tutelage.stages.rights import rights_decision, rights_fingerprint
 from tutelage.stages.sources import require_usable, source_fingerprint, source_path
 from tutelage.stages.task import described_values
 from tutelage.tasks import task_from_config, with_labels
-from tutelage.teachers import TeacherContext, build_teacher
 
 _LOOKED_AT = 1_000
 
@@ -48,7 +48,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     )
     tell_rejected(traffic.rejected, progress, " in traffic")
     require_usable(config.traffic.path, len(traffic.accepted), traffic.total)
-    teacher = build_teacher(config.teacher, TeacherContext(task, gold.training, programme.folder))
+    teacher = open_teacher(programme, gold.training, task)
     size = gold_gate({"n": len(gold.sealed)}, config.gold)
     if teacher.paid:
         size.require()

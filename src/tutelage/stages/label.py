@@ -18,19 +18,21 @@ from tutelage.labelling import (
     AnswerLedger,
     LabellingReport,
     LedgerKey,
+    Panel,
     export_answers,
     export_quarantined,
+    panel_figures,
     repeated,
 )
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Gold, Prompt, Value
-from tutelage.review import read_corrections
 from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
 from tutelage.stages.findings import tell_bound, tell_estimate, tell_price, tell_rejected
+from tutelage.stages.review import corrections_fingerprint, programme_corrections
 from tutelage.stages.rights import require_rights, rights_fingerprint
 from tutelage.stages.signals import keep_signals, require_revealing
-from tutelage.stages.sources import model_fingerprint, source_fingerprint, source_path
+from tutelage.stages.sources import model_fingerprint, source_fingerprint
 from tutelage.stages.task import labels_fingerprint
 from tutelage.tasks import Task
 from tutelage.teachers import Selective, Teacher
@@ -41,7 +43,6 @@ _LEAST_SAMPLE = 10  # answers to gold from which the cost of the rest is estimat
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
     config = programme.config
-    corrections = config.labelling.corrections
     return {
         "prompts/prompts.parquet": fingerprint(programme.prompts),
         "gold/sealed.parquet": fingerprint(programme.sealed),
@@ -54,9 +55,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "the teacher itself": _teacher_fingerprint(programme),
         "labelling.min_teacher_accuracy": fingerprint(config.labelling.min_teacher_accuracy),
         "labelling.signals": fingerprint([config.labelling.signals, config.labelling.top_k]),
-        "labelling.corrections": (
-            "none" if corrections is None else source_fingerprint(programme, corrections.path)
-        ),
+        "labelling.corrections": corrections_fingerprint(programme),
         "rights": rights_fingerprint(programme),
     }
 
@@ -101,7 +100,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     prices = tell_price(programme.config.teacher, progress)
     traffic = prompts_from_table(storage.read_table(programme.prompts))
     transfer = _distinct([item.prompt for item in training], traffic)
-    corrections = _corrections(programme, task, transfer, progress)
+    corrections = programme_corrections(programme, task, transfer, progress)
     with AnswerLedger(programme.answers) as ledger:
         asking = _Asking(programme, teacher, task, ledger, progress)
         asking.people(gold, transfer)
@@ -114,26 +113,17 @@ def _work(programme: Programme, progress: Progress) -> str:
             **asking.gold_first(gold, transfer),
         }
         asking.transfer(transfer)
+        if isinstance(teacher, Panel):
+            figures = panel_figures([*(item.prompt for item in gold), *transfer], teacher, task, ledger)
+            record["panel"] = figures.to_json()
+            for line in figures.lines():
+                progress.note(line)
         human = {item.prompt.hash: item.value for item in training}
         asking.export(transfer, [item.prompt for item in gold], human, corrections)
     keep_signals(programme, teacher, transfer, progress)
     faults.point("exported")
     storage.write_json(programme.teacher_record, record)
     return _summary(asking.reports)
-
-
-def _corrections(
-    programme: Programme, task: Task, transfer: Sequence[Prompt], progress: Progress
-) -> dict[str, Value]:
-    """What people said of answers of the transfer set, by prompt hash; of sealed gold nothing is taken."""
-    source = programme.config.labelling.corrections
-    if source is None:
-        return {}
-    path = source_path(programme, source.path)
-    corrections, rejected = read_corrections(source, path, task, transfer)
-    tell_rejected(rejected, progress, " in labelling.corrections")
-    progress.note(f"{len(corrections):,} verdicts of people on answers")
-    return corrections
 
 
 class _Asking:
