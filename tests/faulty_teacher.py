@@ -185,10 +185,17 @@ class FaultyTeacher:
             self._loop.run_forever()
         finally:
             self._server.close()
+            self._loop.run_until_complete(self._hang_up())
+            self._loop.close()
+
+    async def _hang_up(self) -> None:
+        """Reset every connection, those too that were accepted a moment ago."""
+        for _ in range(3):
+            await asyncio.sleep(0)
             for connection in list(self._open):
                 connection.abort()
-            self._loop.run_until_complete(asyncio.sleep(0))
-            self._loop.close()
+        while self._open:
+            await asyncio.sleep(0.001)
 
     async def _listen(self) -> asyncio.Server:
         server = await self._loop.create_server(
