@@ -121,7 +121,7 @@ def test_the_command_line_tells_of_a_full_disk_in_words(
     command = [sys.executable, "-m", "tutelage"]
     for stage in ("gold", "collect"):
         subprocess.run([*command, stage, str(folder)], check=True, capture_output=True)
-    full = {"LD_PRELOAD": str(failing_disk), **fail_at(9, "ENOSPC", Path("answers.sqlite"))}
+    full = {"LD_PRELOAD": str(failing_disk), **fail_at(9, "ENOSPC", folder / "answers.sqlite")}
     done = subprocess.run(
         [*command, "label", str(folder)], env={**os.environ, **full}, capture_output=True, text=True
     )
