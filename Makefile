@@ -29,10 +29,12 @@ format: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate_docs.py
 
-# The figures of docs/results.md. Long; wants an idle machine and TUTELAGE_DATA (default ../shared/data).
+# The figures of docs/results.md. Long; wants an idle machine and TUTELAGE_DATA (default ../shared/data). PEERS is
+# the python of an environment with distilabel, litellm and openai, to be timed beside.
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/labelling_throughput.py
+	$(BIN)/python benchmarks/labelling.py $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python benchmarks/students.py
 
 # The long version of the fault tests: 200 kills, 1,000 of each malformed answer, a fault of every write, a 60 s

@@ -12,7 +12,7 @@ from labelling_runs import LONG, SEED, answered, is_sound, runs_of, table
 
 from faulty_teacher import FaultyTeacher, self_signed
 
-COUNT = 3_000 if LONG else 60
+COUNT = 3_000 if LONG else 80
 OUTAGE = 60.0 if LONG else 1.5
 RETRY_SHARE = 2.0
 RATE_LIMITS = {"429 seconds": 0.1, "429 ms": 0.1, "429 past date": 0.1}
@@ -28,8 +28,8 @@ RESETS = {
 TLS = {"tls failure": 0.01, "tls handshake": 0.2}
 LABELLING = {
     "concurrency": 32,
-    "wait": 0.002,
-    "attempts": 40,
+    "wait": 0.02,
+    "attempts": 20,
     "retry_share": RETRY_SHARE,
     "patience": 300.0,
     "deadline": 5.0,
