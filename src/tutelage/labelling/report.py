@@ -22,9 +22,9 @@ class LabellingReport:
     requests without an account, as `AnswerLedger.spent` does.
 
     `again` calls were made a second time or more, for `faults`: calls that failed, by kind. `at_once` is the
-    most calls that were at the teacher together. `latency_p50` and `latency_p95` are of this run's answers, in
-    seconds, None where none has one. `repeatability` is the mean of their `Answer.repeatability`, None where
-    none was measured.
+    most calls that were at the teacher together. `latency_p50` and `latency_p95` are of this run's answers,
+    in seconds, None where none has one. `repeatability` is the mean of their `Answer.repeatability`, None
+    where none was measured.
     """
 
     asked: int

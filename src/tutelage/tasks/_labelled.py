@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from tutelage.records import Fields, Value
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 DECISION_POINT = 0.5  # the probability from which a label of a multi-label answer counts as given
 
@@ -39,6 +41,8 @@ class LabelSpace:
 
     def encode(self, values: Sequence[Value]) -> npt.NDArray[np.float32]:
         """Values as indicator rows: float32 [n, labels], 1 where a label is given."""
+        import numpy as np
+
         index = {name: position for position, name in enumerate(self.labels)}
         rows = np.zeros((len(values), len(self.labels)), dtype=np.float32)
         for row, value in zip(rows, values, strict=True):
@@ -47,6 +51,8 @@ class LabelSpace:
 
     def decide(self, distributions: npt.NDArray[np.float32]) -> list[Value]:
         """Distributions [n, labels] as values: the most probable label, or all from one half up."""
+        import numpy as np
+
         if self.multi_label:
             return [
                 self.value_of([self.labels[i] for i in np.flatnonzero(row >= DECISION_POINT)])
@@ -56,5 +62,7 @@ class LabelSpace:
 
     def vote(self, values: Sequence[Value]) -> tuple[Value, npt.NDArray[np.float32] | None]:
         """Shares of the samples, float32 [labels]; ties go to the label that comes first in the task."""
+        import numpy as np
+
         shares = self.encode(values).mean(axis=0, dtype=np.float64).astype(np.float32)
         return self.decide(shares[None])[0], shares

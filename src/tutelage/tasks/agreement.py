@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
-import numpy as np
-
 
 def mean_f1(given: Sequence[AbstractSet[str]], right: Sequence[AbstractSet[str]]) -> float:
     """Macro-F1 over the labels that `right` has, as evaluation reports it; 0 where it has none.
@@ -34,6 +32,8 @@ def kappa(one: Sequence[int], other: Sequence[int], categories: int, *, quadrati
 
     Raises ValueError where lengths differ.
     """
+    import numpy as np
+
     counts = np.zeros((categories, categories))
     for left, right in zip(one, other, strict=True):
         counts[left, right] += 1

@@ -8,10 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import fsum
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from tutelage.config import FieldConfig
 from tutelage.records import AnswerStatus, Fields, Value
@@ -58,6 +55,10 @@ from tutelage.tasks.protocol import (
     Prompting,
     RationaleMode,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _RECORD_KEY = "record"  # under which the record stands where reasons stand beside it
 _NOTHING = Fields({})
