@@ -63,10 +63,11 @@ class Panel:
         return (*(member.teacher for member in self.members), *judge)
 
     def most_expensive(self, prompts: Sequence[Prompt]) -> float:
-        """US dollars that asking everybody can cost at most, the judge of every prompt.
+        """US dollars that asking everybody can cost, the judge of every prompt: what is told beforehand.
 
-        An upper bound for prompts that nobody has answered: what members have on disk isn't asked again. The
-        candidates that a judge is shown are counted as twice the prompt again.
+        An upper bound of what members cost; what they have on disk isn't asked again. The judge's part is
+        reckoned, since the candidates it will be shown aren't known: as twice the prompt again. Each of
+        its calls reserves a bound of its own when it is made.
         """
         members = sum(member.teacher.most_expensive(prompts) for member in self.members)
         if self.judge is None:

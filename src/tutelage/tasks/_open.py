@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from tutelage.records import Value
 from tutelage.tasks.protocol import Comparison
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 def medoid(values: Sequence[Value], compare: Callable[[Value, Value], Comparison]) -> Value:
@@ -25,3 +31,39 @@ def medoid(values: Sequence[Value], compare: Callable[[Value, Value], Comparison
         for value in distinct
     ]
     return distinct[sums.index(max(sums))]
+
+
+class OpenSpace:
+    """Values without a fixed set: no labels, and votes go to the sample that agrees most with the others."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """See `Task.kind`."""
+
+    @abstractmethod
+    def compare(self, answer: Value, reference: Value) -> Comparison:
+        """See `Task.compare`."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """None: values are open."""
+        return ()
+
+    @property
+    def multi_label(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def answer_key(self) -> str:
+        """None: no label stands in an answer."""
+        return ""
+
+    def label_text(self, label: str) -> str:
+        """Labels are none of such a task's. Raises ValueError."""
+        raise ValueError(f"task.type {self.kind} has no labels, so {label!r} is none")
+
+    def vote(self, values: Sequence[Value]) -> tuple[Value, npt.NDArray[np.float32] | None]:
+        """The value that agrees most with the others. See `Task.vote`."""
+        return medoid(values, self.compare), None

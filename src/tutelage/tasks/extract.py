@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import fsum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tutelage.config import FieldConfig
 from tutelage.records import AnswerStatus, Fields, Value
@@ -24,7 +24,7 @@ from tutelage.tasks._asking import (
     rationale_text,
     shape_text,
 )
-from tutelage.tasks._open import medoid
+from tutelage.tasks._open import OpenSpace
 from tutelage.tasks._reading import (
     NoAnswer,
     answer_text,
@@ -56,16 +56,12 @@ from tutelage.tasks.protocol import (
     RationaleMode,
 )
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
 _RECORD_KEY = "record"  # under which the record stands where reasons stand beside it
 _NOTHING = Fields({})
 
 
 @dataclass(frozen=True)
-class Extract:
+class Extract(OpenSpace):
     """The task, resolved. `record` is the JSON schema as given, `fields` how some of its fields are compared.
 
     Raises ConfigError for a schema that can't be used, and for `fields` that don't fit it.
@@ -83,25 +79,6 @@ class Extract:
     def kind(self) -> str:
         """`extract`."""
         return "extract"
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """None: values are open."""
-        return ()
-
-    @property
-    def multi_label(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def answer_key(self) -> str:
-        """None: no label stands in an answer."""
-        return ""
-
-    def label_text(self, label: str) -> str:
-        """Labels are none of this task's. Raises ValueError."""
-        raise ValueError(f"task.type extract has no labels, so {label!r} is none")
 
     @property
     def version(self) -> str:
@@ -234,10 +211,6 @@ class Extract:
     def compare(self, answer: Value, reference: Value) -> Comparison:
         """All fields agree or they don't, each by its rule; see `tasks.comparison`."""
         return compare_records(answer, reference, self._rules)
-
-    def vote(self, values: Sequence[Value]) -> tuple[Value, npt.NDArray[np.float32] | None]:
-        """The record that agrees most with the others. See `Task.vote`."""
-        return medoid(values, self.compare), None
 
     def score(self, answers: Sequence[Value | None], references: Sequence[Value]) -> dict[str, float]:
         """`n`, `accuracy` (records of which every field agrees), `mean_score`, and over fields:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import fsum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tutelage.records import AnswerStatus, Fields, Value
 from tutelage.storage import hash_json
@@ -22,7 +22,7 @@ from tutelage.tasks._asking import (
     rationale_text,
     shape_text,
 )
-from tutelage.tasks._open import medoid
+from tutelage.tasks._open import OpenSpace
 from tutelage.tasks._reading import (
     NoAnswer,
     answer_text,
@@ -45,15 +45,11 @@ from tutelage.tasks.protocol import (
 )
 from tutelage.tasks.similarity import chrf, rouge_l
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
 _TEXT_KEY = "text"  # under which the text stands where reasons stand beside it
 
 
 @dataclass(frozen=True)
-class Generate:
+class Generate(OpenSpace):
     """The task, resolved. A value is the text without white space around it."""
 
     instruction: str = "Answer the message."
@@ -65,25 +61,6 @@ class Generate:
     def kind(self) -> str:
         """`generate`."""
         return "generate"
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """None: values are open."""
-        return ()
-
-    @property
-    def multi_label(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def answer_key(self) -> str:
-        """None: no label stands in an answer."""
-        return ""
-
-    def label_text(self, label: str) -> str:
-        """Labels are none of this task's. Raises ValueError."""
-        raise ValueError(f"task.type generate has no labels, so {label!r} is none")
 
     @property
     def strict(self) -> bool:
@@ -193,10 +170,6 @@ class Generate:
         ours, right = _text(answer), _text(reference)
         score = chrf(ours, right)
         return Comparison(score >= self.similarity, score, {"chrf": score, "rouge_l": rouge_l(ours, right)})
-
-    def vote(self, values: Sequence[Value]) -> tuple[Value, npt.NDArray[np.float32] | None]:
-        """The text that agrees most with the others. See `Task.vote`."""
-        return medoid(values, self.compare), None
 
     def score(self, answers: Sequence[Value | None], references: Sequence[Value]) -> dict[str, float]:
         """`n`, `accuracy` (the share that agrees), `exact`, and mean `chrf` and `rouge_l` in [0, 1].
