@@ -306,7 +306,7 @@ def test_the_doctor_never_shows_a_key(wide, capsys, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     print_findings(examine())
     shown = capsys.readouterr().out
-    assert "OPENAI_API_KEY" in shown and "very-secret" not in shown
+    assert "OPENAI_API_KEY" in shown and "ANTHROPIC_API_KEY" in shown and "very-secret" not in shown
 
 
 def _progress(width: int = 400) -> tuple[RichProgress, io.StringIO]:

@@ -59,10 +59,8 @@ def examine() -> list[Finding]:
             "accelerator", accelerator, "NVIDIA GPU" if accelerator else "none; everything runs on the CPU"
         )
     )
-    key = "OPENAI_API_KEY" in os.environ
-    findings.append(
-        Finding(
-            "OPENAI_API_KEY", key, "set" if key else "not set", "export it if a teacher is behind that API"
-        )
-    )
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        known = name in os.environ
+        mend = "export it if a teacher is behind that API"
+        findings.append(Finding(name, known, "set" if known else "not set", mend))
     return findings
