@@ -129,7 +129,7 @@ def test_labels_are_weighed_exactly(models, model):
 
 def test_more_labels_than_fit_a_pass_are_all_weighed(models, monkeypatch):
     wanted = ask(teacher_of(models), TEXTS[:1])[0].distribution
-    monkeypatch.setattr("tutelage.teachers._generation._LABELS_A_PASS", 2)
+    monkeypatch.setattr("tutelage.generation.language_model._LABELS_A_PASS", 2)
     np.testing.assert_allclose(ask(teacher_of(models), TEXTS[:1])[0].distribution, wanted, atol=1e-6)
 
 

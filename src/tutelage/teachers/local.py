@@ -17,11 +17,11 @@ from tutelage import storage
 from tutelage.checkpoints import resolve_checkpoint
 from tutelage.config import LocalTeacherConfig
 from tutelage.errors import ConfigError, MissingExtraError
+from tutelage.generation import LanguageModel, Written
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage, text_hash
 from tutelage.signals import TokenLogprobs, pack
 from tutelage.tasks import LabelTask, Task, with_labels
 from tutelage.teachers._dialect import Finish, Said
-from tutelage.teachers._generation import LanguageModel, Written
 from tutelage.teachers._logprobs import Token
 from tutelage.teachers._replies import Reading, Reply, combine
 from tutelage.teachers.protocol import TeacherContext
