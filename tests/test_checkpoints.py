@@ -7,7 +7,7 @@ import pytest
 
 from tutelage.checkpoints import resolve_checkpoint
 from tutelage.config import EMBEDDED_ENCODER
-from tutelage.errors import MissingExtraError, TutelageError, UnsafeModelError
+from tutelage.errors import ConfigError, MissingExtraError, TutelageError, UnsafeModelError
 
 
 def model(folder: Path, config=None, weights=("model.safetensors",)) -> Path:
@@ -44,6 +44,20 @@ def test_a_folder_is_taken_relative_to_the_programme(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["bert-base-uncased", "sentence-transformers/all-MiniLM-L6-v2"])
 def test_what_is_no_folder_is_a_hub_name(tmp_path, name):
     assert resolve_checkpoint(name, tmp_path) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["path/to/model", "./model", "/no/such", "~/model", "a model", "weights.bin/"]
+)
+def test_a_path_that_leads_nowhere_is_no_hub_name(tmp_path, name):
+    with pytest.raises(ConfigError, match="is no folder .*doesn't exist.*Mend: name the folder"):
+        resolve_checkpoint(name, tmp_path)
+
+
+def test_a_file_is_no_folder_of_weights(tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ConfigError, match="model.safetensors is a file"):
+        resolve_checkpoint("./model.safetensors", tmp_path)
 
 
 @pytest.mark.parametrize(

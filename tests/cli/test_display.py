@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tutelage.cli import display
+from tutelage.cli._drawing import short_count
 from tutelage.cli.display import RichProgress, print_findings, print_outcome, print_status
 from tutelage.cli.machine import Finding, examine
+from tutelage.cli.pilot import print_pilot
 from tutelage.programme import Programme, Stage, fingerprint
-from tutelage.stages import Outcome, StageStatus, Status, read_status
+from tutelage.stages import Outcome, Pilot, StageStatus, Status, VersionFigures, read_status
 
 ODD = [
     "[red]",
@@ -135,7 +138,7 @@ def test_status_for_people_says_all_of_it(wide, capsys):
     shown = capsys.readouterr().out
     for part in (
         "/programmes/support", "up to date", "to run: teacher changed", "500 asked",
-        "gpt-dated (500)", "92.5%", "110,000", "$1.2500", "$2.5000", "2026-11-25", "critical", "run static: pass, accuracy 91.0%",
+        "gpt-dated (500)", "92.5% of pairs", "110k", "4,000", "$1.2500", "$2.5000", "2026-11-25", "critical", "run static: pass, accuracy 91.0%",
         f"journal: 12 entries, head {'ab' * 32}",
     ):  # fmt: skip
         assert part in shown
@@ -249,7 +252,7 @@ def test_the_closing_table_holds_every_figure(wide, capsys, tmp_path, monkeypatc
     print_outcome(_outcome(verdict=verdict))
     shown = capsys.readouterr().out
     for part in (
-        "On 1,200 sealed gold examples, 95% intervals", "90.0% (88.0%–92.0%)", "88.0% (86.0%–90.0%)", "0.031",
+        "On 1,200 sealed gold examples, 95% intervals", "90.0% (88.0–92.0)", "88.0% (86.0–90.0)", "0.031",
         "0.021 ms", "51,234", "3.2 MB", "1,234,567", f"Release: {verdict}", "Report: report.html",
     ):  # fmt: skip
         assert part in shown
@@ -287,6 +290,87 @@ def test_a_narrow_terminal_cuts_no_reason_no_path_and_no_hash(monkeypatch, capsy
     assert "a long reason that goes on " * 4 in shown
     assert f"Report: {report}\n" in shown
     assert f"head {'ab' * 32}\n" in shown
+
+
+@pytest.fixture
+def eighty(monkeypatch) -> None:
+    """The usual terminal, with colours, as wide as people have it."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def _whole(shown: str, *parts: str) -> None:
+    for part in parts:
+        assert part in shown, shown
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80, shown
+
+
+def test_money_of_a_large_run_stands_whole_in_eighty_columns(eighty, capsys):
+    large = {
+        "teacher": "anthropic:claude-haiku-4-5", "answers": 1_234_567, "input_tokens": 412_345_678,
+        "output_tokens": 12_345_678, "spent": 12_345.6789, "per_thousand_answers": 10.0001,
+    }  # fmt: skip
+    status = _status(
+        spend=[_spend("anthropic:claude-haiku-4-5") | large | {"models": {}}],
+        spend_by_day=[_line(day="2026-11-24") | large],
+        spend_by_slice=[_line(slice="critical") | large, _line(slice=None) | large],
+        head="ab",
+    )
+    print_status(status, as_json=False)
+    _whole(
+        capsys.readouterr().out,
+        "1,234,567",
+        "412M",
+        "12.3M",
+        "$12,345.6789",
+        "$10.0001",
+        "2026-11-24",
+        "critical",
+    )
+
+
+def test_the_closing_table_stands_whole_in_eighty_columns(eighty, capsys, tmp_path):
+    outcome = _outcome("", report=str(tmp_path / "none"))
+    outcome.metrics["arms"]["control"] = _arm("hard labels (humans')", 0.98)
+    outcome.decision["evidence"] = []
+    print_outcome(outcome)
+    _whole(
+        capsys.readouterr().out, "90.0% (88.0–92.0)", "98.0% (96.0–100.0)", "calibration (ECE)", "1,234,567"
+    )
+
+
+def test_a_pilot_stands_whole_in_eighty_columns(eighty, capsys):
+    figures = VersionFigures(
+        name="plain", asked=200, unusable=12, judged=150, agreeing=139, low=0.88, high=0.95, cost=0.12,
+        input_tokens=236_800, output_tokens=24_000, latency=12.34, repeats=50, repeated=48,
+    )  # fmt: skip
+    pilot = Pilot(
+        versions=(replace(figures, name="current"), figures), agreement={"current and plain": 0.9},
+        proposal="plain", reason="why", estimate=None,
+    )  # fmt: skip
+    print_pilot(pilot)
+    _whole(capsys.readouterr().out, "92.7% (88.0–95.0) of 150", "12 of 200", "1184/120", "12.34", "96% of 50")
+
+
+@pytest.mark.parametrize(
+    ("count", "short"),
+    [
+        (0, "0"), (9_999, "9,999"), (10_000, "10.0k"), (12_345, "12.3k"), (99_949, "99.9k"), (99_950, "100k"),
+        (999_499, "999k"), (999_500, "1.0M"), (12_345_678, "12.3M"), (412_345_678, "412M"), (2_500_000_000, "2.5G"),
+    ],
+)  # fmt: skip
+def test_large_counts_are_short(count, short):
+    assert short_count(count) == short
+
+
+def test_in_a_pipe_a_row_is_a_line(monkeypatch, capsys):
+    for name in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    print_status(_status(stages=[StageStatus("label", None, "a long summary " * 7)]), as_json=False)
+    shown = capsys.readouterr().out
+    assert "a long summary " * 6 in shown and "\x1b" not in shown
 
 
 def test_the_doctors_mends_can_be_copied(wide, capsys):

@@ -26,7 +26,7 @@ ONE = """
 """
 
 
-def test_a_model_has_the_price_that_the_template_writes() -> None:
+def test_a_model_has_its_price() -> None:
     price = price_of("api.openai.com", "gpt-4.1-mini", DAY)
     assert price is not None
     assert (price.input, price.output, price.cached_input, price.batch_discount) == (0.4, 1.6, 0.1, 0.5)

@@ -107,6 +107,22 @@ def test_rows_that_will_not_be_taken_are_counted_with_the_first_of_each(tmp_path
     assert "labels without a sealed example, so nothing will be known of them: d" in lines
 
 
+def test_labels_that_differ_in_case_or_spaces_alone_are_told(tmp_path):
+    lines = heard(programme(tmp_path, labelled(("Lost card", "lost_card", "refund", "Refund", "other"), 60)))
+    assert (
+        "labels that differ in case, spaces or marks alone: 'Lost card' and 'lost_card', 'Refund' and 'refund'"
+        in lines
+    )
+    assert "differ in case" not in heard(programme(tmp_path))
+
+
+@pytest.mark.parametrize("given", ["Refund", "refnd", "REFUND "])
+def test_a_label_that_is_nearly_one_names_that_one(tmp_path, given):
+    gold = labelled(("refund", "card")) + f"something quite different,{given}\n"
+    lines = heard(programme(tmp_path, gold, task={"labels": ["refund", "card"]}))
+    assert f"{given.strip()!r} is not in the label set; nearest is 'refund'" in lines
+
+
 def test_joined_labels_suggest_that_there_are_several(tmp_path):
     gold = labelled(("a", "b", "a|b"), 60)
     assert "set task.multi_label to true" in heard(programme(tmp_path, gold))

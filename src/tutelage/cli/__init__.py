@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 
@@ -10,11 +11,23 @@ def main() -> None:
     from tutelage.cli.app import app
     from tutelage.errors import TutelageError
 
+    # A path that isn't UTF-8, or a dash on a terminal of an older coding, must not end a run.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except TutelageError as error:
         sys.stderr.write(f"tutelage: {error}\n")
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.filename is None:  # none of ours: no file's doing
+            raise
+        sys.stderr.write(
+            f"tutelage: {error.filename}: {error.strerror}. Mend: check that it can be read and written "
+            "there, and that the disk has room; what was done is kept\n"
+        )
+        sys.exit(2)
     except SystemExit as stopped:
         if stopped.code != 130:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,19 +50,34 @@ def init(
     traffic: Annotated[str, typer.Option(help="File of unlabelled prompts.")] = "traffic.csv",
     text: Annotated[str, typer.Option(help="Column that holds the text.")] = "text",
     label: Annotated[str, typer.Option(help="Column that holds the human label.")] = "label",
-    teacher: Annotated[str, typer.Option(help="encoder, openai or transformers.")] = "encoder",
+    task: Annotated[str, typer.Option(help="classify, judge, extract or generate.")] = "classify",
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="encoder, transformers, local, openai, anthropic, human or ensemble. encoder where absent, "
+            "which can't extract or generate."
+        ),
+    ] = None,
 ) -> None:
-    """Write a commented tutelage.yaml to start from."""
+    """Write a commented tutelage.yaml to start from, and say what to set in it."""
     from tutelage.cli.template import write_template
 
-    path = write_template(folder, gold=gold, traffic=traffic, text=text, label=label, teacher=teacher)
-    typer.echo(f"Wrote {path}. Next: look it over, then `tutelage check {folder}`.")
+    written = write_template(
+        folder, gold=gold, traffic=traffic, text=text, label=label, teacher=teacher, task=task
+    )
+    typer.echo(f"Wrote {written.path}.")
+    if written.to_set:
+        typer.echo(f"Set in it: {', '.join(written.to_set)}.")
+    for name in written.to_export:
+        typer.echo(f"Export {name}, unless the endpoint needs no key.")
+    typer.echo(f"Then: tutelage check {shlex.quote(str(folder))}")
 
 
 @app.command()
 def check(folder: Folder = Path(), overrides: Overrides = None) -> None:
     """Validate the configuration, sources, rights and journal, before anything is sealed, sent or paid."""
     _stage_command("check", folder, overrides, force=True)
+    typer.echo(f"Next: tutelage run {shlex.quote(str(folder))}")
 
 
 @app.command()

@@ -20,6 +20,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from tutelage.cli._drawing import add_names, add_numbers, console, short_count, table
+
 if TYPE_CHECKING:
     from tutelage.cli.machine import Finding
     from tutelage.stages import Outcome, Status
@@ -28,6 +30,7 @@ _VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "not enough evidence
 _INDENT = " " * 10
 _DAYS_SHOWN = 14
 _MONEY_COLUMNS = ("tokens in", "out", "cost", "for 1,000")
+_WIDEST_INTERVAL = len("100.0% (98.9–100.0)")
 
 
 class _Rate(ProgressColumn):
@@ -48,8 +51,8 @@ class _Tracker:
 class RichProgress:
     """A `tutelage.progress.Progress` on the terminal: bars with rate, time left and a note."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False)
+    def __init__(self, on: Console | None = None) -> None:
+        self._console = on or console()
 
     def stage(self, name: str, text: str, *, quiet: bool = False) -> None:
         """See `Progress.stage`."""
@@ -82,16 +85,17 @@ class RichProgress:
 
 def print_outcome(outcome: Outcome) -> None:
     """The closing table of `tutelage run`, the decision and where the report lies."""
-    console = Console(highlight=False)
-    console.print()
-    console.print(_arms_table(outcome.metrics))
+    out = console()
+    out.print()
+    out.print(_arms_table(outcome.metrics))
+    out.print()
     decision = outcome.decision
-    console.print(Text.assemble("Release: ", _verdict(decision["verdict"], decision["verdict"])))
+    out.print(Text.assemble("Release: ", _verdict(decision["verdict"], decision["verdict"])))
     for item in decision["evidence"]:
         line = Text.assemble("  ", _verdict(f"{item['verdict']:<20}", item["verdict"]), f" {item['reason']}")
-        console.print(line, soft_wrap=True)
+        out.print(line, soft_wrap=True)
     if outcome.report.exists():
-        console.print(Text(f"Report: {outcome.report}"), soft_wrap=True)
+        out.print(Text(f"Report: {outcome.report}"), soft_wrap=True)
 
 
 def _verdict(text: str, verdict: str) -> tuple[str, str]:
@@ -99,15 +103,15 @@ def _verdict(text: str, verdict: str) -> tuple[str, str]:
 
 
 def _arms_table(metrics: dict[str, Any]) -> Table:
-    table = Table(title=f"On {metrics['n']:,} sealed gold examples, 95% intervals", title_justify="left")
+    drawn = table(f"On {metrics['n']:,} sealed gold examples, 95% intervals")
     arms = [metrics["arms"][name] for name in ("teacher", "control", "student") if name in metrics["arms"]]
-    table.add_column("")
+    add_names(drawn, "")
     for arm in arms:
-        table.add_column(Text(arm["title"]), justify="right")
+        drawn.add_column(Text(arm["title"]), justify="right", min_width=_WIDEST_INTERVAL)
     exact = " (of all labels at once)" if metrics["task"]["multi_label"] else ""
     for name, show in _ARM_ROWS.items():
-        table.add_row(name + exact if name == "accuracy" else name, *(show(arm) for arm in arms))
-    return table
+        drawn.add_row(name + exact if name == "accuracy" else name, *(show(arm) for arm in arms))
+    return drawn
 
 
 def _footprint(key: str, form: str) -> Callable[[dict[str, Any]], str]:
@@ -119,7 +123,7 @@ def _share(value: dict[str, float] | None) -> str:
 
 
 def _interval(value: dict[str, float]) -> str:
-    return f"{value['estimate']:.1%} ({value['low']:.1%}–{value['high']:.1%})"
+    return f"{value['estimate']:.1%} ({100 * value['low']:.1f}–{100 * value['high']:.1f})"
 
 
 def _number(value: float | None, form: str) -> str:
@@ -128,117 +132,118 @@ def _number(value: float | None, form: str) -> str:
 
 def print_status(status: Status, *, as_json: bool) -> None:
     """Stages, spend, runs and the journal's head."""
-    console = Console(highlight=False)
+    out = console()
     if as_json:
-        console.out(json.dumps(status.to_json(), indent=2))
+        out.out(json.dumps(status.to_json(), indent=2))
         return
-    table = Table(title=Text(status.programme), title_justify="left")
-    for column in ("stage", "state", "last did"):
-        table.add_column(column)
+    out.print(Text(status.programme, "bold"), soft_wrap=True)
+    out.print()
+    drawn = table()
+    add_names(drawn, "stage", "state", "last did")
     for stage in status.stages:
         current = stage.reason is None
         state = Text("up to date", "green") if current else Text(f"to run: {stage.reason}", "yellow")
-        table.add_row(stage.name, state, Text(stage.summary))
-    console.print(table)
-    _print_spending(console, status)
+        drawn.add_row(stage.name, state, Text(stage.summary))
+    out.print(drawn)
+    out.print()
+    _print_spending(out, status)
     for run in status.runs:
         gold = "" if run["on_sealed_gold"] else ", on gold that was sealed before"
         verdict = _verdict(run["verdict"], run["verdict"])
-        console.print(Text.assemble(f"run {run['run']}: ", verdict, f", accuracy {run['accuracy']}{gold}"))
-    console.print(f"journal: {status.entries} entries, head {status.head or 'none'}", soft_wrap=True)
+        line = Text.assemble(f"run {run['run']}: ", verdict, f", accuracy {run['accuracy']}{gold}")
+        out.print(line, soft_wrap=True)
+    out.print(f"journal: {status.entries} entries, head {status.head or 'none'}", soft_wrap=True)
 
 
-def _print_spending(console: Console, status: Status) -> None:
+def _print_spending(out: Console, status: Status) -> None:
     """What the teachers cost; by day and slice where it was anything at all."""
     if not status.spend:
         return
-    console.print(_teachers_table(status.spend))
-    for row in status.spend:
-        if row["unaccounted"]:
-            console.print(Text(_without_account(row)), soft_wrap=True)
+    out.print(_teachers_table(status.spend))
+    for text in (line for row in status.spend for line in _about_teacher(row)):
+        out.print(Text(text), soft_wrap=True)
     for row in status.batches:
         name = row["remote"] or f"{row['tag']}, whose submission isn't confirmed"
         text = (
             f"batch {name}: {row['prompts']:,} prompts, at most ${row['bound']:,.4f}, since {row['created']}"
         )
-        console.print(Text(text), soft_wrap=True)
+        out.print(Text(text), soft_wrap=True)
+    out.print()
     if not any(row["spent"] for row in status.spend):
         return
     days = sorted({row["day"] for row in status.spend_by_day})[-_DAYS_SHOWN:]
     recent = [row for row in status.spend_by_day if row["day"] in days]
-    console.print(_spend_table("day", recent, "UTC"))
+    out.print(_spend_table("day", recent, "UTC"))
     if left_out := len(status.spend_by_day) - len(recent):
-        console.print(f"{left_out:,} earlier lines are in `tutelage status --json`", soft_wrap=True)
-    console.print(_spend_table("slice", status.spend_by_slice, "as the prompts were when answered"))
+        out.print(f"{left_out:,} earlier lines are in `tutelage status --json`", soft_wrap=True)
+    out.print()
+    out.print(_spend_table("slice", status.spend_by_slice, "as the prompts were when answered"))
+    out.print()
 
 
-def _without_account(row: Mapping[str, Any]) -> str:
-    return (
-        f"{row['teacher']}: ${row['unaccounted']:.4f} of it for calls of which no account came, at their "
-        "upper bound"
-    )
+def _about_teacher(row: Mapping[str, Any]) -> Iterator[str]:
+    """What has no room in the table, a line each."""
+    name = row["teacher"]
+    if row["models"]:
+        models = ", ".join(f"{model} ({count:,})" for model, count in row["models"].items())
+        yield f"{name}: answered by {models}"
+    if row["repeatability"] is not None:
+        yield f"{name}: {row['repeatability']:.1%} of pairs of samples agree"
+    if row["unaccounted"]:
+        most = f"${row['unaccounted']:,.4f}"
+        yield f"{name}: {most} of it for calls of which no account came, at their upper bound"
 
 
 def _teachers_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title="Teachers", title_justify="left")
-    table.add_column("teacher", overflow="fold")
-    for column in ("answers", "quarantined", *_MONEY_COLUMNS, "repeatability"):
-        table.add_column(column, justify="right", overflow="fold")
-    table.add_column("answered by", overflow="fold")
+    drawn = table("Teachers")
+    add_names(drawn, "teacher")
+    add_numbers(drawn, "answers", "quarantined", *_MONEY_COLUMNS)
     for row in rows:
-        models = [f"{name} ({count:,})" for name, count in row["models"].items()]
-        table.add_row(
-            Text(row["teacher"]),
-            f"{row['answers']:,}",
-            f"{row['answers'] - row['by_status'].get('ok', 0):,}",
-            *_money(row),
-            _number(row["repeatability"], "{:.1%}"),
-            Text(", ".join(models) or "-"),
-        )
-    return table
+        quarantined = row["answers"] - row["by_status"].get("ok", 0)
+        drawn.add_row(Text(row["teacher"]), f"{row['answers']:,}", f"{quarantined:,}", *_money(row))
+    return drawn
 
 
 def _spend_table(group: str, rows: Sequence[Mapping[str, Any]], beside: str) -> Table:
-    table = Table(title=f"Spent by {group} ({beside})", title_justify="left")
-    for column in (group, "teacher"):
-        table.add_column(column, overflow="fold")
-    for column in ("answers", *_MONEY_COLUMNS):
-        table.add_column(column, justify="right", overflow="fold")
+    drawn = table(f"Spent by {group} ({beside})")
+    add_names(drawn, group, "teacher")
+    add_numbers(drawn, "answers", *_MONEY_COLUMNS)
     for row in sorted(rows, key=lambda row: (row[group] is None, row[group] or "")):
         name = row[group] or ("without an answer" if row[group] is None else "before slices were kept")
-        table.add_row(Text(name), Text(row["teacher"]), f"{row['answers']:,}", *_money(row))
-    return table
+        drawn.add_row(Text(name), Text(row["teacher"]), f"{row['answers']:,}", *_money(row))
+    return drawn
 
 
 def _money(row: Mapping[str, Any]) -> Iterator[str]:
     """The cells of `_MONEY_COLUMNS`."""
-    yield f"{row['input_tokens']:,}"
-    yield f"{row['output_tokens']:,}"
+    yield short_count(row["input_tokens"])
+    yield short_count(row["output_tokens"])
     yield f"${row['spent']:,.4f}"
     yield _number(row["per_thousand_answers"], "${:,.4f}")
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """The doctor's table."""
-    table = Table()
-    for column in ("", "found", "", "mend"):
-        table.add_column(column)
+    """The doctor's table; what is missing with its mend below it."""
+    drawn = table()
+    add_names(drawn, "", "found", "")
     for finding in findings:
         mark = "[green]yes[/]" if finding.found else "[red]no[/]" if finding.needed else "[yellow]no[/]"
-        table.add_row(
-            Text(finding.name), mark, Text(finding.detail), Text("" if finding.found else finding.mend)
-        )
-    Console(highlight=False).print(table)
+        drawn.add_row(Text(finding.name), mark, Text(finding.detail))
+    out = console()
+    out.print(drawn)
+    for finding in findings:
+        if not finding.found and finding.mend:
+            out.print(Text(f"{finding.name}: {finding.mend}"), soft_wrap=True)
 
 
 _ARM_ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "accuracy": lambda arm: _interval(arm["accuracy"]),
     "macro-F1": lambda arm: _share(arm["macro_f1"]),
-    "agrees with the teacher": lambda arm: _share(arm["agreement_with_teacher"]),
-    "calibration error (ECE)": lambda arm: _number(arm["ece"], "{:.3f}"),
-    "p50 at batch 1, one thread": _footprint("latency_p50_ms", "{:,.3f} ms"),
+    "agrees with teacher": lambda arm: _share(arm["agreement_with_teacher"]),
+    "calibration (ECE)": lambda arm: _number(arm["ece"], "{:.3f}"),
+    "p50, batch 1": _footprint("latency_p50_ms", "{:,.3f} ms"),
     "p95": _footprint("latency_p95_ms", "{:,.3f} ms"),
-    "texts a second, one thread": _footprint("throughput", "{:,.0f}"),
+    "texts/s, one thread": _footprint("throughput", "{:,.0f}"),
     "size": _footprint("size_mb", "{:,.1f} MB"),
     "parameters": _footprint("parameters", "{:,.0f}"),
 }

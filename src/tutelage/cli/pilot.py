@@ -5,39 +5,40 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+from tutelage.cli._drawing import add_names, add_numbers, console, table
 
 if TYPE_CHECKING:
     from tutelage.stages import Pilot, VersionFigures
 
 
-def print_pilot(pilot: Pilot, *, as_json: bool = False, console: Console | None = None) -> None:
+def print_pilot(pilot: Pilot, *, as_json: bool = False) -> None:
     """A table of the versions, how far they agree, and what is proposed."""
-    console = console or Console(highlight=False)
+    out = console()
     if as_json:
-        console.print(Text(json.dumps(pilot.to_json(), indent=2)), soft_wrap=True)
+        out.out(json.dumps(pilot.to_json(), indent=2))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("version", overflow="fold")
-    for name in ("agrees with people", "unusable", "$/1,000", "tokens in/out", "median s", "repeats itself"):
-        table.add_column(name, justify="right")
+    drawn = table()
+    add_names(drawn, "version")
+    add_numbers(drawn, "agrees with people", "unusable", "$/1,000", "in/out", "median s", "repeats")
     for version in pilot.versions:
-        table.add_row(Text(version.name), *_cells(version))
-    console.print(table)
+        drawn.add_row(Text(version.name), *_cells(version))
+    out.print(drawn)
+    out.print()
     for pair, share in pilot.agreement.items():
-        console.print(Text(f"{pair}: the same answer on {share:.1%}"), soft_wrap=True)
+        out.print(Text(f"{pair}: the same answer on {share:.1%}"), soft_wrap=True)
     if pilot.estimate is not None:
-        console.print(Text(f"in version {pilot.proposal}, {pilot.estimate.describe()}"), soft_wrap=True)
+        out.print(Text(f"in version {pilot.proposal}, {pilot.estimate.describe()}"), soft_wrap=True)
     line = Text.assemble(("proposal: ", "bold"), (pilot.proposal, "bold green"), f", since {pilot.reason}")
-    console.print(line, soft_wrap=True)
+    out.print(line, soft_wrap=True)
 
 
 def _cells(version: VersionFigures) -> list[str]:
     quality, repeats = "–", "–"
     if version.quality is not None and version.low is not None and version.high is not None:
-        quality = f"{version.quality:.1%} ({version.low:.1%}–{version.high:.1%}, n {version.judged:,})"
+        interval = f"{100 * version.low:.1f}–{100 * version.high:.1f}"
+        quality = f"{version.quality:.1%} ({interval}) of {version.judged:,}"
     if version.repeats:
         repeats = f"{version.repeated / version.repeats:.0%} of {version.repeats:,}"
     each = max(version.asked, 1)

@@ -4,10 +4,12 @@ from tutelage.stages.gold import reseal
 from tutelage.stages.lifecycle import STAGES, Outcome, read_outcome, run_all, run_stage
 from tutelage.stages.pilot import Pilot, VersionFigures, run_pilot
 from tutelage.stages.review import make_review
+from tutelage.stages.rights import STUDENT_KINDS
 from tutelage.stages.status import StageStatus, Status, read_status
 
 __all__ = [
     "STAGES",
+    "STUDENT_KINDS",
     "Outcome",
     "Pilot",
     "StageStatus",

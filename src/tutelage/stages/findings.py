@@ -42,6 +42,11 @@ def tell_labels(
             f"{len(joined)} of {len(labels)} labels hold {separator!r} ({joined[0]!r}): if they are several "
             "labels joined, set task.multi_label to true"
         )
+    if alike := _alike(labels):
+        progress.warn(
+            f"labels that differ in case, spaces or marks alone: {alike}. If they are one, mend the file: "
+            "each counts as a label of its own"
+        )
     missing = _without_examples(labels, gold.sealed)
     if missing:
         progress.warn(f"labels without a sealed example, so nothing will be known of them: {missing}")
@@ -85,6 +90,17 @@ def tell_estimate(estimate: Estimate, budget: float | None, spent: float, progre
         f"labelling.budget {surely} before the transfer set does: ${max(left, 0.0):,.2f} of it is left. What "
         "is answered until then is kept. Mend: raise it, or lower traffic.limit"
     )
+
+
+def _alike(labels: Iterable[str]) -> str:
+    """Groups of labels that one would read as the same; "" where there are none."""
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        key = "".join(filter(str.isalnum, label.casefold()))
+        groups.setdefault(key or label, []).append(label)
+    found = [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(found[:_SHOWN]) + more
 
 
 def _without_examples(labels: Iterable[str], examples: Sequence[Gold]) -> str:
