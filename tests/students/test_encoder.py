@@ -51,22 +51,6 @@ def weights_of(learner):
 # Which layers
 
 
-@pytest.mark.parametrize("total", range(1, 25))
-def test_layers_kept_are_spread_from_the_first_to_the_last(total):
-    from tutelage.students.encoder import spaced_layers
-
-    for kept in range(1, total + 1):
-        layers = spaced_layers(total, kept)
-        assert len(layers) == kept
-        assert layers[0] == 0
-        assert (np.diff(layers) > 0).all()
-        if kept > 1:
-            assert layers[-1] == total - 1
-            assert np.abs(layers - np.linspace(0, total - 1, kept)).max() <= 0.5
-            assert np.ptp(np.diff(layers)) <= 1
-    assert spaced_layers(total, total) == list(range(total))
-
-
 def test_the_student_starts_as_those_layers_of_its_base(base):
     from safetensors.torch import load_file
 

@@ -17,6 +17,7 @@ from tutelage.checkpoints import quieten_loading, resolve_checkpoint
 from tutelage.config import EMBEDDED_ENCODER, StudentConfig
 from tutelage.errors import ConfigError, IntegrityError
 from tutelage.heads import regress
+from tutelage.students.architecture import architecture_of, keep_layers, spaced_layers
 from tutelage.students.protocol import read_student_file, refuse_one_text, write_student_file
 from tutelage.tasks import LabelTask
 
@@ -27,7 +28,6 @@ _WEIGHT_DECAY = 0.01
 _PREDICT_BATCH = 64
 _WARM_UP_TEXTS = 4_000
 _WARM_UP_STRENGTH = 10.0
-_LAYER_LISTS = ("encoder.layer", "transformer.layer")  # BERT and its kin; DistilBERT
 _SAFELY = {"trust_remote_code": False}  # absent, transformers would ask on a terminal whether to run it
 _OFFSET_POSITIONS = frozenset({"roberta", "mpnet", "xlm-roberta", "camembert"})
 _NO_LIMIT = 1_000_000
@@ -237,45 +237,17 @@ class EncoderLearner:
         )
 
 
-def spaced_layers(total: int, kept: int) -> list[int]:
-    """Indices of `kept` layers out of `total`, evenly spaced, the first and the last among them.
-
-    One layer alone is the first: it reads the embeddings as they are.
-    """
-    if kept == 1:
-        return [0]
-    return [round(index * (total - 1) / (kept - 1)) for index in range(kept)]
-
-
 def _evenly_spaced(config: StudentConfig, checkpoint: str, shape: Any) -> Any:
     from transformers import AutoModel
 
     body = AutoModel.from_pretrained(checkpoint, use_safetensors=True, **_body_options(shape))
-    stack, name = _layers_of(body, config.base or EMBEDDED_ENCODER)
-    layers = getattr(stack, name)
+    base = config.base or EMBEDDED_ENCODER
+    total = len(architecture_of(body, f"student.base {base!r}").layers)
     kept = config.layers or _DEFAULT_LAYERS
-    if kept > len(layers):
-        raise ConfigError(
-            f"student.layers is {kept}, and {config.base or EMBEDDED_ENCODER!r} has {len(layers)}"
-        )
-    setattr(stack, name, nn.ModuleList([layers[index] for index in spaced_layers(len(layers), kept)]))
-    body.config.num_hidden_layers = kept
+    if kept > total:
+        raise ConfigError(f"student.layers is {kept}, and {base!r} has {total}")
+    keep_layers(body, spaced_layers(total, kept))
     return body
-
-
-def _layers_of(body: Any, base: str) -> tuple[Any, str]:
-    """The module that holds the list of layers, and the list's name. Raises ConfigError for other models."""
-    for path in _LAYER_LISTS:
-        *way, name = path.split(".")
-        stack = body
-        for step in way:
-            stack = getattr(stack, step, None)
-        if isinstance(getattr(stack, name, None), nn.ModuleList):
-            return stack, name
-    raise ConfigError(
-        f"student.base {base!r} is a {type(body).__name__}, whose layers Tutelage doesn't know "
-        "how to take. Mend: use a BERT, DistilBERT, RoBERTa, MiniLM, MPNet or ELECTRA encoder"
-    )
 
 
 def _own_shape(config: StudentConfig, checkpoint: str, shape: Any) -> Any:
