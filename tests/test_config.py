@@ -562,3 +562,48 @@ def test_each_kind_of_task_is_read():
         {"labels": ["a", "b"]},
     ):
         assert parse_config(_laid_over(task=task), "x").task.type == task.get("type", "classify")
+
+
+MEMBER = {"teacher": {"type": "encoder"}}
+ASKED = {"type": "openai", "rights": "own-model", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("teacher", "words"),
+    [
+        (
+            {"members": [MEMBER, {"teacher": ASKED | {"modle": "x"}}]},
+            r"teacher\.members\[number 2\]\.teacher\.modle: unknown key\. Did you mean 'model'",
+        ),
+        (
+            {"members": [{"teacher": ASKED | {"price": {"inptu": 1}}}, MEMBER]},
+            r"teacher\.members\[number 1\]\.teacher\.price\.inptu: unknown key\. Did you mean 'input'",
+        ),
+        (
+            {"members": [{"teacher": ASKED | {"samples": 0}}, MEMBER]},
+            r"teacher\.members\[number 1\]\.teacher\.samples: Input should be greater.*given: 0",
+        ),
+        (
+            {"members": [MEMBER | {"wieght": 2}, MEMBER]},
+            r"\[number 1\]\.wieght: unknown key\. Did you mean 'weight'",
+        ),
+        ({"members": [MEMBER, {"weight": 2}]}, r"teacher\.members\[number 2\]\.teacher: needed, and absent"),
+        (
+            {"members": [MEMBER, {"teacher": {"type": "openia"}}]},
+            r"teacher\.members\[number 2\]\.teacher\.type: 'openia' is no kind of teacher.*Did you mean 'openai'",
+        ),
+        (
+            {"members": [MEMBER, {"teacher": {"type": "ensemble"}}]},
+            r"'ensemble' is no kind of teacher; one of 'anthropic', 'encoder', 'human'",
+        ),
+        ({"members": [MEMBER, {"teacher": "encoder"}]}, r"\[number 2\]\.teacher: Should be a section"),
+        (
+            {"members": [MEMBER, MEMBER], "judge": ASKED | {"samples": "many"}, "strategy": "committee"},
+            r"teacher\.judge\.samples: Input should be a valid integer.*given: 'many'",
+        ),
+    ],
+)
+def test_faults_inside_an_ensemble_name_the_key_as_it_is_written(teacher, words):
+    text = _fault(_laid_over(teacher={"type": "ensemble", **teacher}))
+    assert re.search(words, text), text
+    assert "ensemble." not in text and ".openai." not in text

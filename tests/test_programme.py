@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,8 @@ def test_a_stage_before_its_turn_names_the_verb_that_is_missing(tmp_path):
         ("task.instruction=a=b", "task.instruction=a=b"),
         ("student.max_tokens=64", "student.max_tokens=64"),
         ("teacher={type: plugin, rights: own-model, name: x, options: {api_key: sk-1}}", None),
+        ("teacher={type: openai, rights: own-model, model: m, headers: {X-A: sk-1}}", None),
+        ("teacher={type: openai, rights: own-model, model: m, extra: {user: sk-1}}", None),
     ],
 )
 def test_the_journal_keeps_overrides_and_no_secret(tmp_path, override, journalled):
@@ -228,6 +231,25 @@ def test_the_journal_keeps_overrides_and_no_secret(tmp_path, override, journalle
     [kept] = _programme(tmp_path, override).journalled_overrides
     assert "sk-1" not in kept
     assert journalled in (None, kept)
+
+
+@pytest.mark.parametrize(
+    ("key", "hidden"),
+    [
+        ("teacher.headers.X-A", True),
+        ("teacher.extra.user", True),
+        ("teacher.options.key", True),
+        ("teacher.judge.headers.X-A", True),
+        ("teacher.judge", True),
+        ("teacher.members", True),
+        ("teacher.model", False),
+        ("teacher.judge.model", False),
+        ("teacher.max_output_tokens", False),
+    ],
+)
+def test_whatever_may_hold_a_secret_is_journalled_without_its_value(tmp_path, key, hidden):
+    programme = replace(_programme(tmp_path), overrides=(f"{key}=sk-1",))
+    assert programme.journalled_overrides == [f"{key}=..." if hidden else f"{key}=sk-1"]
 
 
 def test_a_source_named_as_a_section_hides_no_change(tmp_path):

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from tutelage import storage
-from tutelage.config import ProgrammeConfig, load_config
+from tutelage.config import ProgrammeConfig, load_config, located
 from tutelage.errors import ConfigError, ProgrammeBusyError
 from tutelage.ledger import Journal
 from tutelage.progress import Progress
 
 CONFIG_NAME = "tutelage.yaml"
-_MAY_HOLD_A_SECRET = re.compile(r"\s*teacher\s*(\.options\b.*)?")  # the one such place of the schema
+# Places of the schema that may, though they shouldn't.
+_MAY_HOLD_A_SECRET = re.compile(r"\s*teacher\s*(\.\s*judge\s*)?(\.\s*(options|headers|extra|members)\b.*)?")
 
 
 @dataclass(frozen=True)
@@ -135,18 +136,9 @@ class Programme:
         """The folder of this configuration's evaluation."""
         return self.folder / "evaluation" / self.config.student.run
 
-    def locate(self, path: str) -> Path:
-        """A path of the configuration, `${NAME}` filled in, relative to the folder.
-
-        Raises ConfigError where the environment variable is not set.
-        """
-        expanded = os.path.expandvars(path)
-        if "${" in expanded:
-            name = expanded.split("${", 1)[1].split("}", 1)[0]
-            raise ConfigError(
-                f"{path}: the environment variable {name!r} is not set. Mend: export {name}=..."
-            )
-        return self.folder / Path(expanded).expanduser()
+    def locate(self, path: str) -> Path | str:
+        """See `config.located`; relative to this folder."""
+        return located(path, self.folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

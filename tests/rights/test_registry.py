@@ -37,6 +37,11 @@ FOUND = {
     "cohere-api": "dd dd dd",
     "xai-api": "dd dd dd",
     "openrouter": "rr rr rr",
+    "llama-unread": "dd dd dd",
+    "gemma-4": "rr rr rr",
+    "gemma-unread": "dd dd dd",
+    "aya-weights": "dd dd dd",
+    "azure-openai": "dd dd dd",
 }
 OWN = (
     "apache-2.0-weights",
@@ -152,13 +157,26 @@ def test_every_service_names_its_endpoints_and_no_two_the_same(terms):
 @pytest.mark.parametrize(
     ("model", "entries"),
     [
-        ("meta-llama/Llama-3.1-8B-Instruct", {"llama-3.1"}),
-        ("META-LLAMA/llama-3.2-1b", {"llama-3.2"}),
-        ("llama3.1:8b", {"llama-3.1"}),
-        ("google/gemma-3-4b-it", {"gemma-3"}),
-        ("google/gemma-3n-e2b", {"gemma-3"}),
-        ("google/gemma-2b", {"gemma-3"}),
-        ("google/gemma-4-12b", set()),
+        ("meta-llama/Llama-3.1-8B-Instruct", {"llama-3.1", "llama-unread"}),
+        ("META-LLAMA/llama-3.2-1b", {"llama-3.2", "llama-unread"}),
+        ("llama3.1:8b", {"llama-3.1", "llama-unread"}),
+        ("meta-llama/Llama-3.3-70B-Instruct", {"llama-unread"}),
+        ("llama3:8b", {"llama-unread"}),
+        ("codellama/CodeLlama-7b-hf", {"llama-unread"}),
+        ("gpt-5-mini", {"openai-api"}),
+        ("openai/o3-mini", {"openai-api"}),
+        ("openai/gpt-oss-20b", set()),
+        ("anthropic.claude-haiku-4-5", {"anthropic-api"}),
+        ("models/gemini-2.5-flash", {"gemini-api"}),
+        ("xai-org/grok-1", set()),
+        ("CohereLabs/aya-expanse-8b", {"aya-weights"}),
+        ("google/gemma-1.1-7b-it", {"gemma-3", "gemma-unread"}),
+        ("gemma:7b", {"gemma-3", "gemma-unread"}),
+        ("google/medgemma-4b-it", {"gemma-unread"}),
+        ("google/gemma-3-4b-it", {"gemma-3", "gemma-unread"}),
+        ("google/gemma-3n-e2b", {"gemma-3", "gemma-unread"}),
+        ("google/gemma-2b", {"gemma-3", "gemma-unread"}),
+        ("google/gemma-4-12b", {"gemma-4", "gemma-unread"}),
         ("Qwen/Qwen3-8B", {"qwen-weights"}),
         ("HuggingFaceTB/SmolLM2-135M-Instruct", {"smollm2-135m-instruct"}),
         ("minilm-l6", {"all-minilm-l6-v2"}),
@@ -173,6 +191,7 @@ def test_what_is_known_at_second_hand_is_marked_and_never_allows():
     second_hand = {terms.id for terms in REGISTRY if terms.second_hand}
     assert second_hand == {
         "gemini-api", "google-cloud", "mistral-api", "qwen-weights", "cohere-api", "openrouter",
+        "llama-unread", "gemma-4", "gemma-unread", "aya-weights", "azure-openai",
     }  # fmt: skip
     assert {ENTRIES[entry].reading(kind, use) for entry in second_hand for kind in KINDS for use in USES} == {
         "review",

@@ -294,3 +294,46 @@ def test_tokens_that_can_not_be_had_are_refused_before_anything_is_asked() -> No
     config = AnthropicTeacherConfig(model="m", base_url="http://127.0.0.1:9")
     with pytest.raises(ConfigError, match=r"labelling\.signals has tokens"):
         AnthropicTeacher(config, TeacherContext(TASK, (), Path(), 5))
+
+
+def cut_off(text: str, finish: str = "length") -> Outcome:
+    return Outcome(body=completion(text, finish=finish))
+
+
+def test_a_text_that_was_cut_off_teaches_nothing(faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script(TEXT, [cut_off("Dear customer, your parcel is")])
+    answer = ask(teacher_at(faulty_teacher.url, Generate(), price=PRICE, max_output_tokens=7))
+    assert (answer.status, answer.value) == (AnswerStatus.UNPARSEABLE, None)
+    assert "max_output_tokens 7" in answer.reason and "Mend: raise it" in answer.reason
+    assert answer.raw == "Dear customer, your parcel is" and answer.usage.cost > 0
+
+
+@pytest.mark.parametrize("finish", ["content_filter", "SAFETY", "content_filter: PROHIBITED_CONTENT"])
+def test_a_text_that_a_filter_cut_is_refused(finish: str, faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script(TEXT, [cut_off("Dear customer, your", finish)])
+    answer = ask(teacher_at(faulty_teacher.url, Generate()))
+    assert (answer.status, answer.value) == (AnswerStatus.REFUSED, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"label": "card"}', "card"),
+        ('```json\n{"label": "card"}\n```', "card"),
+        ("refund", "refund"),  # no other label begins so
+        ("card", None),  # may have been going to be "card stolen"
+    ],
+)
+def test_of_a_label_what_came_before_the_cut_may_be_enough(
+    text: str, value: str | None, faulty_teacher: FaultyTeacher
+) -> None:
+    faulty_teacher.script(TEXT, [cut_off(text)])
+    assert ask(teacher_at(faulty_teacher.url, samples=1)).value == value
+
+
+def test_reasons_beside_a_text_may_be_cut_off_too(faulty_teacher: FaultyTeacher) -> None:
+    task = Generate(prompting=Prompting(rationale=RationaleMode.BEFORE))
+    faulty_teacher.script(TEXT, [cut_off('{"rationale": "So.", "text": "Dear"}')])
+    assert ask(teacher_at(faulty_teacher.url, task)).value == "Dear"  # the object is whole
+    faulty_teacher.script(TEXT, [cut_off('{"rationale": "So.", "text": "De')])
+    assert ask(teacher_at(faulty_teacher.url, task)).status is AnswerStatus.UNPARSEABLE

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tutelage.errors import ConfigError, TeacherUnavailable
+from tutelage.teachers._access import Secrets
 from tutelage.teachers._http import MOST_BYTES, BodyTooLarge, Response, Transport
 
 Handler = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -346,3 +347,20 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> Non
     with pytest.raises(TeacherUnavailable, match=r"certificate can't be trusted.*SSL_CERT_FILE") as caught:
         asyncio.run(served(handler, client, tls))
     assert not caught.value.billed and requests == []
+
+
+def test_what_is_no_http_may_repeat_the_request_and_no_secret() -> None:
+    """A server that sends the request back: what can't be parsed of it is told, without the key."""
+    key = "sk-0123456789abcdef"
+    secrets = Secrets([key])
+
+    async def echo(request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        [line] = [line for line in request.split(b"\r\n") if key.encode() in line]
+        writer.write(line + b"\r\n" + request)
+
+    async def client(url: str) -> None:
+        await Transport(url, {"Authorization": f"Bearer {key}"}, 2.0, secrets).post("/chat", b"{}")
+
+    with pytest.raises(TeacherUnavailable) as caught:
+        asyncio.run(served(echo, client))
+    assert "Authorization: Bearer [the key]" in str(caught.value) and key not in str(caught.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tutelage.config import HumanTeacherConfig, LabellingConfig
-from tutelage.errors import AwaitingPeople, DataError
+from tutelage.errors import AwaitingPeople, ConfigError, DataError
 from tutelage.labelling import AnswerLedger, LedgerKey, label
 from tutelage.records import DistributionOrigin, Prompt
 from tutelage.tasks import Classify
@@ -152,3 +152,14 @@ def test_verdicts_in_parquet_with_the_columns_that_are_there(tmp_path):
     pq.write_table(table, tmp_path / "v.parquet")
     answers, _ = put(tmp_path, people(tmp_path, source={"path": "v.parquet"}))
     assert {id_: answer.model for id_, answer in answers.items()} == {"p0": "ann", "p3": "bob"}
+
+
+def test_verdicts_lie_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("VERDICTS", "kept")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "v.csv").write_text("text,label\nmy card,card\n")
+    answers, _ = put(tmp_path, people(tmp_path, source={"path": "${VERDICTS}/v.csv"}))
+    assert {name: answer.value for name, answer in answers.items()} == {"p0": "card"}
+    monkeypatch.delenv("VERDICTS")
+    with pytest.raises(ConfigError, match="'VERDICTS' is not set. Mend: export VERDICTS"):
+        people(tmp_path, source={"path": "${VERDICTS}/v.csv"})

@@ -22,7 +22,7 @@ from tutelage.config.schema import (
 from tutelage.config.section import (
     Section,
 )
-from tutelage.config.sources import ColumnsConfig, SourceConfig
+from tutelage.config.sources import ColumnsConfig, SourceConfig, located
 from tutelage.config.tasks import (
     LONGEST_NAME,
     ClassifyConfig,
@@ -86,6 +86,7 @@ __all__ = [
     "known_keys",
     "label_map",
     "load_config",
+    "located",
     "parse_config",
     "sections_below",
     "sections_in",

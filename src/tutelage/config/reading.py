@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ def _lay_over(content: dict[str, Any], override: str) -> None:
 
 
 _NO_SECTION = "Should be a section, that is lines of `key: value` below it"
-_WITH_KINDS = ("task", "teacher")  # sections whose `type` says which keys they have
+# Keys that hold a section whose `type` says which keys it has, and the section of the file that tells of it.
+_WITH_KINDS = {"task": "task", "teacher": "teacher", "judge": "teacher"}
 
 
 def _kinds_of(section: str) -> dict[str, type[Section]]:
@@ -103,16 +105,43 @@ def _kinds_of(section: str) -> dict[str, type[Section]]:
     return {kind.model_fields["type"].default: kind for kind in kinds}
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a fault is: as the file has it, and among the documented keys.
+
+    `told` leaves out what pydantic adds, the kind of a section. `known` is the key without numbers of lists,
+    below `task` or `teacher` where a section of such a kind stands deeper down; `kind` is that kind.
+    """
+
+    told: str
+    known: tuple[str, ...]
+    kind: type[Section] | None = None
+
+
+def _place_of(location: Sequence[str | int]) -> _Place:
+    told, known, kind = "", list[str](), None
+    holds = ""  # the section that the part before may begin
+    for part in location:
+        if isinstance(part, int):
+            told += f"[number {part + 1}]"
+            continue
+        found = _kinds_of(holds).get(part) if holds else None
+        if found is not None:
+            known, kind, holds = [holds], found, ""
+            continue
+        told += f".{part}" if told else part
+        known.append(part)
+        holds = _WITH_KINDS.get(part, "")
+    return _Place(told, tuple(known), kind)
+
+
 def _explain(item: Any) -> str:
-    location = [str(part) for part in item["loc"]]
-    tag = location[1] if len(location) > 1 and location[0] in _WITH_KINDS else None
+    place = _place_of(item["loc"])
     if item["type"] in {"union_tag_not_found", "union_tag_invalid"}:
-        return _explain_kind(item, location)
-    if tag is not None and tag in _kinds_of(location[0]):
-        del location[1]
-    key = ".".join(location) or "the file"
+        return _explain_kind(item, place)
+    key = place.told or "the file"
     if item["type"] == "extra_forbidden":
-        nearest = _nearest_key(location, tag)
+        nearest = _nearest_key(place)
         return f"{key}: unknown key." + (f" Did you mean {nearest!r}?" if nearest else "")
     if item["type"] == "missing":
         return f"{key}: needed, and absent. Mend: add it (docs/tutelage.yaml.md says what it is)"
@@ -131,29 +160,31 @@ def _said(item: Any) -> str:
     return message + hint
 
 
-def _explain_kind(item: Any, location: Sequence[str]) -> str:
-    # Sections deeper down, such as an ensemble's members, may be what a teacher may be.
-    section = location[0] if len(location) == 1 and location[0] in _WITH_KINDS else "teacher"
+def _explain_kind(item: Any, place: _Place) -> str:
+    section = _WITH_KINDS[place.known[-1]]
     if not isinstance(item["input"], dict):
-        return f"{'.'.join(location)}: {_NO_SECTION} (given: {_shorten(item['input'])})"
+        return f"{place.told}: {_NO_SECTION} (given: {_shorten(item['input'])})"
     kinds = sorted(_kinds_of(section))
+    if place.known != (section,):  # an ensemble's part
+        kinds.remove("ensemble")
     given = item["input"].get("type")
     near = difflib.get_close_matches(str(given), kinds, n=1, cutoff=0.5)
     what = "Field required" if given is None else f"{given!r} is no kind of {section}"
     hint = f". Did you mean {near[0]!r}?" if near else ""
-    return f"{'.'.join(location)}.type: {what}; one of {', '.join(map(repr, kinds))}{hint}"
+    return f"{place.told}.type: {what}; one of {', '.join(map(repr, kinds))}{hint}"
 
 
-def _nearest_key(location: Sequence[str], tag: str | None = None) -> str | None:
+def _nearest_key(place: _Place) -> str | None:
     """Among the keys beside it first, then anywhere in the file."""
+    *above, name = place.known
     names = {key.rsplit(".", 1)[-1]: key for key in known_keys()}
-    section = ".".join(location[:-1])
+    section = ".".join(above)
     beside = [key.rsplit(".", 1)[-1] for key in known_keys() if key.rpartition(".")[0] == section]
-    if section in _WITH_KINDS and tag is not None:
-        beside = list(_kinds_of(section)[tag].model_fields)
-        names = {name: key for name, key in names.items() if name != location[-1]}
+    if place.kind is not None and len(above) == 1:
+        beside = list(place.kind.model_fields)
+        names = {known: key for known, key in names.items() if known != name}
     for candidates, cutoff in ((beside, 0.5), (list(names), 0.6)):
-        if near := difflib.get_close_matches(location[-1], candidates, n=1, cutoff=cutoff):
+        if near := difflib.get_close_matches(name, candidates, n=1, cutoff=cutoff):
             return near[0] if candidates is beside else names[near[0]]
     return None
 

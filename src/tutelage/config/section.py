@@ -13,4 +13,10 @@ Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 class Section(BaseModel):
     """A part of the file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        hide_input_in_errors=True,  # which may be a secret; what is safe to show, `reading` shows
+    )

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from tutelage.config.section import Section
+from tutelage.errors import ConfigError
+
+
+def located(path: str, folder: Path) -> Path | str:
+    """A source's path, `${NAME}` filled in, relative to `folder`; an `hf://` address as it is.
+
+    Raises ConfigError where the environment variable is not set.
+    """
+    if path.startswith("hf://"):
+        return path
+    expanded = os.path.expandvars(path)
+    if "${" in expanded:
+        name = expanded.split("${", 1)[1].split("}", 1)[0]
+        raise ConfigError(f"{path}: the environment variable {name!r} is not set. Mend: export {name}=...")
+    return folder / Path(expanded).expanduser()
 
 
 class ColumnsConfig(Section):

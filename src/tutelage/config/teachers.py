@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -103,6 +104,12 @@ _RESERVED = (
 )
 _OF_THE_TRANSPORT = ("content-type", "content-length", "host", "connection", "transfer-encoding")
 _CARRIES_A_KEY = ("authorization", "proxy-authorization", "api-key", "x-api-key", "cookie", "x-goog-api-key")
+_MAY_CARRY_A_KEY = re.compile(
+    r"auth(?!or(?:$|-))|secret|passw|credential|cookie|signature|api-?key|(?:^|-)(?:key|token)(?:$|-)", re.I
+)
+_FROM_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_LONGEST_WORD = 24  # characters of an environment variable's name without an underscore
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class EndpointConfig(Section):
@@ -139,7 +146,9 @@ class EndpointConfig(Section):
     )
     timeout: float = Field(60.0, gt=0.0, description="Seconds for one call, retries not included.")
     headers: dict[str, str] = Field(
-        {}, description="More HTTP headers, e.g. `HTTP-Referer` and `X-Title` for OpenRouter. No secrets."
+        {},
+        description="More HTTP headers, e.g. `HTTP-Referer` and `X-Title` for OpenRouter. A secret only as "
+        "`${NAME}`, which is taken from the environment.",
     )
     extra: dict[str, Any] = Field(
         {}, description="More of the request's body, e.g. `reasoning_effort: low`. It shapes answers."
@@ -153,6 +162,12 @@ class EndpointConfig(Section):
             return "" if ip_address(host).is_loopback else host
         except ValueError:
             return "" if host == "localhost" else host
+
+    @property
+    def headers_in_environment(self) -> dict[str, str]:
+        """The headers whose value is a `${NAME}`, with that name."""
+        found = {header: _FROM_ENVIRONMENT.fullmatch(value) for header, value in self.headers.items()}
+        return {header: match[1] for header, match in found.items() if match}
 
     @property
     def costs(self) -> bool:
@@ -183,6 +198,17 @@ class EndpointConfig(Section):
             raise ValueError(f"base_url {value!r} names no host")
         return value.rstrip("/")
 
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        # A key that was put here by mistake has dashes, or is long and has no underscore. It isn't repeated.
+        if not _NAME.fullmatch(value) or ("_" not in value and len(value) >= _LONGEST_WORD):
+            raise ValueError(
+                "api_key_env is no name of an environment variable. Mend: put the key into one, and its name "
+                "here, e.g. MY_API_KEY; should the key stand here, take it out"
+            )
+        return value
+
     @field_validator("headers")
     @classmethod
     def _has_no_secret(cls, value: dict[str, str]) -> dict[str, str]:
@@ -191,6 +217,11 @@ class EndpointConfig(Section):
                 raise ValueError(
                     f"headers has {name!r}, and it is journalled. Mend: the key goes into the environment "
                     "variable that api_key_env names"
+                )
+            if _MAY_CARRY_A_KEY.search(name) and not _FROM_ENVIRONMENT.fullmatch(content):
+                raise ValueError(
+                    f"headers has {name!r}, which by its name carries a key. Mend: put it into an "
+                    "environment variable, and ${NAME} here"
                 )
             if name.lower() in _OF_THE_TRANSPORT:
                 raise ValueError(f"headers has {name!r}, which Tutelage sets itself. Mend: leave it out")

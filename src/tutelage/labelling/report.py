@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tutelage.records import Answer
+
+_BUILD = re.compile(r"(?:[-@:](?:latest|v?\d{3,}(?:-\d\d){0,2}))?")  # what a dated name adds
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class LabellingReport:
     `reused` had an answer already; `asked` were put to the teacher, of which `failed_prompts` (hashes) have
     no answer after all tries and are asked again by the next run. `by_status` counts this run's answers;
     `other_models` those from another model than the teacher's `model`, by the name that the endpoint returned
-    (a dated name that begins with the one asked for is no other model). `cost` holds the upper bound of
+    (a dated build of the one asked for is no other model). `cost` holds the upper bound of
     requests without an account, as `AnswerLedger.spent` does.
 
     `again` calls were made a second time or more, for `faults`: calls that failed, by kind. `at_once` is the
@@ -74,7 +77,7 @@ class Tally:
             if answer.repeatability is not None:
                 self._repeatability += answer.repeatability
                 self._repeated += 1
-            if self._asked_model and answer.model and not answer.model.startswith(self._asked_model):
+            if self._asked_model and answer.model and not _is_model(answer.model, self._asked_model):
                 self._other_models[answer.model] += 1
 
     def faults_in_words(self) -> str:
@@ -99,6 +102,17 @@ class Tally:
             latency_p95=_quantile(latencies, 0.95),
             repeatability=self._repeatability / self._repeated if self._repeated else None,
         )
+
+
+def _is_model(returned: str, asked: str) -> bool:
+    """Whether a name that an endpoint returned is that of the model asked for, or of a dated build of it.
+
+    `gpt-4.1-2025-04-14` is of `gpt-4.1`, and `gpt-4.1-mini` isn't.
+    """
+    returned, asked = (name.lower().removeprefix("models/") for name in (returned, asked))
+    family = asked.removesuffix("latest").rstrip("-:")
+    rest = returned.removeprefix(family)
+    return returned == asked or (len(rest) < len(returned) and _BUILD.fullmatch(rest) is not None)
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float | None:

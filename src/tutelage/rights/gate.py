@@ -126,7 +126,7 @@ def _mismatch(subject: Subject, terms: Terms, registry: Registry) -> str | None:
                 return f"{subject.host} is bound by {other.id!r}, and rights names {terms.id!r}"
     if subject.on_disk or terms.may_stand_for(subject.model):
         return None
-    if terms.models:
+    if terms.models and not terms.hosts:
         return f"{terms.id!r} is for {', '.join(terms.models)}, and the model is {subject.model!r}"
     for other in registry:
         if other.binds_model(subject.model):

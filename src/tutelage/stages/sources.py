@@ -12,7 +12,7 @@ from tutelage.programme import Programme, fingerprint
 
 def source_path(programme: Programme, path: str) -> Path | str:
     """A path of the configuration; `hf://` addresses stay as they are."""
-    return path if path.startswith("hf://") else programme.locate(path)
+    return programme.locate(path)
 
 
 def source_fingerprint(programme: Programme, path: str) -> str:

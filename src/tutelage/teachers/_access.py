@@ -3,12 +3,52 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tutelage.config import PriceConfig
 from tutelage.config.teachers import EndpointConfig
 from tutelage.economics.prices import price_of
 from tutelage.errors import ConfigError
+
+_SURELY_A_SECRET = 16  # characters; a shorter word may stand in an answer by chance
+
+
+class Secrets:
+    """What must not be repeated: the key, and what headers took from the environment.
+
+    Endpoints and gateways may send back the request that they got.
+    """
+
+    __slots__ = ("_anywhere", "_in_faults")
+
+    def __init__(self, values: Iterable[str]) -> None:
+        known = sorted({value for value in values if value}, key=len, reverse=True)
+        self._in_faults = _any_of(known)
+        self._anywhere = _any_of([value for value in known if len(value) >= _SURELY_A_SECRET])
+
+    def out_of_fault(self, text: str) -> str:
+        """The text of a fault without them."""
+        return self._in_faults.sub(_HIDDEN, text) if self._in_faults else text
+
+    def out_of_reply(self, text: str) -> str:
+        """A reply, which is kept, without those of them that can't stand in it by chance."""
+        return self._anywhere.sub(_HIDDEN, text) if self._anywhere else text
+
+
+_HIDDEN = "[the key]"
+
+
+def _any_of(values: list[str]) -> re.Pattern[str] | None:
+    """Finds each of them, also as JSON may spell it: `+` as `\\u002b`, `/` as `\\/`."""
+    spelt = ["".join(map(_in_json, value)) for value in values]
+    return re.compile("|".join(spelt)) if spelt else None
+
+
+def _in_json(character: str) -> str:
+    plain = re.escape(character)
+    return plain if character.isalnum() else rf"(?:\\?{plain}|\\u00(?i:{ord(character):02x}))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +79,21 @@ def tariff_of(config: EndpointConfig) -> Tariff:
         )
     price = PriceConfig(input=listed.input, output=listed.output, cached_input=listed.cached_input)
     return Tariff(config.completed(price), listed.up_to)
+
+
+def headers_from_environment(config: EndpointConfig) -> dict[str, str]:
+    """The headers whose value is a `${NAME}`, filled in. Raises ConfigError where it isn't set."""
+    filled = {}
+    for header, name in config.headers_in_environment.items():
+        value = os.environ.get(name, "").strip()
+        if not value or not value.isascii() or not value.isprintable():
+            holds = "holds characters that no header has" if value else "is not set"
+            raise ConfigError(
+                f"the environment variable {name!r} (teacher.headers.{header}) {holds}. "
+                f"Mend: export {name}=..."
+            )
+        filled[header] = value
+    return filled
 
 
 def key_of(config: EndpointConfig) -> str:

@@ -137,7 +137,7 @@ class BatchingTeacher(EndpointTeacher):
     def __init__(self, config: Any, context: TeacherContext, dialect: Dialect, logprobs: bool) -> None:
         super().__init__(config, context, dialect, logprobs)
         self.batch: bool = config.batch
-        self._batches = BatchTransport(config.base_url, dialect.headers(self._key), config.timeout)
+        self._batches = BatchTransport(config.base_url, self._headers, config.timeout, self._secrets)
         self._api = self._batch_api() if self.batch else None
         discount = config.price.batch_discount if config.price is not None else None
         if discount is None:
@@ -286,8 +286,8 @@ class BatchingTeacher(EndpointTeacher):
                 raise TeacherRefusesAccess(f"the batch was turned down: {fault.reason}")
             raise fault
         try:
-            content = json.loads(response.body)
-        except ValueError:
+            content = json.loads(self._secrets.out_of_reply(response.body.decode("utf-8-sig")))
+        except (ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
             raise TeacherUnavailable(f"{self._host} sent no JSON object", billed=True, fault="body")

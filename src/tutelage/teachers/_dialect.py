@@ -13,6 +13,7 @@ from tutelage.teachers._logprobs import Token
 Messages = Sequence[Mapping[str, str]]
 
 LOGPROBS = "logprobs"  # the optional part of a request by which log-probabilities are asked for
+TURNS_DOWN = (400, 422)  # statuses of a request that can't be taken as it is
 _MOST_TOKENS = 10**9  # a larger count is no account
 # Settings of a request, which are no tokens of its prompt.
 _SETTINGS = {"model", "max_tokens", "max_completion_tokens", "temperature", LOGPROBS, "top_logprobs"}
@@ -83,15 +84,15 @@ class Dialect(Protocol):
         ...
 
     def headers(self, key: str) -> dict[str, str]:
-        """Headers of every request; `key` may be empty."""
+        """Headers of every request, beside those of the configuration; `key` may be empty."""
         ...
 
     def request(self, messages: Messages, sampling: Sampling) -> dict[str, Any]:
         """The request's content."""
         ...
 
-    def leave_out(self, request: Mapping[str, Any], message: str) -> bool:
-        """Whether `message` turns down an optional part of `request`; if so it isn't sent again."""
+    def leave_out(self, request: Mapping[str, Any], status: int, message: str) -> bool:
+        """Whether this fault turns down an optional part of `request`; if so it isn't sent again."""
         ...
 
     def fault(self, content: Any) -> tuple[int, str] | None:

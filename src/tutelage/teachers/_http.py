@@ -14,6 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from tutelage.errors import ConfigError, TeacherUnavailable
+from tutelage.teachers._access import Secrets
 
 MOST_BYTES = 8 << 20  # of a response's body, unpacked
 _CONNECT_WITHIN = 10.0  # seconds, or half of the deadline where that is less
@@ -44,7 +45,9 @@ class Transport:
     Raises ConfigError where the environment names a proxy of a kind that isn't spoken.
     """
 
-    def __init__(self, base_url: str, headers: Mapping[str, str], timeout: float) -> None:
+    def __init__(
+        self, base_url: str, headers: Mapping[str, str], timeout: float, secrets: Secrets | None = None
+    ) -> None:
         self._base_url = base_url.rstrip("/")
         self._headers = {
             "Content-Type": "application/json",
@@ -54,6 +57,7 @@ class Transport:
         self.host = urlsplit(base_url).hostname or ""
         self._proxy = _proxy_for(base_url)
         self._timeout = timeout
+        self._secrets = secrets or Secrets([])
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opened: AsyncGenerator[aiohttp.ClientSession, None] | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -95,7 +99,7 @@ class Transport:
                 billed=True,
                 fault="time-out",
             )
-        text = f"{self._place()} failed: {_reason(error)}"
+        text = self._secrets.out_of_fault(f"{self._place()} failed: {_reason(error)}")
         return TeacherUnavailable(text, billed=not never_sent, fault="connection")
 
     def _place(self) -> str:

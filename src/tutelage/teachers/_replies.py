@@ -64,7 +64,7 @@ class Reading:
         if said.finish is Finish.REFUSED:
             parsed = Parsed(AnswerStatus.REFUSED, None, "the teacher declined to answer")
         else:
-            parsed = _judged(task.parse(said.text), said.finish, said.text, self.limit)
+            parsed = _judged(_whole(task.parse(said.text), said, task), said.finish, said.text, self.limit)
         distribution = None
         if said.tokens is not None and self.walks and isinstance(parsed.value, str):
             distribution = label_distribution(
@@ -81,6 +81,21 @@ class Reading:
             tokens=packed(said.tokens, self.top_k) if said.tokens is not None and self.top_k else b"",
             alone=distribution is not None,
         )
+
+
+def _whole(parsed: Parsed, said: Said, task: Task) -> Parsed:
+    """What was parsed, but for a text that was cut off and reads as an answer all the same."""
+    if parsed.status is not AnswerStatus.OK or said.finish is Finish.DONE or not _may_go_on(said.text, task):
+        return parsed
+    return Parsed(AnswerStatus.UNPARSEABLE, None, "the text goes on. Mend: raise it")
+
+
+def _may_go_on(text: str, task: Task) -> bool:
+    """Whether more may have followed: of an object not after its end, of a label only if others begin so."""
+    text = text.strip()
+    if task.json_schema() is not None and text.endswith(("}", "```")):
+        return False
+    return not task.labels or any(label != text and label.startswith(text) for label in task.labels)
 
 
 def _judged(parsed: Parsed, finish: Finish, text: str, limit: int) -> Parsed:

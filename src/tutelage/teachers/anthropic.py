@@ -11,11 +11,20 @@ from tutelage.config import AnthropicTeacherConfig
 from tutelage.tasks import Task
 from tutelage.teachers._batch_api import BatchApi, BatchingTeacher
 from tutelage.teachers._batch_providers import AnthropicBatches
-from tutelage.teachers._dialect import Counts, Finish, MalformedBody, Messages, Said, Sampling, count_of
+from tutelage.teachers._dialect import (
+    TURNS_DOWN,
+    Counts,
+    Finish,
+    MalformedBody,
+    Messages,
+    Said,
+    Sampling,
+    count_of,
+)
 from tutelage.teachers._endpoint_faults import fault_in
 from tutelage.teachers.protocol import TeacherContext
 
-_VERSION = "2023-06-01"
+_VERSIONED, _VERSION = "anthropic-version", "2023-06-01"
 _TOOL = "answer"
 _FINISHES = {
     "max_tokens": Finish.CUT,
@@ -72,8 +81,10 @@ class MessagesApi:
 
     def headers(self, key: str) -> dict[str, str]:
         """See `Dialect`."""
-        own = {"x-api-key": key} if key else {}
-        return {"anthropic-version": _VERSION, **self._config.headers, **own}
+        version = (
+            {} if "anthropic-version" in map(str.lower, self._config.headers) else {_VERSIONED: _VERSION}
+        )
+        return version | ({"x-api-key": key} if key else {})
 
     def request(self, messages: Messages, sampling: Sampling) -> dict[str, Any]:
         """See `Dialect`."""
@@ -103,8 +114,10 @@ class MessagesApi:
             return text
         return [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]
 
-    def leave_out(self, request: Mapping[str, Any], message: str) -> bool:
+    def leave_out(self, request: Mapping[str, Any], status: int, message: str) -> bool:
         """See `Dialect`."""
+        if status not in TURNS_DOWN:
+            return False
         asked = {*request, "cache_control"}
         if "cache_control" in self.without:
             asked.discard("cache_control")

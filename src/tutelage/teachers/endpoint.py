@@ -16,7 +16,7 @@ from tutelage.errors import ConfigError, TeacherError, TeacherRefusesAccess, Tea
 from tutelage.records import Answer, AnswerStatus, Prompt, Usage, storable
 from tutelage.storage import hash_json
 from tutelage.tasks import Parsed
-from tutelage.teachers._access import key_of, tariff_of
+from tutelage.teachers._access import Secrets, headers_from_environment, key_of, tariff_of
 from tutelage.teachers._dialect import LOGPROBS, Counts, Dialect, Form, Messages, Said, Sampling
 from tutelage.teachers._endpoint_faults import PromptRejected, error_message, fault_of
 from tutelage.teachers._http import BodyTooLarge, Response, Transport
@@ -59,8 +59,10 @@ class EndpointTeacher:
         self._config, self._task, self._dialect = config, context.task, dialect
         tariff = tariff_of(config)
         self._price, self._longest = tariff.price, tariff.longest
-        self._key = key_of(config)
-        self._transport = Transport(config.base_url, dialect.headers(self._key), config.timeout)
+        key, more = key_of(config), headers_from_environment(config)
+        self._headers = {**config.headers, **more, **dialect.headers(key)}
+        self._secrets = Secrets([key, *more.values()])
+        self._transport = Transport(config.base_url, self._headers, config.timeout, self._secrets)
         self._host = self._transport.host
         one_label = bool(self._task.labels and self._task.answer_key) and not self._task.multi_label
         self._walks = logprobs and one_label and (config.samples or 1) == 1
@@ -231,7 +233,7 @@ class EndpointTeacher:
         if 200 <= response.status < 300:
             return self._read(response.body, latency, bound)
         message = self._clean(error_message(response.body))
-        if response.status in {400, 422} and self._dialect.leave_out(form.request, message):
+        if self._dialect.leave_out(form.request, response.status, message):
             self._forms.clear()
             if self._keeps_tokens and LOGPROBS in self._dialect.without:
                 raise self._lacks_tokens(f": {message}")
@@ -283,6 +285,7 @@ class EndpointTeacher:
         """Read a body; without an account of tokens its cost is what `bound` says."""
         try:
             text, broken = _decoded(body)
+            text = self._secrets.out_of_reply(text)
             content = json.loads(text)
             fault = self._dialect.fault(content)
             if fault is not None:
@@ -324,16 +327,14 @@ class EndpointTeacher:
         return fault_of(status, message, headers, self._host, self._config.api_key_env)
 
     def _clean(self, text: str) -> str:
-        """Text of the endpoint's without the key, cut to what is worth looking at."""
-        if self._key:
-            text = text.replace(self._key, "[the key]")
-        return storable(text[:_MESSAGE_LIMIT])
+        """Text of the endpoint's without secrets, cut to what is worth looking at."""
+        return storable(self._secrets.out_of_fault(text)[:_MESSAGE_LIMIT])
 
 
 def _decoded(body: bytes) -> tuple[str, Parsed | None]:
     """A body as text; where it isn't UTF-8 with marks for the wrong bytes, and what that makes of it."""
     try:
-        return body.decode("utf-8"), None
+        return body.decode("utf-8-sig"), None
     except UnicodeDecodeError as error:
         reason = f"the reply is not UTF-8: {error.reason} at byte {error.start}"
         return body.decode("utf-8", "replace"), Parsed(AnswerStatus.UNPARSEABLE, None, reason)

@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from tutelage.config import ColumnsConfig
+from tutelage.config import ColumnsConfig, located
 from tutelage.errors import AwaitingPeople, TeacherError
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Rejection, dump_value
 from tutelage.review.queue import Queue
@@ -43,9 +43,8 @@ class HumanTeacher:
         verdicts: list[HumanVerdict] = []
         rejected: list[Rejection] = []
         if source is not None:
-            path = source.path if source.path.startswith("hf://") else context.folder / Path(source.path)
             given = read_verdicts(
-                path,
+                located(source.path, context.folder),
                 columns,
                 self._task,
                 form=source.format,

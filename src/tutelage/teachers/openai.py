@@ -14,6 +14,7 @@ from tutelage.teachers._batch_api import BatchApi, BatchingTeacher
 from tutelage.teachers._batch_providers import OpenAIBatches
 from tutelage.teachers._dialect import (
     LOGPROBS,
+    TURNS_DOWN,
     Counts,
     Finish,
     MalformedBody,
@@ -27,7 +28,15 @@ from tutelage.teachers._logprobs import read_tokens
 from tutelage.teachers.protocol import TeacherContext
 
 _TOP_LOGPROBS = 20  # the most that the API offers
-_FINISHES = {"length": Finish.CUT, "content_filter": Finish.FILTERED}
+# Most say `length` and `content_filter`; Mistral has `model_length`, and Gemini's own words shine through.
+_FINISHES = {
+    **dict.fromkeys(("length", "model_length", "max_tokens"), Finish.CUT),
+    **dict.fromkeys(
+        ("content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii"), Finish.FILTERED
+    ),
+}
+# The endpoint broke the answer off for a reason of its own (DeepSeek, vLLM, OpenRouter): asking again helps.
+_BROKEN_OFF = {"insufficient_system_resource", "abort", "error"}
 # Parts of a request that an endpoint may not know, and how it says so.
 _OPTIONAL = {
     "strict": re.compile(r"invalid schema|\bstrict\b", re.I),
@@ -36,6 +45,10 @@ _OPTIONAL = {
     "max_tokens": re.compile(r"use\W+max_completion_tokens", re.I),
     "temperature": re.compile(r"temperature", re.I),
 }
+# OpenRouter's 404, where none of its providers takes all that `provider.require_parameters` insists on. It
+# doesn't say what is one too many, so parts go one by one, in this order.
+_SOME_PARAMETER = re.compile(r"can handle the requested parameters", re.I)
+_DISPENSABLE = (LOGPROBS, "temperature", "response_format")
 _NUMBER = re.compile(r"(?<![\w.-])\d+(?![\w-]|\.\d)")
 
 
@@ -77,10 +90,9 @@ class ChatCompletions:
 
     def headers(self, key: str) -> dict[str, str]:
         """See `Dialect`. A server that asks for no key gets a word in its place, as its clients send."""
-        own = (
-            {"api-key": key} if self._config.api == "azure" else {"Authorization": f"Bearer {key or 'none'}"}
-        )
-        return {**self._config.headers, **own}
+        if self._config.api == "azure":
+            return {"api-key": key}
+        return {"Authorization": f"Bearer {key or 'none'}"}
 
     def request(self, messages: Messages, sampling: Sampling) -> dict[str, Any]:
         """See `Dialect`."""
@@ -98,13 +110,12 @@ class ChatCompletions:
             request["temperature"] = sampling.temperature
         return {**request, **self._config.extra}
 
-    def leave_out(self, request: Mapping[str, Any], message: str) -> bool:
+    def leave_out(self, request: Mapping[str, Any], status: int, message: str) -> bool:
         """See `Dialect`."""
-        turned_down = {name for name, said in _OPTIONAL.items() if said.search(message)}
         asked = {*request}
         if "strict" in request.get("response_format", {}).get("json_schema", {}):
             asked.add("strict")
-        parts = turned_down & asked
+        parts = asked & _turned_down(request, status, message)
         if "strict" in parts:
             parts.discard("response_format")
         if LOGPROBS in parts and (limit := _limit_in(message, request["top_logprobs"])):
@@ -124,15 +135,26 @@ class ChatCompletions:
         logprobs, model = choice.get("logprobs"), content.get("model")
         usage = content.get("usage")
         charged = usage.get("cost") if isinstance(usage, dict) else None
-        finish = choice.get("finish_reason")
+        finish = _finish_of(choice)
         return Said(
             text=str(refusal) if refusal else text,
-            finish=Finish.REFUSED if refusal else _FINISHES.get(str(finish), Finish.DONE),
+            finish=Finish.REFUSED if refusal else finish,
             counts=_counts(usage),
             tokens=read_tokens(logprobs.get("content")) if isinstance(logprobs, dict) else None,
             model=model if isinstance(model, str) else "",
             charged=charged if isinstance(charged, float) else None,
         )
+
+
+def _turned_down(request: Mapping[str, Any], status: int, message: str) -> set[str]:
+    """The parts of a request that a fault is about."""
+    if status == 404:
+        parts = [name for name in _DISPENSABLE if name in request]
+        return set(parts[:1]) if _SOME_PARAMETER.search(message) else set()
+    found = {name for name, said in _OPTIONAL.items() if said.search(message)}
+    if status == 403:  # OpenAI's, for log-probabilities of its reasoning models
+        return found & {LOGPROBS}
+    return found if status in TURNS_DOWN else set()
 
 
 def _path(config: OpenAITeacherConfig) -> str:
@@ -158,6 +180,14 @@ def _choice_of(content: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     if fault := fault_in(choice):  # a gateway's, whose model had begun
         raise MalformedBody(f"the model failed: {fault[1]}")
     return choice, message
+
+
+def _finish_of(choice: Mapping[str, Any]) -> Finish:
+    """Why the answer ended. Gemini writes its reason behind `content_filter:`. Raises MalformedBody."""
+    reason = str(choice.get("finish_reason")).lower().partition(":")[0].strip()
+    if reason in _BROKEN_OFF:
+        raise MalformedBody(f"the endpoint broke the answer off ({reason})")
+    return _FINISHES.get(reason, Finish.DONE)
 
 
 def _text_in(content: Any) -> str:
