@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from tutelage.checkpoints import quieten_loading
 from tutelage.errors import ConfigError
+from tutelage.generation.tokenized import TokenizedModel
 
 _LABELS_A_PASS = 64  # continuations of one prompt that are weighed together
 _LEAST_SHARED = 16  # tokens from which a shared beginning is worth keeping
@@ -34,7 +34,7 @@ class Written:
     ended: bool
 
 
-class LanguageModel:
+class LanguageModel(TokenizedModel):
     """A causal or sequence-to-sequence model with its tokenizer, in memory. safetensors or GGUF weights."""
 
     def __init__(self, checkpoint: str, gguf_file: str | None, device: str, dtype: str) -> None:
@@ -48,8 +48,8 @@ class LanguageModel:
             source["gguf_file"] = gguf_file
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         kind = ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
-        self.seq2seq = bool(AutoConfig.from_pretrained(checkpoint, **source).is_encoder_decoder)
-        family = AutoModelForSeq2SeqLM if self.seq2seq else AutoModelForCausalLM
+        seq2seq = bool(AutoConfig.from_pretrained(checkpoint, **source).is_encoder_decoder)
+        family = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
         weights = source if gguf_file is not None else {**source, "use_safetensors": True}
         try:
             model = family.from_pretrained(checkpoint, dtype=getattr(torch, kind), **weights)
@@ -61,29 +61,8 @@ class LanguageModel:
                 "model, or another teacher.type"
             ) from error
         self.model = model.eval().to(device)
-        self.tokenizer = AutoTokenizer.from_pretrained(checkpoint, **source)
+        super().__init__(AutoTokenizer.from_pretrained(checkpoint, **source), seq2seq)
         self._shared: tuple[list[int], Any] | None = None
-
-    def prompt(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        """Chat messages as token ids, by the tokenizer's chat template or else as plain text."""
-        if not self.tokenizer.chat_template:
-            return list(self.tokenizer(_plain(messages, self.seq2seq))["input_ids"])
-        from jinja2 import TemplateError
-
-        def rendered(turns: Sequence[dict[str, str]]) -> str:
-            return str(
-                self.tokenizer.apply_chat_template(list(turns), add_generation_prompt=True, tokenize=False)
-            )
-
-        try:
-            text = rendered(messages)
-        except TemplateError:  # templates without a system's role
-            text = rendered(_without_system(messages))
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def text_ids(self, text: str) -> list[int]:
-        """A text that stands in an answer, as token ids."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     @property
     def places(self) -> int:
@@ -249,32 +228,6 @@ class LanguageModel:
         given = self.tokenizer.pad_token_id
         return int(given) if given is not None else min(self._ends, default=0)
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Token ids as text, special tokens left out."""
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
-
-    def token_bytes(self, token: int) -> bytes:
-        """The bytes that a token adds to the text; none for special tokens and unknown ids."""
-        if token in self._special:
-            return b""
-        piece = self.tokenizer.convert_ids_to_tokens(token)
-        if piece is None:
-            return b""
-        if self._byte_level:
-            table = _byte_table()
-            return bytes(table[letter] for letter in piece if letter in table)
-        if len(piece) == 6 and piece.startswith("<0x"):
-            return bytes([int(piece[3:5], 16)])
-        return str(piece).replace("▁", " ").encode("utf-8")
-
-    @cached_property
-    def _special(self) -> set[int]:
-        return set(self.tokenizer.all_special_ids)
-
-    @cached_property
-    def _byte_level(self) -> bool:
-        return "ByteLevel" in json.dumps(json.loads(self.tokenizer.backend_tokenizer.to_str())["decoder"])
-
 
 class Recorder:
     """Listens while a model writes: at each step the likeliest tokens, and afterwards the one it took.
@@ -343,22 +296,3 @@ def _paths(rests: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
         for place, path in enumerate(inner)
         if place + 1 == len(inner) or inner[place + 1][: len(path)] != path
     ]
-
-
-def _without_system(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    first, second, *others = messages
-    return [{"role": "user", "content": f"{first['content']}\n\n{second['content']}"}, *others]
-
-
-def _plain(messages: Sequence[dict[str, str]], seq2seq: bool) -> str:
-    names = {"user": "Message: ", "assistant": "Answer: "}
-    text = "\n\n".join(f"{names.get(turn['role'], '')}{turn['content']}" for turn in messages)
-    return text if seq2seq else f"{text}\n\nAnswer: "
-
-
-def _byte_table() -> dict[str, int]:
-    """Which byte each letter of a byte-level vocabulary stands for (Radford et al. 2019)."""
-    shown = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    hidden = [byte for byte in range(256) if byte not in shown]
-    table = {chr(byte): byte for byte in shown}
-    return table | {chr(256 + place): byte for place, byte in enumerate(hidden)}

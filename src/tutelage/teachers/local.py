@@ -26,7 +26,7 @@ from tutelage.teachers._logprobs import Token
 from tutelage.teachers._replies import Reading, Reply, combine
 from tutelage.teachers.protocol import TeacherContext
 
-_RECIPE = "local teacher, v1"  # part of the revision: change it with the code
+_RECIPE = "local teacher, v2"  # part of the revision: change it with the code
 _SEVERAL = 0.7  # temperature of several samples where none is given
 _OPTIONS = 20  # alternatives of a token that a distribution over labels is read from
 
