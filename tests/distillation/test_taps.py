@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from tiny_world import save_checkpoint  # noqa: E402
+from tutelage.distillation.losses import attention_scores  # noqa: E402
 from tutelage.distillation.taps import Tap, Taps  # noqa: E402
 from tutelage.errors import ConfigError  # noqa: E402
 from tutelage.students.architecture import architecture_of  # noqa: E402
@@ -66,6 +67,21 @@ def test_hidden_states_are_tapped_from_layers(tmp_path, kind, implementation):
         with Taps(body, [inputs]) as more:
             body(input_ids=IDS, attention_mask=MASK)
             torch.testing.assert_close(more[inputs], states[1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_from_tapped_projections_are_those_that_attention_uses(tmp_path, kind):
+    """softmax(scores) is what the eager implementation gives, for every layer and every real token."""
+    body = body_of(tmp_path, kind, attn_implementation="eager")
+    found = architecture_of(body)
+    names = [name for layer in found.layers for name in (layer.query, layer.key)]
+    with Taps(body, [*names, *([found.position_bias] if found.position_bias else [])]) as taps:
+        result = body(input_ids=IDS, attention_mask=MASK, output_attentions=True)
+        bias = taps[found.position_bias] if found.position_bias else None
+        for layer, wanted in zip(found.layers, result.attentions, strict=True):
+            scores = attention_scores(taps[layer.query], taps[layer.key], found.heads, bias)
+            scores = scores.masked_fill(MASK[:, None, None, :] == 0, -torch.inf)
+            torch.testing.assert_close(scores.softmax(-1), wanted)
 
 
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "electra"])

@@ -1,4 +1,4 @@
-"""Losses: on labels, and on token distributions (dense, or lean in memory)."""
+"""Losses: on labels, on token distributions (dense, or lean in memory), and between layers."""
 
 from tutelage.distillation.losses.divergences import (
     Divergence,
@@ -10,6 +10,17 @@ from tutelage.distillation.losses.divergences import (
     TotalVariation,
 )
 from tutelage.distillation.losses.labels import cross_entropy, mixed_loss, soft_target_loss, soften
+from tutelage.distillation.losses.layers import (
+    attention_distribution,
+    attention_mse,
+    attention_scores,
+    hidden_cosine,
+    hidden_mse,
+    new_projection,
+    relation,
+    relations,
+    similarity_mse,
+)
 from tutelage.distillation.losses.lean import Projection, lean_cross_entropy, lean_divergence
 from tutelage.distillation.losses.tokens import TopK, completion_cross_entropy, token_divergence
 
@@ -23,11 +34,20 @@ __all__ = [
     "SkewedReverseKL",
     "TopK",
     "TotalVariation",
+    "attention_distribution",
+    "attention_mse",
+    "attention_scores",
     "completion_cross_entropy",
     "cross_entropy",
+    "hidden_cosine",
+    "hidden_mse",
     "lean_cross_entropy",
     "lean_divergence",
     "mixed_loss",
+    "new_projection",
+    "relation",
+    "relations",
+    "similarity_mse",
     "soft_target_loss",
     "soften",
     "token_divergence",
