@@ -24,7 +24,8 @@ class BatchServer:
     """`fates` gives the next request for a text another fate than an answer: `expired`, `500`, `400`.
 
     A batch is worked on for `polls` looks at it. `ends` gives the next batches another end than `completed`.
-    `on_poll` is called at each look.
+    `on_poll` is called at each look. A batch that is cancelled has answered its first `finished` requests. One
+    that is taken out of `batches` is a 404, and so are its results with `forgets_results`.
     """
 
     def __init__(self, teacher: FaultyTeacher, polls: int = 1) -> None:
@@ -39,6 +40,9 @@ class BatchServer:
         self.lost_creations = 0  # of the next, so many are done, and the answer is lost
         self.on_poll = lambda: None
         self.locked = False  # keys aren't accepted
+        self.cancelled: list[str] = []
+        self.finished = 0
+        self.forgets_results = False
         self._numbers = itertools.count(1)
         for method in ("GET", "POST"):
             teacher.routes[method, "/v1/files"] = self._file
@@ -47,6 +51,8 @@ class BatchServer:
 
     def _file(self, path: str, headers: Mapping[str, str], body: bytes) -> Outcome:
         if path.endswith("/content"):
+            if self.forgets_results:
+                return _MISSING
             return Outcome(body=self.files[path.split("/")[-2]])
         boundary = headers["content-type"].partition("boundary=")[2].encode()
         _, purpose, file, _ = body.split(b"--" + boundary)
@@ -81,7 +87,20 @@ class BatchServer:
             return self._made(made)
         if not path:
             return self._page(query, "after=", _told)
-        batch = self._looked_at(path.strip("/"))
+        name, _, verb = path.strip("/").partition("/")
+        if name not in self.batches:
+            return _MISSING
+        if verb == "cancel":
+            return self._cancel(name)
+        return Outcome(body=json.dumps(_told(self._looked_at(name))).encode())
+
+    def _cancel(self, name: str) -> Outcome:
+        batch = self.batches[name]
+        if "status" in batch:
+            return Outcome(409, b'{"error": {"message": "Cannot cancel a batch that has ended."}}')
+        self.cancelled.append(name)
+        batch["looks"] = self.polls  # the next look finds it ended
+        self._end(batch, "cancelled")
         return Outcome(body=json.dumps(_told(batch)).encode())
 
     def _page(self, query: str, after: str, shown: Any) -> Outcome:
@@ -109,7 +128,8 @@ class BatchServer:
 
     def _end(self, batch: dict[str, Any], status: str) -> None:
         good, bad = [], []
-        for custom_id, text in batch["requests"] if status == "completed" else []:
+        answered = {"completed": len(batch["requests"]), "cancelled": self.finished}.get(status, 0)
+        for custom_id, text in batch["requests"][:answered]:
             fate = (self.fates.get(text) or [""]).pop(0) if self.fates.get(text) else ""
             if not fate:
                 body = json.loads(completion(self.teacher.answer_to(text)))
@@ -143,16 +163,23 @@ class BatchServer:
             return self._made({"created_at": datetime.now(UTC).isoformat(), "requests": requests})
         if not path:
             return self._page(query, "after_id=", self._as_anthropic)
-        name, _, results = path.strip("/").partition("/")
-        if results:
+        name, _, verb = path.strip("/").partition("/")
+        if name not in self.batches or (verb == "results" and self.forgets_results):
+            return _MISSING
+        if verb == "cancel":
+            return self._cancel(name)
+        if verb == "results":
             batch = self.batches[name]  # what became of it is decided once, however often it is read
             if "results" not in batch:
-                batch["results"] = b"\n".join(map(self._result, batch["requests"]))
+                answered = batch["requests"][: self.finished] if "status" in batch else batch["requests"]
+                canceled = batch["requests"][len(answered) :]
+                lines = [*map(self._result, answered), *map(_canceled, canceled)]
+                batch["results"] = b"\n".join(lines)
             return Outcome(body=batch["results"])
         return Outcome(body=json.dumps(self._as_anthropic(self._looked(name))).encode())
 
     def _as_anthropic(self, batch: dict[str, Any]) -> dict[str, Any]:
-        ended = batch["looks"] > self.polls
+        ended = batch["looks"] > self.polls or "status" in batch
         total = len(batch["requests"])
         return {
             "id": batch["id"],
@@ -173,6 +200,13 @@ class BatchServer:
             )
             result = {"type": "errored", "error": {"type": "error", "error": {"type": kind, "message": said}}}
         return json.dumps({"custom_id": custom_id, "result": result}).encode()
+
+
+_MISSING = Outcome(404, b'{"error": {"message": "No batch of that name."}}')
+
+
+def _canceled(request: tuple[str, str]) -> bytes:
+    return json.dumps({"custom_id": request[0], "result": {"type": "canceled"}}).encode()
 
 
 def _told(batch: dict[str, Any]) -> dict[str, Any]:

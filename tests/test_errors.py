@@ -63,7 +63,7 @@ _DOCUMENTED = {  # what docs/stages/run.md says of each status, and whose it is
     3: ("a gate refused or the release failed", "GateRefused"),
     5: ("something on disk isn't what was written", "IntegrityError UnsafeModelError"),
     6: ("budget", "BudgetExhausted"),
-    7: ("teacher", "TeacherError TeacherUnavailable TeacherRefusesAccess"),
+    7: ("teacher", "TeacherError TeacherUnavailable TeacherRefusesAccess BatchForgotten"),
     8: ("people haven't answered yet", "AwaitingPeople"),
 }
 

@@ -13,6 +13,7 @@
     └── TeacherError              the teacher's side
         ├── TeacherUnavailable    try again: rate limit, overload, time-out; may say after how long
         ├── TeacherRefusesAccess  401, 402, 403, unknown model: no use in trying again
+        ├── BatchForgotten        the provider has a batch, or its results, no longer
         └── AwaitingPeople        prompts wait for people; goes on once they have answered
 
 A message says what was wrong (value and limit), where, and the mend.
@@ -128,6 +129,10 @@ class TeacherRefusesAccess(TeacherError):
     """Key, credit, permission or model name: asking again would change nothing."""
 
     billed = False
+
+
+class BatchForgotten(TeacherError):
+    """The provider doesn't know a batch, or has its results no longer. It may have cost money."""
 
 
 class AwaitingPeople(TeacherError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tutelage.economics import Estimate, estimate
+from tutelage.economics import Estimate, added_up, estimate
 from tutelage.errors import UsageError
 from tutelage.records import Answer, AnswerStatus, Prompt, Usage
 
@@ -91,3 +92,17 @@ def test_it_is_told_and_kept() -> None:
         "12,000 prompts will cost about $4.20 (95% interval $3.90 to $4.56, from 200 answers): "
         "5,000,000 tokens in, 100,000 out, about 2 hours; at most $40.00"
     )
+
+
+def test_several_teachers_add_up() -> None:
+    cheap = estimate(
+        [answered("x" * n, 10 + n % 3, 5) for n in range(10, 30)], [Prompt("1", "y" * 20)], most=1.0
+    )
+    dear = estimate([answered("x" * n, 500 + n % 7, 5) for n in range(10, 25)], [Prompt("1", "y" * 20)] * 2)
+    both = added_up([cheap, dear])
+    assert (both.prompts, both.sample, both.most) == (2, 15, None)
+    for name in ("cost", "low", "high", "input_tokens", "output_tokens", "seconds"):
+        assert getattr(both, name) == pytest.approx(getattr(cheap, name) + getattr(dear, name))
+    assert added_up([cheap, cheap]).most == 2.0
+    assert "about 2 seconds" in both.describe()
+    assert "seconds" not in replace(both, seconds=0.0).describe()

@@ -19,8 +19,14 @@ from hypothesis import strategies as st
 from batch_server import BatchServer
 from faulty_teacher import FaultyTeacher
 from tutelage.config import AnthropicTeacherConfig, LabellingConfig, OpenAITeacherConfig
-from tutelage.errors import BudgetExhausted, ConfigError, TeacherRefusesAccess, TeacherUnavailable
-from tutelage.labelling import AnswerLedger, LabellingReport, LedgerKey, ask, label
+from tutelage.errors import (
+    BudgetExhausted,
+    ConfigError,
+    TeacherRefusesAccess,
+    TeacherUnavailable,
+    UsageError,
+)
+from tutelage.labelling import AnswerLedger, LabellingReport, LedgerKey, ask, end_batches, label
 from tutelage.records import AnswerStatus, Prompt
 from tutelage.tasks import Classify
 from tutelage.teachers import Batched, TeacherContext
@@ -61,11 +67,13 @@ def run(
     server: BatchServer, ledger: AnswerLedger, prompts: Any = PROMPTS, **settings: Any
 ) -> LabellingReport:
     labelling = {"poll": 0.01, "wait": 0.001, "attempts": 3, **settings.pop("labelling", {})}
-    teacher = teacher_of(server, **settings)
+    progress = settings.pop("progress", None)
+    teacher = settings.pop("teacher", None) or teacher_of(server, **settings)
 
     async def asked() -> LabellingReport:
         try:
-            return await ask(prompts, teacher, TASK, ledger, LabellingConfig.model_validate(labelling))
+            config = LabellingConfig.model_validate(labelling)
+            return await ask(prompts, teacher, TASK, ledger, config, progress)
         finally:
             await teacher.close()
 
@@ -171,11 +179,11 @@ def test_the_budget_divides_batches_and_is_never_passed(server: BatchServer, led
 
 def test_limits_of_the_provider_divide_batches(server: BatchServer, ledger: AnswerLedger) -> None:
     teacher = teacher_of(server, samples=3)
-    teacher._api.most_requests = 10
+    teacher._provider.most_requests = 10
     assert teacher.fitting(PROMPTS) == 3
-    teacher._api.most_requests, teacher._api.most_bytes = 1000, 1
+    teacher._provider.most_requests, teacher._provider.most_bytes = 1000, 1
     assert teacher.fitting(PROMPTS) == 1
-    teacher._api.most_bytes = 10**9
+    teacher._provider.most_bytes = 10**9
     assert teacher.fitting(PROMPTS) == 20
 
 
@@ -321,6 +329,140 @@ def test_killed_anywhere_nothing_is_submitted_twice_and_nothing_lost(
         assert ledger.open_batches(key) == []
 
 
+def left_at_the_provider(server: BatchServer, ledger: AnswerLedger, kind: str = "openai") -> str:
+    """A run that ends while its batch goes on; the batch's name."""
+    server.polls = 10**6
+
+    async def interrupted() -> None:
+        teacher = teacher_of(server, kind)
+        task = asyncio.create_task(ask(PROMPTS, teacher, TASK, ledger, LabellingConfig(poll=0.01)))
+        while not server.looks:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await teacher.close()
+
+    asyncio.run(interrupted())
+    server.polls = 1
+    [name] = server.batches
+    return name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("what", ["batch", "results"])
+def test_what_the_provider_has_forgotten_is_asked_again_and_its_bound_stays_spent(
+    server: BatchServer, ledger: AnswerLedger, kind: str, what: str
+) -> None:
+    name = left_at_the_provider(server, ledger, kind)
+    [batch] = ledger.open_batches(key_of(server, kind=kind))
+    if what == "batch":
+        del server.batches[name]
+    server.forgets_results = what == "results"
+    server.on_poll = lambda: _remember(server, name)
+    warned: list[str] = []
+    report = run(server, ledger, kind=kind, progress=_Heard(warned))
+    assert report.by_status == {"ok": 20} and report.faults == {"forgotten batch": 20}
+    assert ledger.spent() == pytest.approx(batch.bound + 20 * COST)
+    assert report.cost == pytest.approx(ledger.spent())
+    [warning] = warned
+    assert f"the provider has batch {name} of 20 prompts no longer (127.0.0.1 answered 404" in warning
+    assert f"${batch.bound:.4f}" in warning
+    assert [one.remote for one in ledger.forgotten_batches()] == [name]
+    assert run(server, ledger, kind=kind).asked == 0
+
+
+def _remember(server: BatchServer, forgotten: str) -> None:
+    """Results of any other batch are there."""
+    server.forgets_results = server.forgets_results and [*server.batches] == [forgotten]
+
+
+def test_a_batch_that_is_not_listed_at_once_is_not_given_up(
+    server: BatchServer, ledger: AnswerLedger
+) -> None:
+    name = left_at_the_provider(server, ledger)
+    hidden = server.batches.pop(name)
+    teacher = teacher_of(server)
+    looked = 0
+
+    async def poll(remote: str, poll: Any = teacher.poll) -> Any:
+        nonlocal looked
+        looked += 1
+        if looked == 3:
+            server.batches[name] = hidden
+        return await poll(remote)
+
+    teacher.poll = poll
+    report = run(server, ledger, teacher=teacher)
+    assert report.by_status == {"ok": 20} and ledger.spent() == pytest.approx(20 * COST)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ended_early_a_batch_leaves_what_it_has_answered(
+    server: BatchServer, ledger: AnswerLedger, kind: str
+) -> None:
+    name = left_at_the_provider(server, ledger, kind)
+    server.finished, server.polls = 7, 10**6
+    report = ended(server, ledger, kind)
+    server.polls = 1
+    assert server.cancelled == [name] and ledger.open_batches() == []
+    assert report.by_status == {"ok": 7} and report.cost == pytest.approx(7 * COST) == ledger.spent()
+    assert run(server, ledger, kind=kind).by_status == {"ok": 13}
+    assert ledger.spent() == pytest.approx(20 * COST)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_that_ended_by_itself_is_collected_whole(
+    server: BatchServer, ledger: AnswerLedger, kind: str
+) -> None:
+    left_at_the_provider(server, ledger, kind)
+    server.polls = 0
+    assert ended(server, ledger, kind).by_status == {"ok": 20}
+    assert server.cancelled == [] and ledger.spent() == pytest.approx(20 * COST)
+
+
+def test_ending_finds_what_was_submitted_and_what_never_was(
+    server: BatchServer, ledger: AnswerLedger
+) -> None:
+    hashes = [prompt.hash for prompt in PROMPTS]
+    ledger.open_batch(key_of(server), "t1n1r00000000", hashes, 1.0)  # its run died before it was submitted
+    assert ended(server, ledger).by_status == {} and ledger.spent() == 0.0
+    server.lost_creations = 1
+    with pytest.raises(TeacherUnavailable):
+        run(server, ledger, labelling={"attempts": 1})
+    server.polls = 10**6
+    assert ended(server, ledger).by_status == {}
+    assert len(server.cancelled) == 1 and ledger.open_batches() == [] and ledger.spent() == 0.0
+
+
+def ended(server: BatchServer, ledger: AnswerLedger, kind: str = "openai") -> LabellingReport:
+    """`end_batches`, by a teacher that is asked one by one."""
+    teacher = teacher_of(server, kind, batch=False)
+
+    async def end() -> LabellingReport:
+        try:
+            config = LabellingConfig(poll=0.01, wait=0.001)
+            return await end_batches(PROMPTS, teacher, TASK, ledger, config)
+        finally:
+            await teacher.close()
+
+    return asyncio.run(end())
+
+
+def test_asked_one_by_one_nothing_is_paid_that_a_batch_will_bring(
+    server: BatchServer, ledger: AnswerLedger
+) -> None:
+    name = left_at_the_provider(server, ledger)
+    with pytest.raises(
+        UsageError, match=rf"20 of the prompts .* paid for twice \({name}\)\. Mend: .*--cancel"
+    ):
+        run(server, ledger, batch=False)
+    other = [Prompt("x", "another prompt")]
+    assert run(server, ledger, other, batch=False).by_status == {"ok": 1}
+    assert server.teacher.arrivals == {"another prompt": 1}
+    assert run(server, ledger).by_status == {"ok": 20}
+
+
 class _Heard:
     """A Progress that keeps its warnings."""
 
@@ -376,7 +518,7 @@ _JSON = st.recursive(
 @given(st.lists(_JSON.map(lambda content: json.dumps(content).encode()) | st.binary(max_size=20), max_size=6))
 def test_any_lines_of_results_are_read_or_belong_to_nobody(lines: list[bytes]) -> None:
     class Said:
-        async def ask_api(self, *request: Any) -> dict[str, Any]:
+        async def ask_of_batch(self, *request: Any) -> dict[str, Any]:
             return {"output_file_id": "f"}
 
         async def read_lines(self, path: str) -> AsyncIterator[bytes]:

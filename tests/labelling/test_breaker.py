@@ -47,7 +47,7 @@ def test_patience_ends_and_progress_is_kept(tmp_path: Path) -> None:
         TeacherUnavailable,
         match=r"no call was answered for 100 s, and labelling\.patience is 100; \d+ of .* calls failed "
         r"\(connection: \d+\)\. The last: the connection failed\. \d+ prompts were answered in this run and "
-        r"\d+ remain\. Mend: see to the teacher, or raise labelling\.patience, then run again",
+        r"\d+ remain\. Mend: see to the teacher, or raise labelling\.patience;.*max_failed_share .*, then run again",
     ):
         labelled(endpoint, 5000, tmp_path, patience=100.0)
     answered = len(endpoint.answers)
@@ -89,6 +89,30 @@ def test_poison_prompts_are_left_while_others_are_answered(tmp_path: Path) -> No
     report = labelled(endpoint, 1000, tmp_path, attempts=3, max_failed_share=0.1)
     assert (report.failed, report.by_status) == (100, {"ok": 900})
     assert report.faults == {"500": 300} and report.again == 200
+
+
+def test_more_poison_prompts_than_may_be_left_are_not_taken_for_an_outage(tmp_path: Path) -> None:
+    class Poisoned(Endpoint):
+        async def answer(self, prompts):  # type: ignore[no-untyped-def]
+            if int(prompts[0].id) % 10 == 0:
+                raise TeacherUnavailable("no", fault="500")
+            return await super().answer(prompts)
+
+    bar = Bar()
+    report = labelled(Poisoned(down_between(0, 0, 0.05)), 5000, tmp_path, bar, max_failed_share=0.01)
+    assert (report.failed, report.by_status) == (500, {"ok": 4500})
+    assert report.seconds < 120 and bar.told == []
+
+
+@pytest.mark.parametrize("count", [1, 4, 9])
+@pytest.mark.parametrize("fault", ["connection", "502"])
+def test_an_outage_costs_no_prompt_where_few_are_asked(tmp_path: Path, count: int, fault: str) -> None:
+    async def serve(endpoint: Endpoint) -> None:
+        if asyncio.get_running_loop().time() < 240.0:
+            raise TeacherUnavailable("nobody is there", fault=fault)
+
+    report = labelled(Endpoint(serve), count, tmp_path)
+    assert (report.failed, report.by_status) == (0, {"ok": count})
 
 
 def test_an_endpoint_that_says_at_once_is_given_time_all_the_same(tmp_path: Path) -> None:
@@ -185,6 +209,8 @@ def test_faults_that_cost_money_are_marks_whatever_their_kind() -> None:
     assert is_mark(TeacherUnavailable("x", fault="time-out", billed=True))
     assert is_mark(TeacherUnavailable("x", fault="500")) and is_mark(TeacherUnavailable("x"))
     assert not is_mark(TeacherUnavailable("x", fault="429"))
+    assert not is_mark(TeacherUnavailable("x", fault="connection"))
+    assert is_mark(TeacherUnavailable("x", fault="connection", billed=True))
 
 
 def test_waits_double_with_jitter_up_to_a_quarter_of_a_minute() -> None:

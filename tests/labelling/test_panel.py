@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from tutelage.config import LabellingConfig
+from tutelage.config import EnsembleTeacherConfig, LabellingConfig
 from tutelage.errors import AwaitingPeople, BudgetExhausted
-from tutelage.labelling import AnswerLedger, LedgerKey, Panel, label_panel, panel_figures
+from tutelage.labelling import AnswerLedger, LedgerKey, Panel, label_panel, open_panel, panel_figures
 from tutelage.labelling.adjudication import Adjudication, disputed
 from tutelage.labelling.combining import Voice, combine
 from tutelage.labelling.panel import Member
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage
 from tutelage.tasks import Classify, Generate
+from tutelage.teachers import TeacherContext
 
 TASK = Classify(("card", "refund", "other"))
 MULTI = Classify(TASK.labels, multi_label=True)
@@ -256,3 +258,18 @@ def test_asked_again_people_are_left_in_peace(ledger):
     label_panel(PROMPTS, one, TASK, ledger, QUICK)
     label_panel(PROMPTS, one.again(), TASK, ledger, QUICK)
     assert (len(people.asked), len(other.asked)) == (6, 12)
+
+
+def test_what_a_prompted_judge_could_cost_is_reckoned_before_there_is_a_dispute():
+    one = {"type": "openai", "rights": "own", "model": "m", "base_url": "http://127.0.0.1:9/v1", "samples": 1}
+    priced = {**one, "price": {"input": 1.0, "output": 2.0}}
+    members = [{"teacher": one}, {"teacher": {**one, "model": "n"}}]
+    config = EnsembleTeacherConfig.model_validate(
+        {"type": "ensemble", "strategy": "committee", "members": members, "judge": priced}
+    )
+    opened = open_panel(config, TeacherContext(TASK, (), Path()))
+    longer = [Prompt("x", "text " * 100)]
+    assert 0 < opened.most_expensive(PROMPTS[:1]) < opened.most_expensive(longer)
+    [dispute] = [disputed(longer[0], ["card", "refund"])]
+    assert opened.judge is not None
+    assert opened.judge.most_expensive([dispute]) < opened.most_expensive(longer)

@@ -105,3 +105,19 @@ def test_a_budget_that_will_not_bear_the_rest_is_told_before_it_is_spent(tmp_pat
     with pytest.raises(BudgetExhausted):
         run_stage(programme, "label", told)
     assert any("labelling.budget will end before the transfer set does" in line for line in told.lines)
+
+
+def test_what_an_ensemble_will_cost_is_told_too(tmp_path, faulty_teacher):
+    programme = _priced(tmp_path, faulty_teacher, {"budget": 100.0})
+    content = json.loads((tmp_path / "tutelage.yaml").read_text())
+    one = content["teacher"]
+    members = [{"teacher": one}, {"teacher": {**one, "model": "other"}}]
+    content["teacher"] = {"type": "ensemble", "strategy": "majority", "members": members}
+    (tmp_path / "tutelage.yaml").write_text(json.dumps(content))
+    told = Told()
+    run_stage(Programme.open(programme.folder), "label", told)
+    rest = len(TEXTS) - 20
+    each = 2 * (20 * 1000 + 5 * 2000) / 1e6
+    [line] = [line for line in told.lines if "will cost about" in line]
+    assert line.startswith(f"{rest} prompts will cost about ${rest * each:.2f} ")
+    assert line.endswith("Gold's answers are taken for typical of the rest")

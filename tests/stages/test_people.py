@@ -34,20 +34,24 @@ def _programme(folder, teacher, **changes):
     return programme
 
 
-def test_what_waits_for_people_is_gold_and_traffic_together_and_goes_on_once_they_have_answered(tmp_path):
-    programme = _programme(tmp_path, {"type": "human"})
-    with pytest.raises(AwaitingPeople, match=rf"{len(TEXTS)} prompts wait for people in .*queue\.csv"):
-        run_stage(programme, "label")
-    path = tmp_path / "answers" / "queue.csv"
+def _answer_in(path):
+    """Fill the queue's label column in; the texts that stood there."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["text"] for row in rows} == set(TEXTS)
     for row in rows:
         row["label"] = HUMAN[row["text"]]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
+    return [row["text"] for row in rows]
+
+
+def test_what_waits_for_people_is_gold_and_traffic_together_and_goes_on_once_they_have_answered(tmp_path):
+    programme = _programme(tmp_path, {"type": "human"})
+    with pytest.raises(AwaitingPeople, match=rf"{len(TEXTS)} prompts wait for people in .*queue\.csv"):
+        run_stage(programme, "label")
+    assert set(_answer_in(tmp_path / "answers" / "queue.csv")) == set(TEXTS)
     run_stage(programme, "label")
     table = storage.read_table(programme.transfer).to_pylist()
     assert {row["text"]: json.loads(row["value"]) for row in table} == {t: HUMAN[t] for t in TEXTS[10:]}
@@ -77,3 +81,24 @@ def test_a_correction_wins_and_what_the_teacher_said_stands_beside_it(tmp_path, 
     (tmp_path / "verdicts.csv").write_text(f"text,label\n{text},{HUMAN[text]}\n")
     assert run_stage(programme, "label")
     assert {row["teacher_value"] for row in storage.read_table(programme.transfer).to_pylist()} == {None}
+
+
+def test_people_of_an_ensemble_get_gold_and_traffic_at_once_and_nobody_is_paid_before_the_gate(
+    tmp_path, faulty_teacher
+):
+    faulty_teacher.answers.update({text: json.dumps({"label": HUMAN[text]}) for text in TEXTS})
+    endpoint = {"type": "openai", "rights": "own-model", "model": "m", "base_url": faulty_teacher.url}
+    members = [{"teacher": {**endpoint, "samples": 1}}, {"teacher": {"type": "human"}}]
+    programme = _programme(
+        tmp_path,
+        {"type": "ensemble", "strategy": "majority", "members": members},
+        labelling={"min_teacher_accuracy": 0.5},
+    )
+    with pytest.raises(AwaitingPeople, match=rf"{len(TEXTS)} prompts wait for people"):
+        run_stage(programme, "label")
+    assert set(faulty_teacher.served) == set(TEXTS[:10])  # gold alone
+    queued = _answer_in(tmp_path / "answers" / "queue.csv")
+    assert set(queued[:10]) == set(TEXTS[:10]) and sorted(queued) == sorted(TEXTS)
+    run_stage(programme, "label")
+    assert faulty_teacher.served == dict.fromkeys(TEXTS, 1)
+    assert storage.read_table(programme.transfer).num_rows == len(TEXTS) - 10

@@ -145,3 +145,45 @@ def test_a_fit_teacher_is_asked_on_and_its_figures_are_kept(write):
     record = storage.read_json(programme.teacher_record)
     assert record["fitness"]["verdict"] == "pass"
     assert record["repeatability"] == {"agreeing": 5, "asked": 5}
+
+
+def _members(faulty_teacher, *models):
+    usual = {"type": "openai", "rights": "own-model", "base_url": faulty_teacher.url, "samples": 1}
+    price = {"input": 1.0, "output": 2.0}
+    return [{"teacher": {**usual, "model": model, "price": price}} for model in models]
+
+
+def test_an_ensemble_costs_what_its_members_and_its_judge_do(write, faulty_teacher):
+    members = _members(faulty_teacher, "a", "b")
+    [judge] = _members(faulty_teacher, "judge")
+    faulty_teacher.answer_to = lambda text: (
+        faulty_teacher.answers.get(text)
+        or json.dumps({"label": "card"})  # the judge's prompt is none of these
+    )
+    programme = write(
+        teacher={
+            "type": "ensemble",
+            "strategy": "committee",
+            "members": members,
+            "judge": judge["teacher"],
+        }
+    )
+    pilot = run_pilot(programme, 12, Silent())
+    [version] = pilot.versions
+    each = (20 * 1.0 + 5 * 2.0) / 1e6
+    assert version.cost == pytest.approx(12 * 2 * each)  # nobody disagrees
+    assert (version.input_tokens, version.output_tokens) == (12 * 40, 12 * 10)
+    rest = len(TEXTS) - 12
+    assert pilot.estimate.cost == pytest.approx(rest * 2 * each)
+    assert pilot.estimate.low <= pilot.estimate.cost <= pilot.estimate.high
+    assert (pilot.estimate.prompts, pilot.estimate.sample) == (rest, 12)
+
+
+def test_what_members_have_answered_costs_an_ensemble_nothing(write, faulty_teacher):
+    [alone], both = _members(faulty_teacher, "a"), _members(faulty_teacher, "a", "b")
+    programme = write(teacher=alone["teacher"])
+    run_stage(programme, "label")
+    programme = write(teacher={"type": "ensemble", "strategy": "majority", "members": both})
+    pilot = run_pilot(programme, 12, Silent())
+    each = (20 * 1.0 + 5 * 2.0) / 1e6
+    assert pilot.estimate.cost == pytest.approx((len(TEXTS) - 12) * each)  # member b's alone

@@ -122,8 +122,18 @@ def label(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The pilot's figures, for machines.")] = False,
+    cancel: Annotated[
+        bool,
+        typer.Option(
+            "--cancel-batches",
+            help="Have the provider end its batches; what they have answered is kept, nothing new is asked.",
+        ),
+    ] = False,
 ) -> None:
     """Ask the teacher, behind the rights and gold gates; nothing is paid twice."""
+    if cancel:
+        _cancel_batches(folder, overrides)
+        return
     if pilot is None:
         _stage_command("label", folder, overrides, force)
         return
@@ -137,6 +147,16 @@ def label(
     with programme.locked():
         found = run_pilot(programme, pilot, Silent() if as_json else RichProgress())
     print_pilot(found, as_json=as_json)
+
+
+def _cancel_batches(folder: Path, overrides: list[str] | None) -> None:
+    from tutelage.cli.display import RichProgress
+    from tutelage.programme import Programme
+    from tutelage.stages import cancel_batches
+
+    programme = Programme.open(folder, overrides or ())
+    with programme.locked():
+        typer.echo(cancel_batches(programme, RichProgress()))
 
 
 @app.command()

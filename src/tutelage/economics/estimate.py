@@ -51,8 +51,10 @@ class Estimate:
             f"{self.prompts:,} prompts will cost about ${self.cost:.2f} "
             f"({self.confidence:.0%} interval ${self.low:.2f} to ${self.high:.2f}, "
             f"from {self.sample:,} answers): "
-            f"{self.input_tokens:,.0f} tokens in, {self.output_tokens:,.0f} out, {_duration(self.seconds)}"
+            f"{self.input_tokens:,.0f} tokens in, {self.output_tokens:,.0f} out"
         )
+        if self.seconds > 0:  # batches tell nothing of it
+            text = f"{text}, {_duration(self.seconds)}"
         return text if self.most is None else f"{text}; at most ${self.most:.2f}"
 
 
@@ -100,6 +102,28 @@ def estimate(
         output_tokens=max(float(outputs), 0.0),
         seconds=latency * len(remaining) / max(at_once, 1.0),
         most=most,
+    )
+
+
+def added_up(estimates: Sequence[Estimate]) -> Estimate:
+    """What several teachers that are asked one after the other take together; at least one estimate.
+
+    `prompts` is of the one with the most left, `sample` of the one with the fewest answers. The ends of the
+    intervals add up: teachers that are asked the same prompts aren't dear or cheap independently.
+    """
+    return Estimate(
+        prompts=max(one.prompts for one in estimates),
+        sample=min(one.sample for one in estimates),
+        cost=sum(one.cost for one in estimates),
+        low=sum(one.low for one in estimates),
+        high=sum(one.high for one in estimates),
+        input_tokens=sum(one.input_tokens for one in estimates),
+        output_tokens=sum(one.output_tokens for one in estimates),
+        seconds=sum(one.seconds for one in estimates),
+        most=None
+        if any(one.most is None for one in estimates)
+        else sum(one.most or 0.0 for one in estimates),
+        confidence=min(one.confidence for one in estimates),
     )
 
 

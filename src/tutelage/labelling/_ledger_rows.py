@@ -45,17 +45,21 @@ class AttemptState(StrEnum):
 
 
 class BatchState(StrEnum):
-    """How far a provider's batch is. `PLANNED` and `SUBMITTED` are open: their bound counts as spent."""
+    """How far a provider's batch is. `PLANNED` and `SUBMITTED` are open: their bound counts as spent.
+
+    `FORGOTTEN` is one that the provider had no longer when it was to be collected.
+    """
 
     PLANNED = "planned"
     SUBMITTED = "submitted"
     ENDED = "ended"
     FAILED = "failed"
+    FORGOTTEN = "forgotten"
 
 
 @dataclass(frozen=True, slots=True)
-class OpenBatch:
-    """A provider's batch that has not come back.
+class ProviderBatch:
+    """A provider's batch, of `open_batches` one that has not come back.
 
     `tag` is ours and goes to the provider with the batch, so that one whose submission was interrupted is
     found again; `remote` is the provider's name for it, None until it is known. `bound` in US dollars is the
@@ -170,9 +174,9 @@ def _distribution_of(blob: bytes) -> Distribution:
     return np.frombuffer(blob, dtype="<f4").astype(np.float32)
 
 
-def batch_of(row: Sequence[Any]) -> OpenBatch:
+def batch_of(row: Sequence[Any]) -> ProviderBatch:
     """A batch from `BATCH_COLUMNS`."""
     number, teacher, tag, remote, state, hashes, bound, created, updated = row
-    return OpenBatch(
+    return ProviderBatch(
         number, teacher, tag, remote, BatchState(state), tuple(json.loads(hashes)), bound, created, updated
     )

@@ -43,12 +43,15 @@ MOST_WAITING = 2048  # calls that wait to be made again, beyond which no new pro
 
 
 class Call:
-    """Prompts that are asked together, and how often that failed (`tries`), maybe for them (`marks`)."""
+    """Prompts that are asked together, and how often that failed (`tries`), maybe for them (`marks`).
 
-    __slots__ = ("again", "batch", "guess", "marks", "requests", "tries")
+    `alone` tells that another call was answered right after one of its failures.
+    """
+
+    __slots__ = ("again", "alone", "batch", "guess", "marks", "requests", "tries")
 
     def __init__(self, batch: list[Prompt]) -> None:
-        self.batch, self.again = batch, False
+        self.batch, self.again, self.alone = batch, False, False
         self.tries = self.marks = 0
         self.guess = self.requests = 0.0  # tokens and requests set aside for it
 
@@ -257,6 +260,9 @@ class Run:
 
     def _answered(self) -> None:
         self._leave_given_up()
+        if self._breaker.suspects:
+            for call in self._breaker.take_failing():
+                call.alone = True
         if self._breaker.answered():
             self._pace.restart()
             self._progress.note("the teacher answers again, and labelling goes on")
@@ -276,10 +282,12 @@ class Run:
             wait = min(wait, LONGEST_WAIT)
             self._paused_until = max(self._paused_until, now + wait)
         was_open = self._breaker.is_open
-        counts = was_open or not (self._each_is_tried or (call.tries and self._few_are_left()))
+        mark = is_mark(error)
+        its_own = (mark and call.alone) or (call.tries and self._few_are_left())
+        counts = was_open or not (self._each_is_tried or its_own)
         call.tries += 1
-        call.marks += is_mark(error)
-        if counts and self._breaker.failed(call, now, len(self._tasks)):
+        call.marks += mark
+        if counts and self._breaker.failed(call, now, len(self._tasks), mark):
             self._await(call, now)
             self._while_down(error, was_open, probe)
         elif had_its_tries(call.marks, call.tries, self._config.attempts):
@@ -329,7 +337,8 @@ class Run:
                 f"{self._config.patience:g}; {self._calls_failed()}. The last: {error}",
                 error.retry_after,
             ),
-            f"{_MEND}, or raise labelling.patience",
+            f"{_MEND}, or raise labelling.patience; where it answers other prompts, raise "
+            "labelling.max_failed_share to leave these out",
         )
 
     def _stop_for_retries(self) -> None:

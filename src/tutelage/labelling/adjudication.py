@@ -113,6 +113,11 @@ class Adjudication:
         return self.task.answer_key
 
 
+def reckoned(prompt: Prompt) -> Prompt:
+    """A dispute over a prompt whose answers aren't known yet: two candidates, each as long as the input."""
+    return _asked(prompt, [prompt.text, prompt.text])
+
+
 def disputed(prompt: Prompt, values: Iterable[Value]) -> Prompt:
     """The judge's prompt: the input with the different answers to it, nobody's name on them.
 
@@ -124,8 +129,11 @@ def disputed(prompt: Prompt, values: Iterable[Value]) -> Prompt:
         return hashlib.sha256(f"{prompt.hash}{dumped}".encode()).hexdigest()
 
     candidates = sorted({dump_value(value) for value in values}, key=place)
-    plain = [_plain(load_value(candidate)) for candidate in candidates]
-    text = json.dumps({"input": prompt.text, "candidates": plain}, ensure_ascii=False, indent=1)
+    return _asked(prompt, [_plain(load_value(candidate)) for candidate in candidates])
+
+
+def _asked(prompt: Prompt, candidates: Sequence[Any]) -> Prompt:
+    text = json.dumps({"input": prompt.text, "candidates": candidates}, ensure_ascii=False, indent=1)
     return Prompt(prompt.id, text, prompt.source, prompt.slice)
 
 

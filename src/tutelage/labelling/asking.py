@@ -59,7 +59,11 @@ async def ask(
 
         return await ask_batch(prompts, teacher, task, ledger, config, progress)
     key = LedgerKey.of(teacher, task)
-    unanswered, distinct = _unanswered(prompts, ledger, key)
+    unanswered, distinct = ledger.unanswered(key, prompts), len({prompt.hash for prompt in prompts})
+    if isinstance(teacher, Batched):
+        from tutelage.labelling.batches import require_none_in_batches
+
+        require_none_in_batches(ledger, key, unanswered)
     reused = distinct - len(unanswered)
     waiting: list[Prompt] = []
     if isinstance(teacher, Selective):
@@ -86,13 +90,6 @@ async def ask(
     if waiting and isinstance(teacher, Selective):
         teacher.leave(waiting)
     return tally.report(reused, calls.purse.spent - spent_before, clock() - started)
-
-
-def _unanswered(prompts: Sequence[Prompt], ledger: AnswerLedger, key: LedgerKey) -> tuple[list[Prompt], int]:
-    """The prompts without an answer, each text once, and how many distinct texts there are."""
-    distinct = {prompt.hash: prompt for prompt in prompts}
-    answered = ledger.answered(key, distinct)
-    return [prompt for hash_, prompt in distinct.items() if hash_ not in answered], len(distinct)
 
 
 def in_batches(prompts: Sequence[Prompt], size: int) -> Iterator[list[Prompt]]:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from tutelage import faults
 from tutelage.config import LabellingConfig
-from tutelage.errors import BudgetExhausted, TeacherError, TeacherRefusesAccess, TeacherUnavailable
+from tutelage.errors import (
+    BatchForgotten,
+    BudgetExhausted,
+    TeacherError,
+    TeacherRefusesAccess,
+    TeacherUnavailable,
+    UsageError,
+)
 from tutelage.labelling._checking import checked
 from tutelage.labelling._doubts import HeldBack
-from tutelage.labelling.ledger import AnswerLedger, BatchState, LedgerKey, OpenBatch
+from tutelage.labelling.ledger import AnswerLedger, BatchState, LedgerKey, ProviderBatch
 from tutelage.labelling.report import LabellingReport, Tally
 from tutelage.progress import Progress, Silent, Tracker
 from tutelage.records import Answer, Prompt
@@ -26,6 +34,9 @@ if TYPE_CHECKING:
 LONGEST_POLL = 300.0  # seconds; the first is `labelling.poll`, each further one half as long again
 _FULL = re.compile(r"enqueued|queued|token_limit", re.I)  # as a provider says that it has enough for now
 _ROUNDING = 1e-9  # dollars; sums of floats differ by less
+_LOOKS = 3  # in a row at a batch that its provider doesn't know, before it is given up: a list may lag behind
+
+Result = TypeVar("Result")
 
 
 class _Gone(Prompt):
@@ -52,7 +63,8 @@ async def ask_batch(
     A batch is written down with its bound and a tag before it is submitted, and closed in the transaction
     that records its answers. Killed at any moment, the next run finds what was submitted, by its name or by
     its tag, and collects it. Prompts that a batch brings no answer to go into the next one, up to
-    `config.attempts` times and within `config.retry_share`; then they are left as failed.
+    `config.attempts` times and within `config.retry_share`; then they are left as failed. Those of a batch
+    that the provider has forgotten are asked again too; its bound stays spent, as it may have been paid for.
 
     Raises BudgetExhausted where the budget bears no further prompt, once what is under way is collected;
     TeacherRefusesAccess, and TeacherUnavailable where the provider fails `config.attempts` times in a row.
@@ -73,6 +85,50 @@ async def ask_batch(
         with run.left_to_go_on():
             await run.over(distinct, answered)
     return run.tally.report(len(answered), run.cost, clock() - started)
+
+
+async def end_batches(
+    prompts: Sequence[Prompt],
+    teacher: Teacher,
+    task: Task,
+    ledger: AnswerLedger,
+    config: LabellingConfig,
+    progress: Progress | None = None,
+) -> LabellingReport:
+    """Have the provider end the batches under this key, wait until it has, and record what they brought.
+
+    Providers answer, and charge for, what they have begun. `prompts` as in `ask_batch`; none is asked again.
+    Raises as `ask_batch`, and a later call goes on from there.
+    """
+    from tutelage.teachers import Resumable
+
+    key = LedgerKey.of(teacher, task)
+    if isinstance(teacher, Resumable) and (replies := ledger.replies(key)):
+        teacher.resume(replies)
+    progress = progress or Silent()
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    under_way = sum(len(batch.prompt_hashes) for batch in ledger.open_batches(key))
+    with progress.track("ending batches", under_way, "prompts") as tracker:
+        run = _Batches(teacher, task, ledger, key, config, tracker, progress)
+        await run.end({prompt.hash: prompt for prompt in prompts})
+    return run.tally.report(0, run.cost, clock() - started)
+
+
+def require_none_in_batches(ledger: AnswerLedger, key: LedgerKey, prompts: Sequence[Prompt]) -> None:
+    """Raise UsageError where some of `prompts`, to be asked one by one, are in a batch that is under way."""
+    open_ = ledger.open_batches(key)
+    if not open_:
+        return
+    hashes = {prompt.hash for prompt in prompts}
+    twice = len(hashes.intersection(hash_ for batch in open_ for hash_ in batch.prompt_hashes))
+    if twice:
+        raise UsageError(
+            f"{twice:,} of the prompts to ask are in a batch at the provider and would be paid for twice "
+            f"({', '.join(batch.remote or batch.tag for batch in open_)}). Mend: set teacher.batch: true and "
+            "run again to collect it, or end it with `tutelage label --cancel-batches`; what it has answered "
+            "by then is kept"
+        )
 
 
 class _Batches:
@@ -97,6 +153,7 @@ class _Batches:
         self._may_try_again = 0.0
         self._faults_in_a_row = 0
         self._turned_away, self._full_in_a_row = "", 0
+        self._looked_for: Counter[int] = Counter()  # looks in a row at batches that the provider doesn't know
         self.tally = Tally(getattr(teacher, "model", ""))
         self.cost = 0.0
 
@@ -124,7 +181,34 @@ class _Batches:
             wait, blocked = self._config.poll, await self._is_full()
         self.tally.failed += self._held.hashes
 
-    def _open(self) -> list[OpenBatch]:
+    async def end(self, known: Mapping[str, Prompt]) -> None:
+        """Have what is open ended, and collect it. Raises as `end_batches`."""
+        self._known = known
+        for batch in self._open():
+            remote = batch.remote or await self._patiently(
+                partial(self._api.find, batch.tag, self._config.poll)
+            )
+            if remote is None:
+                self._ledger.close_batch(batch.id, BatchState.FAILED)
+                continue
+            if batch.remote is None:
+                self._ledger.set_batch_remote(batch.id, remote)
+            await self._patiently(partial(self._cancel, remote))
+        while self._open():
+            if await self._collect_ended() is None:
+                await asyncio.sleep(self._config.poll)
+
+    async def _cancel(self, remote: str) -> None:
+        with suppress(BatchForgotten):  # which the collecting finds out
+            if (await self._api.poll(remote)).ended:
+                return
+            try:
+                await self._api.cancel(remote)
+            except (TeacherUnavailable, TeacherRefusesAccess):
+                if not (await self._api.poll(remote)).ended:  # in the meantime, by itself
+                    raise
+
+    def _open(self) -> list[ProviderBatch]:
         return self._ledger.open_batches(self._key)
 
     async def _submit(self, left: list[Prompt]) -> tuple[list[Prompt], bool]:
@@ -166,7 +250,7 @@ class _Batches:
                 "it goes on from here"
             )
 
-    async def _submitted(self, batch: OpenBatch, new: bool = False) -> None:
+    async def _submitted(self, batch: ProviderBatch, new: bool = False) -> None:
         """See to it that a batch is at the provider, once, and that its name there is on disk."""
         if batch.remote is not None:
             return
@@ -187,7 +271,7 @@ class _Batches:
         self._ledger.set_batch_remote(batch.id, remote)
         self._progress.note(f"batch {remote} of {len(batch.prompt_hashes):,} prompts is at the provider")
 
-    async def _submit_now(self, batch: OpenBatch, prompts: Sequence[Prompt]) -> str:
+    async def _submit_now(self, batch: ProviderBatch, prompts: Sequence[Prompt]) -> str:
         """Submit; what the provider turned down is closed, as it was never there."""
         faults.point("asking")
         try:
@@ -197,6 +281,17 @@ class _Batches:
             raise
         faults.point("answered")
         return remote
+
+    async def _patiently(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """What `call` brings, made again after passing faults. Raises where there were too many in a row."""
+        while True:
+            try:
+                result = await call()
+            except TeacherUnavailable as error:
+                await self._bear(error)
+                continue
+            self._faults_in_a_row = 0
+            return result
 
     async def _bear(self, error: TeacherUnavailable) -> None:
         """Wait after a passing fault. Raises it where there were too many in a row."""
@@ -238,13 +333,37 @@ class _Batches:
             except TeacherUnavailable as error:
                 await self._bear(error)
                 continue
+            except BatchForgotten as error:
+                if self._is_lost(batch):
+                    again = (again or []) + self._give_up(batch, error)
+                continue
             self._faults_in_a_row = 0
+            del self._looked_for[batch.id]
             done, total = done + counts.done + counts.failed, total + counts.total
         if total:
             self._tracker.advance(0, f"{done:,} of {total:,} requests done at the provider")
         return again
 
-    async def _collect(self, batch: OpenBatch, remote: str, said: str) -> list[Prompt]:
+    def _is_lost(self, batch: ProviderBatch) -> bool:
+        """Whether a batch was looked for often enough."""
+        self._looked_for[batch.id] += 1
+        return self._looked_for[batch.id] >= _LOOKS
+
+    def _give_up(self, batch: ProviderBatch, error: BatchForgotten) -> list[Prompt]:
+        """Close a batch that the provider has no longer; its prompts that are to be asked again."""
+        self._ledger.close_batch(batch.id, BatchState.FORGOTTEN, unaccounted=batch.bound)
+        self._count([], batch.bound)
+        self._progress.warn(
+            f"the provider has batch {batch.remote} of {len(batch.prompt_hashes):,} prompts no longer "
+            f"({error}), or the key is another account's. Its prompts are asked again, and "
+            f"${batch.bound:.4f}, the most that it can have cost, stays spent"
+        )
+        missing = self._known.keys() & set(batch.prompt_hashes)
+        missing -= self._ledger.answered(self._key, missing)
+        lost = TeacherUnavailable(str(error), fault="forgotten batch")
+        return self._again({hash_: lost for hash_ in batch.prompt_hashes if hash_ in missing})
+
+    async def _collect(self, batch: ProviderBatch, remote: str, said: str) -> list[Prompt]:
         """Record a batch's answers and close it, in one transaction; the prompts to be asked again."""
         wanted = {hash_: self._known.get(hash_) or _Gone(hash_, hash_) for hash_ in batch.prompt_hashes}
         found = [item async for item in self._api.results(remote, batch.tag, wanted)]

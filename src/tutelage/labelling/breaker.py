@@ -17,27 +17,33 @@ class Breaker(Generic[Call]):
 
     It opens when as many different calls have failed since the last answer as were under way at the first of
     them, at least `LEAST`; or `FEW` over `LONG` seconds. Different, because a prompt that no teacher answers
-    may fail again and again while its endpoint is well. Times are in seconds of the caller's clock; the first
+    may fail again and again while its endpoint is well; where no failure can be the prompt's, each counts, so
+    that an outage is seen with few prompts left. Times are in seconds of the caller's clock; the first
     probe comes after `first_interval`, each later one after twice the interval before.
     """
 
     def __init__(self, patience: float, first_interval: float) -> None:
         self._patience, self._first_interval = patience, first_interval
         self._failing: Counter[Call] = Counter()
+        self._marked = False  # whether one of these failures may have been its prompt's
         self._down_since: float | None = None
         self._interval = 0.0
         self._enough = LEAST
         self.is_open = False
         self.probe_at = 0.0
 
-    def failed(self, call: Call, now: float, under_way: int) -> bool:
-        """A call failed with a passing fault. Whether that opens the breaker, or shows it open still."""
+    def failed(self, call: Call, now: float, under_way: int, mark: bool = True) -> bool:
+        """A call failed with a passing fault, which may be its prompt's (`mark`).
+
+        Whether that opens the breaker, or shows it open still.
+        """
         if self._down_since is None:
             self._down_since, self._enough = now, max(LEAST, under_way)
         self._failing[call] += 1
+        self._marked = self._marked or mark
         if self.is_open:
             return True
-        count = len(self._failing)
+        count = len(self._failing) if self._marked else self._failing.total()
         if count >= self._enough or (count >= FEW and self.down_for(now) >= LONG):
             self.is_open, self._interval = True, self._first_interval
             self._plan(now)
@@ -67,17 +73,15 @@ class Breaker(Generic[Call]):
         return self._down_since is not None
 
     def take_failing(self) -> dict[Call, int]:
-        """The calls that failed since the last answer, each with how often; they are forgotten here.
-
-        Their failures were the endpoint's, and are no mark against a prompt.
-        """
+        """The calls that failed since the last answer, each with how often; they are forgotten here."""
         failing = dict(self._failing)
         self._failing.clear()
+        self._marked = False
         return failing
 
     def answered(self) -> bool:
         """A call was answered. Whether that closes the breaker."""
-        self._failing.clear()
+        self.take_failing()
         self._down_since = None
         was_open, self.is_open = self.is_open, False
         return was_open

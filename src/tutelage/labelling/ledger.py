@@ -23,7 +23,7 @@ from tutelage.labelling._ledger_rows import (
     AttemptState,
     BatchState,
     LedgerKey,
-    OpenBatch,
+    ProviderBatch,
     SpendLine,
     TeacherSummary,
     answer_of,
@@ -40,7 +40,7 @@ __all__ = [
     "AttemptState",
     "BatchState",
     "LedgerKey",
-    "OpenBatch",
+    "ProviderBatch",
     "SpendLine",
     "TeacherSummary",
 ]
@@ -91,6 +91,12 @@ class AnswerLedger(LedgerFile):
     def answered(self, key: LedgerKey, hashes: Iterable[str]) -> set[str]:
         """Which of the prompt hashes have an answer, of whatever status."""
         return {row[0] for row in self._select_by_hash("1", key, hashes)}
+
+    def unanswered(self, key: LedgerKey, prompts: Iterable[Prompt]) -> list[Prompt]:
+        """The prompts that have no answer, each text once, in their order."""
+        distinct = {prompt.hash: prompt for prompt in prompts}
+        answered = self.answered(key, distinct)
+        return [prompt for hash_, prompt in distinct.items() if hash_ not in answered]
 
     def get_many(self, key: LedgerKey, hashes: Iterable[str]) -> dict[str, Answer]:
         """The answers there are, by prompt hash."""
@@ -249,14 +255,18 @@ class AnswerLedger(LedgerFile):
                     "process may have closed it"
                 )
 
-    def open_batches(self, key: LedgerKey | None = None) -> list[OpenBatch]:
+    def open_batches(self, key: LedgerKey | None = None) -> list[ProviderBatch]:
         """The batches that are planned or submitted, under this key or any, the oldest first."""
-        own = "" if key is None else "teacher=? AND revision=? AND task_version=? AND "
+        own = "" if key is None else " AND teacher=? AND revision=? AND task_version=?"
         parameters = () if key is None else (key.teacher, key.revision, key.task_version)
-        rows = self._select(
-            f"SELECT {BATCH_COLUMNS} FROM batches WHERE {own}state IN (?,?) ORDER BY id",
-            (*parameters, *_OPEN_BATCH),
-        )
+        return self._batches(f"state IN (?,?){own}", (*_OPEN_BATCH, *parameters))
+
+    def forgotten_batches(self) -> list[ProviderBatch]:
+        """The batches that their provider had no longer, under any key, the oldest first."""
+        return self._batches("state=?", (BatchState.FORGOTTEN,))
+
+    def _batches(self, where: str, parameters: Sequence[Any]) -> list[ProviderBatch]:
+        rows = self._select(f"SELECT {BATCH_COLUMNS} FROM batches WHERE {where} ORDER BY id", parameters)
         return [batch_of(row) for row in rows]
 
     def keep_replies(self, key: LedgerKey, replies: Mapping[str, Sequence[str]]) -> None:

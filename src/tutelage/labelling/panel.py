@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tutelage.config import EnsembleTeacherConfig, LabellingConfig
 from tutelage.errors import AwaitingPeople, UsageError
-from tutelage.labelling.adjudication import Adjudication, disputed
+from tutelage.labelling.adjudication import Adjudication, disputed, reckoned
 from tutelage.labelling.asking import ask
 from tutelage.labelling.combining import Voice, combine, disagree
 from tutelage.labelling.ledger import AnswerLedger, LedgerKey
@@ -70,10 +70,13 @@ class Panel:
         its calls reserves a bound of its own when it is made.
         """
         members = sum(member.teacher.most_expensive(prompts) for member in self.members)
+        return members + sum(self.judge_bound(prompt) for prompt in prompts)
+
+    def judge_bound(self, prompt: Prompt) -> float:
+        """The judge's part of `most_expensive`; 0 without one."""
         if self.judge is None:
-            return members
-        longer = [replace(prompt, text=prompt.text * 3) for prompt in prompts]
-        return members + self.judge.most_expensive(longer)
+            return 0.0
+        return self.judge.most_expensive([reckoned(prompt)])
 
     async def answer(self, prompts: Sequence[Prompt]) -> list[Answer]:
         """Raises UsageError: asked so, what members are paid for would be on no record."""
@@ -109,6 +112,14 @@ def open_panel(config: EnsembleTeacherConfig, context: TeacherContext) -> Panel:
     return Panel(tuple(members), config.strategy, judge)
 
 
+def asked_of(teacher: Teacher, task: Task) -> list[tuple[Teacher, Task]]:
+    """Who is put prompts where `teacher` is asked, for which task: of a panel its members and its judge."""
+    if not isinstance(teacher, Panel):
+        return [(teacher, task)]
+    judge = [] if teacher.judge is None else [(teacher.judge, Adjudication(task))]
+    return [*((member.teacher, task) for member in teacher.members), *judge]
+
+
 def label_panel(
     prompts: Sequence[Prompt],
     panel: Panel,
@@ -138,10 +149,8 @@ async def ask_panel(
     clock = asyncio.get_running_loop().time
     started, spent_before = clock(), ledger.spent()
     progress = progress or Silent()
-    distinct = {prompt.hash: prompt for prompt in prompts}
     key = LedgerKey.of(panel, task)
-    answered = ledger.answered(key, distinct)
-    open_ = [prompt for hash_, prompt in distinct.items() if hash_ not in answered]
+    open_ = ledger.unanswered(key, prompts)
     run = _PanelRun(panel, task, ledger, config, progress)
     for member in panel.members:
         await run.ask(member.teacher, open_, task)
@@ -152,7 +161,7 @@ async def ask_panel(
         raise AwaitingPeople(" ".join(map(str, run.awaiting)))
     return LabellingReport(
         asked=len(open_),
-        reused=len(answered),
+        reused=len({prompt.hash for prompt in prompts}) - len(open_),
         failed_prompts=tuple(failed),
         by_status=dict(sorted(run.statuses.items())),
         other_models=run.sum_of("other_models"),
@@ -188,6 +197,11 @@ class _PanelRun:
             self.awaiting.append(error)
         else:
             self.reports.append(report)
+            if report.failed:
+                self._progress.warn(
+                    f"{teacher.name} gave no answer to {report.failed:,} of {len(prompts):,} prompts after "
+                    "all its tries; they are combined without it"
+                )
 
     def disputes(self, prompts: Sequence[Prompt]) -> Iterator[Prompt]:
         """What the judge is asked: the prompts that all members have seen and disagree on."""

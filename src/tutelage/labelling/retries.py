@@ -11,6 +11,10 @@ LONGEST_BACKOFF = 15.0  # where it asks for nothing: overload and outages are th
 _UNMARKED = 4  # times `attempts`: tries in all, with those that are no mark against a prompt
 FEWEST = 10  # calls that any run may make again
 _CONGESTED = {"408", "429", "503", "504", "529", "time-out", "deadline"}
+_NEVER_READ = {
+    "connection",
+    "502",
+}  # where nothing was billed: no connection was made, or none behind a proxy
 
 
 class RetryBudget:
@@ -41,9 +45,9 @@ def wait_before_again(tries: int, first: float) -> float:
 def is_mark(error: TeacherUnavailable) -> bool:
     """Whether a fault may be the prompt's.
 
-    Not where an endpoint turned it away unread, having too much to do, and it cost nothing.
+    Not where it cost nothing and an endpoint turned it away unread, having too much to do, or wasn't there.
     """
-    return error.billed or not congests(error)
+    return error.billed or not (congests(error) or error.fault in _NEVER_READ)
 
 
 def had_its_tries(marks: int, tries: int, attempts: int) -> bool:

@@ -1,5 +1,6 @@
 """The stages of a programme, in order: each reads files, calls the library, writes files."""
 
+from tutelage.stages.batches import cancel_batches
 from tutelage.stages.gold import reseal
 from tutelage.stages.lifecycle import STAGES, Outcome, read_outcome, run_all, run_stage
 from tutelage.stages.pilot import Pilot, VersionFigures, run_pilot
@@ -15,6 +16,7 @@ __all__ = [
     "StageStatus",
     "Status",
     "VersionFigures",
+    "cancel_batches",
     "make_review",
     "read_outcome",
     "read_status",

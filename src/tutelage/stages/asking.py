@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from tutelage.config import PromptingConfig
 from tutelage.labelling import (
@@ -66,15 +67,33 @@ def put(
     progress: Progress,
 ) -> LabellingReport:
     """Ask what has no answer yet. What was spent is journalled however the asking ends. Raises as `label`."""
-    before = ledger.spent()
+    config = programme.config.labelling
+    with journalled(programme, teacher, ledger):
+        try:
+            if isinstance(teacher, Panel):
+                return label_panel(prompts, teacher, task, ledger, config, progress)
+            return label(prompts, teacher, task, ledger, config, progress)
+        finally:
+            asyncio.run(teacher.close())
+
+
+@contextmanager
+def journalled(programme: Programme, teacher: Teacher, ledger: AnswerLedger) -> Iterator[None]:
+    """Journal, however the block ends, what was spent in it and which batches the provider had forgotten."""
+    before, known = ledger.spent(), {batch.id for batch in ledger.forgotten_batches()}
     try:
-        config = programme.config.labelling
-        if isinstance(teacher, Panel):
-            return label_panel(prompts, teacher, task, ledger, config, progress)
-        return label(prompts, teacher, task, ledger, config, progress)
+        yield
     finally:
+        for batch in ledger.forgotten_batches():
+            if batch.id not in known:
+                programme.journal.append(
+                    "batch forgotten",
+                    teacher=batch.teacher,
+                    batch=batch.remote,
+                    prompts=len(batch.prompt_hashes),
+                    unaccounted=batch.bound,
+                )
         after = ledger.spent()
         programme.journal.append(
             "labelled", teacher=teacher.name, revision=teacher.revision, spent=after - before, total=after
         )
-        asyncio.run(teacher.close())

@@ -81,7 +81,7 @@ def tell_price(teacher: TeacherConfig, progress: Progress) -> list[str]:
 
 def tell_estimate(estimate: Estimate, budget: float | None, spent: float, progress: Progress) -> None:
     """What the rest will cost, and whether the budget bears it."""
-    progress.note(estimate.describe())
+    progress.note(f"{estimate.describe()}. Gold's answers are taken for typical of the rest")
     left = None if budget is None else budget - spent
     if left is None or estimate.high <= left:
         return

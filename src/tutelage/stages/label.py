@@ -10,8 +10,7 @@ from tutelage import faults, storage
 from tutelage.config import TeacherConfig
 from tutelage.config.teachers import sole_teachers
 from tutelage.data import gold_gate, prompts_from_table, read_sealed, read_training
-from tutelage.economics import estimate
-from tutelage.errors import TeacherUnavailable
+from tutelage.errors import AwaitingPeople, TeacherUnavailable
 from tutelage.evaluation import fitness_decision
 from tutelage.gates import Decision
 from tutelage.labelling import (
@@ -19,15 +18,19 @@ from tutelage.labelling import (
     LabellingReport,
     LedgerKey,
     Panel,
+    asked_of,
     export_answers,
     export_quarantined,
     panel_figures,
     repeated,
+    shares_of,
 )
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Gold, Prompt, Value
 from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
+from tutelage.stages.batches import tell_stray_batches
+from tutelage.stages.costs import estimate_of
 from tutelage.stages.findings import tell_bound, tell_estimate, tell_price, tell_rejected
 from tutelage.stages.review import corrections_fingerprint, programme_corrections
 from tutelage.stages.rights import require_rights, rights_fingerprint
@@ -38,6 +41,7 @@ from tutelage.tasks import Task
 from tutelage.teachers import Selective, Teacher
 from tutelage.teachers.human import human_queue
 
+_NAMED = 5  # prompts without an answer
 _LEAST_SAMPLE = 10  # answers to gold from which the cost of the rest is estimated
 
 
@@ -54,6 +58,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "teacher": fingerprint(config.teacher),
         "the teacher itself": _teacher_fingerprint(programme),
         "labelling.min_teacher_accuracy": fingerprint(config.labelling.min_teacher_accuracy),
+        "labelling.repeats": fingerprint(config.labelling.repeats),
         "labelling.signals": fingerprint([config.labelling.signals, config.labelling.top_k]),
         "labelling.corrections": corrections_fingerprint(programme),
         "rights": rights_fingerprint(programme),
@@ -102,6 +107,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     transfer = _distinct([item.prompt for item in training], traffic)
     corrections = programme_corrections(programme, task, transfer, progress)
     with AnswerLedger(programme.answers) as ledger:
+        tell_stray_batches(ledger, asked_of(teacher, task), progress)
         asking = _Asking(programme, teacher, task, ledger, progress)
         asking.people(gold, transfer)
         record = {
@@ -136,22 +142,46 @@ class _Asking:
         self._ledger, self._progress = ledger, progress
         self._key = LedgerKey.of(teacher, task)
         self._labelling = programme.config.labelling
+        self._waiting: AwaitingPeople | None = None  # people of an ensemble
         self.reports: list[LabellingReport] = []
 
     def people(self, gold: Sequence[Gold], transfer: Sequence[Prompt]) -> None:
-        """Where people answer: put all to them at once. Raises AwaitingPeople while some wait for them."""
+        """Where people answer, put all to them at once: gold and traffic, also those who are an ensemble's.
+
+        Raises AwaitingPeople while some wait for them; for an ensemble `gold_first` does, once gold was put
+        to the others.
+        """
+        prompts = [*(item.prompt for item in gold), *transfer]
         if isinstance(self._teacher, Selective):
             tell_rejected(self._teacher.rejected, self._progress, " of people's answers")
-            self._put([*(item.prompt for item in gold), *transfer], may_lack=0)
+            self._put(prompts, may_lack=0)
+        if isinstance(self._teacher, Panel):
+            for member in self._teacher.members:
+                if isinstance(member.teacher, Selective):
+                    tell_rejected(member.teacher.rejected, self._progress, " of people's answers")
+                    self._leave(member.teacher, LedgerKey.of(member.teacher, self._task), prompts)
+
+    def _leave(self, people: Selective, key: LedgerKey, prompts: Sequence[Prompt]) -> None:
+        unanswered = self._ledger.unanswered(key, prompts)
+        ready = {prompt.hash for prompt in people.answerable(unanswered)}
+        if waiting := [prompt for prompt in unanswered if prompt.hash not in ready]:
+            try:
+                people.leave(waiting)
+            except AwaitingPeople as error:
+                self._waiting = error
 
     def gold_first(self, gold: Sequence[Gold], transfer: Sequence[Prompt]) -> dict[str, object]:
         """Ask gold, without which there is no evaluation; judge the teacher; then say what the rest may cost.
 
-        Raises GateRefused where the teacher is below the bar, TeacherUnavailable where gold lacks an answer.
+        Raises GateRefused where the teacher is below the bar, TeacherUnavailable where gold lacks an answer,
+        AwaitingPeople where an ensemble's people have yet to answer.
         """
         prompts = [item.prompt for item in gold]
         self._tell_bound([*prompts, *transfer])
-        self._put(prompts, may_lack=0)
+        try:
+            self._put(prompts, may_lack=0)
+        except AwaitingPeople as error:
+            raise self._waiting or error from None
         fitness = self._judge(gold)
         found: dict[str, object] = {"fitness": fitness.to_json()} if fitness else {}
         if self._labelling.repeats:
@@ -161,18 +191,12 @@ class _Asking:
 
     def _estimate(self, asked: Sequence[Prompt], transfer: Sequence[Prompt]) -> None:
         """What the transfer set will probably cost, from the answers to gold."""
-        answers = self._ledger.get_many(self._key, [prompt.hash for prompt in asked])
-        sample = [(prompt, answers[prompt.hash]) for prompt in asked if prompt.hash in answers]
-        rest = self._unanswered(transfer)
-        if len(sample) < _LEAST_SAMPLE or not rest or not sum(answer.usage.cost for _, answer in sample):
+        if not self._teacher.paid:
             return
-        found = estimate(
-            sample,
-            rest,
-            most=sum(self._teacher.most_expensive([prompt]) for prompt in rest),
-            at_once=max(report.at_once for report in self.reports),
-        )
-        tell_estimate(found, self._labelling.budget, self._ledger.spent(), self._progress)
+        shares = shares_of(self._teacher, self._task, self._ledger, asked, transfer)
+        found = estimate_of(shares, max(report.at_once for report in self.reports), _LEAST_SAMPLE)
+        if found is not None and found.cost > 0:
+            tell_estimate(found, self._labelling.budget, self._ledger.spent(), self._progress)
 
     def transfer(self, prompts: Sequence[Prompt]) -> None:
         """Ask the transfer set. Raises TeacherUnavailable where too much of it lacks an answer."""
@@ -183,10 +207,14 @@ class _Asking:
         self.reports.append(report)
         _tell_calls(report, self._progress)
         if report.failed > may_lack:
+            names = {prompt.hash: prompt.id for prompt in prompts}
+            first = ", ".join(names[hash_] for hash_ in report.failed_prompts[:_NAMED])
             raise TeacherUnavailable(
-                f"{report.failed:,} of {len(prompts):,} prompts have no answer after all their tries; none "
-                f"of gold may lack one, and of the rest a share of {self._labelling.max_failed_share:g} "
-                "(labelling.max_failed_share). Mend: run `tutelage label` again; what was answered is kept"
+                f"{report.failed:,} of {len(prompts):,} prompts have no answer after all their tries (ids "
+                f"{first}{', ...' if report.failed > _NAMED else ''}); none of gold may lack one, and of the "
+                f"rest a share of {self._labelling.max_failed_share:g} (labelling.max_failed_share). Mend: "
+                "run `tutelage label` again, what was answered is kept; where the same ones fail each time, "
+                "raise that share, or take them out of gold"
             )
         if report.failed:
             self._progress.warn(
@@ -194,12 +222,8 @@ class _Asking:
             )
 
     def _tell_bound(self, prompts: Sequence[Prompt]) -> None:
-        unanswered = self._unanswered(prompts)
+        unanswered = self._ledger.unanswered(self._key, prompts)
         tell_bound(self._teacher, unanswered, self._labelling.budget, self._progress)
-
-    def _unanswered(self, prompts: Sequence[Prompt]) -> list[Prompt]:
-        answered = self._ledger.answered(self._key, [prompt.hash for prompt in prompts])
-        return [prompt for prompt in prompts if prompt.hash not in answered]
 
     def _judge(self, gold: Sequence[Gold]) -> Decision | None:
         """The gate `teacher`, journalled; None where no bar is set."""

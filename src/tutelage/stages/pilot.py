@@ -17,15 +17,15 @@ from typing import Any
 from tutelage import storage
 from tutelage.config import PromptingConfig
 from tutelage.data import prompts_from_table, read_sealed, read_training
-from tutelage.economics import Estimate, estimate
-from tutelage.economics.estimate import LEAST_SAMPLE
+from tutelage.economics import Estimate
 from tutelage.errors import UsageError
 from tutelage.evaluation import paired_difference_interval, proportion_interval
-from tutelage.labelling import AnswerLedger, LedgerKey, repeated
+from tutelage.labelling import AnswerLedger, LedgerKey, repeated, shares_of, usage_by_prompt
 from tutelage.programme import Programme
 from tutelage.progress import Progress
-from tutelage.records import Answer, AnswerStatus, Gold, Prompt
+from tutelage.records import Answer, AnswerStatus, Gold, Prompt, Usage
 from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
+from tutelage.stages.costs import estimate_of
 from tutelage.stages.label import require_gold
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.rights import require_rights
@@ -108,8 +108,8 @@ def run_pilot(programme: Programme, size: int, progress: Progress) -> Pilot:
     with AnswerLedger(programme.answers) as ledger:
         for name, task in tasks.items():
             progress.note(f"version {name}: {_describe(versions[name])}")
-            answers[name], again = _ask(programme, training, task, sample, ledger, progress)
-            figures.append(_figures(name, task, sample, human, answers[name], again))
+            answers[name], usages, again = _ask(programme, training, task, sample, ledger, progress)
+            figures.append(_figures(name, task, human, answers[name], usages, again))
         pilot = _compare(tasks, figures, answers, human, programme.config.release.max_loss)
         pilot = replace(pilot, estimate=_estimate(programme, training, tasks[pilot.proposal], sample, ledger))
     storage.write_json(programme.pilot, pilot.to_json())
@@ -126,19 +126,11 @@ def _estimate(
 ) -> Estimate | None:
     """What the big run will take in this version, from the sample's answers."""
     teacher = open_teacher(programme, training, task)
-    key = LedgerKey.of(teacher, task)
-    answers = ledger.get_many(key, [prompt.hash for prompt in sample])
     gold = [item.prompt for item in read_sealed(programme.sealed, programme.seal)]
     traffic = prompts_from_table(storage.read_table(programme.prompts))
-    wanted = {prompt.hash: prompt for prompt in [*gold, *(item.prompt for item in training), *traffic]}
-    answered = ledger.answered(key, wanted)
-    rest = [prompt for hash_, prompt in wanted.items() if hash_ not in answered]
-    if len(answers) < LEAST_SAMPLE or not rest:
-        return None
-    most = sum(teacher.most_expensive([prompt]) for prompt in rest)
+    rest = [*gold, *(item.prompt for item in training), *traffic]
     at_once = teacher.concurrency or programme.config.labelling.concurrency
-    pairs = [(prompt, answers[prompt.hash]) for prompt in sample if prompt.hash in answers]
-    return estimate(pairs, rest, most=most, at_once=at_once)
+    return estimate_of(shares_of(teacher, task, ledger, sample, rest), at_once)
 
 
 def _sample(
@@ -168,8 +160,8 @@ def _ask(
     sample: Sequence[Prompt],
     ledger: AnswerLedger,
     progress: Progress,
-) -> tuple[dict[str, Answer], tuple[int, int]]:
-    """One version's answers by prompt hash, and of those asked twice (agreeing, both)."""
+) -> tuple[dict[str, Answer], Mapping[str, Usage], tuple[int, int]]:
+    """One version's answers and what they took, by prompt hash, and of those asked twice (agreeing, both)."""
     teacher = open_teacher(programme, training, task)
     put(programme, teacher, sample, task, ledger, progress)
     again = asked_again(teacher)
@@ -178,21 +170,22 @@ def _ask(
     hashes = [prompt.hash for prompt in sample]
     first = ledger.get_many(LedgerKey.of(teacher, task), hashes)
     second = ledger.get_many(LedgerKey.of(again, task), hashes)
-    return first, repeated(task, first, second, [prompt.hash for prompt in twice])
+    usages = usage_by_prompt(shares_of(teacher, task, ledger, sample, ()))
+    return first, usages, repeated(task, first, second, [prompt.hash for prompt in twice])
 
 
 def _figures(
     name: str,
     task: Task,
-    sample: Sequence[Prompt],
     human: Mapping[str, Gold],
     answers: Mapping[str, Answer],
+    usages: Mapping[str, Usage],
     again: tuple[int, int],
 ) -> VersionFigures:
-    judged = [prompt.hash for prompt in sample if prompt.hash in human and prompt.hash in answers]
+    judged = [hash_ for hash_ in answers if hash_ in human]
     agreeing = sum(_agrees(task, answers[hash_], human[hash_]) for hash_ in judged)
     interval = proportion_interval(agreeing, len(judged)) if judged else (None, None)
-    usages = [answer.usage for answer in answers.values()]
+    took = [usages.get(hash_, Usage()) for hash_ in answers]
     return VersionFigures(
         name=name,
         asked=len(answers),
@@ -201,10 +194,10 @@ def _figures(
         agreeing=agreeing,
         low=interval[0],
         high=interval[1],
-        cost=sum(usage.cost for usage in usages),
-        input_tokens=sum(usage.input_tokens for usage in usages),
-        output_tokens=sum(usage.output_tokens for usage in usages),
-        latency=median(usage.latency for usage in usages) if usages else 0.0,
+        cost=sum(usage.cost for usage in took),
+        input_tokens=sum(usage.input_tokens for usage in took),
+        output_tokens=sum(usage.output_tokens for usage in took),
+        latency=median(usage.latency for usage in took) if took else 0.0,
         repeats=again[1],
         repeated=again[0],
     )

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tutelage import storage
-from tutelage.labelling import AnswerLedger, OpenBatch, SpendLine
+from tutelage.labelling import AnswerLedger, ProviderBatch, SpendLine
 from tutelage.programme import Programme
 from tutelage.stages.lifecycle import STAGES
 
@@ -82,7 +82,7 @@ def _spend_line(line: SpendLine) -> dict[str, Any]:
     return _with_rates({**row.pop("by"), **row}, line.spent)
 
 
-def _batch(batch: OpenBatch) -> dict[str, Any]:
+def _batch(batch: ProviderBatch) -> dict[str, Any]:
     row = asdict(batch)
     prompts = len(row.pop("prompt_hashes"))
     return {**row, "prompts": prompts}

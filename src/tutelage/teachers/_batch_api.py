@@ -8,13 +8,19 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import aiohttp
 
 from tutelage.economics import price_of
-from tutelage.errors import ConfigError, TeacherError, TeacherRefusesAccess, TeacherUnavailable
+from tutelage.errors import (
+    BatchForgotten,
+    ConfigError,
+    TeacherError,
+    TeacherRefusesAccess,
+    TeacherUnavailable,
+)
 from tutelage.records import Answer, Prompt, Usage
 from tutelage.tasks import Parsed
 from tutelage.teachers._dialect import Dialect
@@ -25,6 +31,8 @@ from tutelage.teachers.endpoint import EndpointTeacher
 from tutelage.teachers.protocol import BatchCounts, TeacherContext
 
 _LONGEST_LINE = 16 << 20  # bytes of one result
+_GONE = {404, 410}
+_TOLD = 300  # characters of a provider's message
 
 
 def new_tag(requests: int) -> str:
@@ -66,13 +74,18 @@ class BatchTransport(Transport):
             raise self._fault(error) from None
 
     async def lines(self, path: str) -> AsyncIterator[bytes]:
-        """The lines of what lies at `path`. Raises TeacherUnavailable where they don't come whole."""
+        """The lines of what lies at `path`.
+
+        Raises TeacherUnavailable where they don't come whole, BatchForgotten where nothing lies there.
+        """
         session = await self._ready()
         rest = b""
         try:
             async with session.get(
                 self._base_url + path, proxy=self._proxy, allow_redirects=False, timeout=self._patient()
             ) as response:
+                if response.status in _GONE:
+                    raise BatchForgotten(f"{self.host} answered {response.status} for its results")
                 if response.status != 200:
                     raise TeacherUnavailable(f"{self.host} answered {response.status} for a batch's results")
                 async for chunk in response.content.iter_chunked(1 << 16):
@@ -138,7 +151,6 @@ class BatchingTeacher(EndpointTeacher):
         super().__init__(config, context, dialect, logprobs)
         self.batch: bool = config.batch
         self._batches = BatchTransport(config.base_url, self._headers, config.timeout, self._secrets)
-        self._api = self._batch_api() if self.batch else None
         discount = config.price.batch_discount if config.price is not None else None
         if discount is None:
             listed = price_of(self._host, config.model)
@@ -152,11 +164,10 @@ class BatchingTeacher(EndpointTeacher):
             "Mend: leave it out"
         )
 
-    @property
+    @cached_property
     def _provider(self) -> BatchApi:
-        if self._api is None:
-            raise ConfigError("teacher.batch is false. Mend: set teacher.batch: true")
-        return self._api
+        """Made where it is needed: batches of an earlier configuration are there without `batch` too."""
+        return self._batch_api()
 
     def most_expensive_batch(self, prompts: Sequence[Prompt]) -> float:
         """See `Batched`."""
@@ -190,7 +201,9 @@ class BatchingTeacher(EndpointTeacher):
         ]
 
     async def submit(self, prompts: Sequence[Prompt], tag: str) -> str:
-        """See `Batched`."""
+        """See `Batched`. Raises ConfigError where `teacher.batch` is false."""
+        if not self.batch:
+            raise ConfigError("teacher.batch is false. Mend: set teacher.batch: true")
         return await self._provider.create(
             [line for prompt in prompts for line in self._lines(prompt, tag)], tag
         )
@@ -277,7 +290,17 @@ class BatchingTeacher(EndpointTeacher):
 
         Raises TeacherUnavailable and TeacherRefusesAccess, as for single calls.
         """
-        response = await self._batches.send(method, path, data, kind)
+        return self._content_of(await self._batches.send(method, path, data, kind))
+
+    async def ask_of_batch(self, method: str, path: str, data: bytes | None = None) -> dict[str, Any]:
+        """`ask_api` about one batch. Raises BatchForgotten where the provider has none at that path."""
+        response = await self._batches.send(method, path, data)
+        if response.status in _GONE:
+            said = self._clean(error_message(response.body))[:_TOLD]
+            raise BatchForgotten(f"{self._host} answered {response.status}: {said}")
+        return self._content_of(response)
+
+    def _content_of(self, response: Response) -> dict[str, Any]:
         if not 200 <= response.status < 300:
             fault = self._fault(
                 response.status, self._clean(error_message(response.body)), dict(response.headers)

@@ -8,10 +8,11 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from tutelage.errors import TeacherUnavailable
+from tutelage.errors import BatchForgotten, TeacherUnavailable
 from tutelage.teachers._batch_api import BatchingTeacher, Line
 from tutelage.teachers.protocol import BatchCounts
 
@@ -79,7 +80,7 @@ class OpenAIBatches:
 
     async def state(self, remote: str) -> BatchCounts:
         """See `BatchApi`."""
-        batch = await self._teacher.ask_api("GET", f"/batches/{remote}")
+        batch = await self._teacher.ask_of_batch("GET", f"/batches/{remote}")
         counts = _counts(batch)
         status = str(batch.get("status"))
         errors = _objects(_part(batch, "errors"))
@@ -93,7 +94,7 @@ class OpenAIBatches:
 
     async def results(self, remote: str) -> AsyncIterator[Line]:
         """See `BatchApi`."""
-        batch = await self._teacher.ask_api("GET", f"/batches/{remote}")
+        batch = await self._teacher.ask_of_batch("GET", f"/batches/{remote}")
         for name in ("output_file_id", "error_file_id"):
             if not batch.get(name):
                 continue
@@ -108,7 +109,7 @@ class OpenAIBatches:
 
     async def cancel(self, remote: str) -> None:
         """See `BatchApi`."""
-        await self._teacher.ask_api("POST", f"/batches/{remote}/cancel", b"{}")
+        await self._teacher.ask_of_batch("POST", f"/batches/{remote}/cancel", b"{}")
 
 
 class AnthropicBatches:
@@ -150,15 +151,16 @@ class AnthropicBatches:
             after = f"&after_id={_text(batches[-1], 'id')}"
 
     async def _is_ours(self, remote: str, tag: str, wait: float) -> bool:
-        while not (await self.state(remote)).ended:
-            await asyncio.sleep(wait)
-        async for line in self.results(remote):
-            return line.custom_id.startswith(f"{tag}-")
+        with suppress(BatchForgotten):  # then nobody can tell, and it is as good as none
+            while not (await self.state(remote)).ended:
+                await asyncio.sleep(wait)
+            async for line in self.results(remote):
+                return line.custom_id.startswith(f"{tag}-")
         return False
 
     async def state(self, remote: str) -> BatchCounts:
         """See `BatchApi`."""
-        batch = await self._teacher.ask_api("GET", f"{self._path}/{remote}")
+        batch = await self._teacher.ask_of_batch("GET", f"{self._path}/{remote}")
         counts = _counts(batch)
         failed = sum(counts.get(name, 0) for name in ("errored", "canceled", "expired"))
         status = str(batch.get("processing_status"))
@@ -182,7 +184,7 @@ class AnthropicBatches:
 
     async def cancel(self, remote: str) -> None:
         """See `BatchApi`."""
-        await self._teacher.ask_api("POST", f"{self._path}/{remote}/cancel", b"{}")
+        await self._teacher.ask_of_batch("POST", f"{self._path}/{remote}/cancel", b"{}")
 
 
 def _object(line: bytes) -> dict[str, Any]:
