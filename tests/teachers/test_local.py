@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from tiny_world import TEXTS
+from tiny_writers import CHAT, LABELS, save_writer
 from tutelage.config import LocalTeacherConfig
 from tutelage.errors import ConfigError, MissingExtraError, UnsafeModelError
+from tutelage.generation import LanguageModel
 from tutelage.records import AnswerStatus, DistributionOrigin, Prompt
 from tutelage.signals import tail, unpack
 from tutelage.tasks import Classify, Prompting, RationaleMode
@@ -21,55 +24,15 @@ pytest.importorskip("transformers")
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
-LABELS = ("billing", "billing other", "delivery", "login", "straße")
 TASK = Classify(LABELS)
-CHAT = (
-    "{% for turn in messages %}<|{{ turn.role }}|>{{ turn.content }}\n{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
-
-
-def _tokenizer(folder, chat_template=None):
-    from tokenizers import ByteLevelBPETokenizer
-    from transformers import PreTrainedTokenizerFast
-
-    made = ByteLevelBPETokenizer()
-    shown = [f'{{"label": "{label}"}}' for label in LABELS]
-    made.train_from_iterator([*TEXTS, *shown], vocab_size=400, special_tokens=["<pad>", "</s>"])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made._tokenizer, pad_token="<pad>", eos_token="</s>")
-    tokenizer.chat_template = chat_template
-    tokenizer.save_pretrained(folder)
-    return len(tokenizer)
-
-
-def _save(folder, kind, chat_template=None):
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, LlamaConfig, T5Config
-
-    size = _tokenizer(folder, chat_template)
-    ends = {"pad_token_id": 0, "eos_token_id": 1, "vocab_size": size}
-    torch.manual_seed(3)
-    if kind == "causal":
-        shape = LlamaConfig(
-            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-            max_position_embeddings=1024, initializer_range=0.4, bos_token_id=None, **ends,
-        )  # fmt: skip
-        model = AutoModelForCausalLM.from_config(shape)
-    else:
-        shape = T5Config(
-            d_model=32, d_ff=64, d_kv=8, num_layers=2, num_heads=4, decoder_start_token_id=0,
-            initializer_factor=3.0, **ends,
-        )  # fmt: skip
-        model = AutoModelForSeq2SeqLM.from_config(shape)
-    model.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    _save(folder / "causal", "causal")
-    _save(folder / "chat", "causal", CHAT)
-    _save(folder / "seq2seq", "seq2seq")
+    save_writer(folder / "causal", "causal")
+    save_writer(folder / "chat", "causal", CHAT)
+    save_writer(folder / "seq2seq", "seq2seq")
     return folder
 
 
@@ -80,6 +43,17 @@ def teacher_of(models, model="causal", task=TASK, top_k=0, **config):
 
 def ask(teacher, texts):
     return asyncio.run(teacher.answer([Prompt(str(row), text) for row, text in enumerate(texts)]))
+
+
+@pytest.fixture
+def texts_end(monkeypatch):
+    """What a model writes counts as ended by itself; random ones never do, and a cut-off text is no answer."""
+    write = LanguageModel.write
+
+    def ending(self, *args, **kwargs):
+        return [[replace(text, ended=True) for text in texts] for texts in write(self, *args, **kwargs)]
+
+    monkeypatch.setattr(LanguageModel, "write", ending)
 
 
 def loaded(folder):
@@ -155,6 +129,7 @@ def test_a_label_that_begins_another_is_told_apart(models):
 # Writing
 
 
+@pytest.mark.usefixtures("texts_end")
 @pytest.mark.parametrize("model", ["causal", "chat", "seq2seq"])
 def test_what_is_written_is_the_greedy_text_with_its_probabilities(models, model):
     task = Generate()
@@ -208,6 +183,7 @@ def test_a_text_that_says_a_label_has_its_distribution(models, monkeypatch):
     assert answer.distribution.argmax() == LABELS.index("delivery")
 
 
+@pytest.mark.usefixtures("texts_end")
 def test_samples_differ_repeat_with_their_seed_and_become_votes(models):
     task = Generate()
     make = {"samples": 4, "max_output_tokens": 4, "temperature": 1.5}
