@@ -81,6 +81,71 @@ def save_classifier(folder: Path, labels: tuple[str, ...], **config) -> Path:
     return folder
 
 
+def save_writer(
+    folder: Path, kind: str = "causal", *, layers: int = 2, chat_template=None, corpus=TEXTS, **config
+) -> Path:
+    """A random model that writes, with a byte-level tokenizer of `corpus`, as a user would have it on disk.
+
+    `kind` is a `model_type` of transformers, or `causal` (Llama) or `seq2seq` (T5).
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    kind = {"causal": "llama", "seq2seq": "t5"}.get(kind, kind)
+    ends = {
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "vocab_size": _byte_tokenizer(folder, corpus, chat_template),
+    }
+    torch.manual_seed(3)
+    shape = AutoConfig.for_model(kind, **(_writer_shape(kind, layers) | ends | config))
+    family = AutoModelForSeq2SeqLM if shape.is_encoder_decoder else AutoModelForCausalLM
+    family.from_config(shape).save_pretrained(folder)
+    return folder
+
+
+def _writer_shape(kind: str, layers: int) -> dict:
+    """Weights somewhat larger than usual, so that every layer shows in what comes out."""
+    if kind == "t5":
+        return {
+            "d_model": 32, "d_ff": 64, "d_kv": 8, "num_layers": layers, "num_heads": 4,
+            "decoder_start_token_id": 0, "relative_attention_num_buckets": 16, "dropout_rate": 0.0,
+        }  # fmt: skip
+    if kind == "bart":
+        return {
+            "d_model": 32, "encoder_layers": layers, "decoder_layers": layers, "encoder_ffn_dim": 64,
+            "decoder_ffn_dim": 64, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
+            "max_position_embeddings": 256, "decoder_start_token_id": 1, "init_std": 0.08, "dropout": 0.0, "bos_token_id": 1,
+        }  # fmt: skip
+    size = {
+        "hidden_size": 32,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "initializer_range": 0.08,
+    }
+    if kind == "gpt2":
+        return size | {
+            "max_position_embeddings": 256,
+            "bos_token_id": 1,
+            "attn_pdrop": 0.0,
+            "embd_pdrop": 0.0,
+            "resid_pdrop": 0.0,
+        }
+    return size | {"intermediate_size": 64, "max_position_embeddings": 256, "bos_token_id": None}
+
+
+def _byte_tokenizer(folder: Path, corpus, chat_template) -> int:
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    made = ByteLevelBPETokenizer()
+    made.train_from_iterator(corpus, vocab_size=400, special_tokens=["<pad>", "</s>"], show_progress=False)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made._tokenizer, pad_token="<pad>", eos_token="</s>")
+    tokenizer.chat_template = chat_template
+    tokenizer.save_pretrained(folder)
+    return len(tokenizer)
+
+
 def put_in_hub_cache(monkeypatch, cache: Path, name: str, checkpoint: Path) -> None:
     """Make `checkpoint` what transformers finds, without a network, under the hub name `name`."""
     commit = "0" * 40

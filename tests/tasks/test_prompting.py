@@ -149,3 +149,23 @@ def test_the_enormous_is_quarantined_with_a_short_reason_whatever_the_task(name)
     for task in (*tasks, *(task.with_prompting(Prompting(rationale=AFTER)) for task in tasks)):
         parsed = task.parse(_ENORMOUS[name])
         assert parsed.value is None and 0 < len(parsed.reason) < 500
+
+
+@pytest.mark.parametrize("mode", list(RationaleMode))
+@pytest.mark.parametrize(
+    ("task", "value"),
+    [
+        (ONE, "card"),
+        (SEVERAL, ("card", "refund")),
+        (SEVERAL, ()),
+        (Judge(("1", "2"), "Kind?", scored=True, reasons=RationaleMode.NONE), "2"),
+        (Judge(("pass", "fail"), "Kind?", reasons=RationaleMode.NONE), "fail"),
+        (Extract({"type": "object", "properties": {"a": {"type": "number"}}, "required": ["a"]}), Fields({"a": 1.5})),
+        (Generate(), 'a "b"\nö'),
+    ],
+)
+def test_an_answers_text_is_read_as_its_value(task, value, mode):
+    task = task.with_prompting(Prompting(rationale=mode))
+    parsed = task.parse(task.answer_text(value, "It says so."))
+    assert (parsed.status, parsed.value) == (AnswerStatus.OK, value)
+    assert parsed.rationale == ("" if mode is RationaleMode.NONE else "It says so.")

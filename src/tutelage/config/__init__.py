@@ -10,6 +10,7 @@ from tutelage.config.reading import (
 from tutelage.config.schema import (
     GoldConfig,
     LabellingConfig,
+    LoraConfig,
     OverrideConfig,
     ProgrammeConfig,
     PromptingConfig,
@@ -35,6 +36,7 @@ from tutelage.config.tasks import (
 )
 from tutelage.config.teachers import (
     EMBEDDED_ENCODER,
+    EMBEDDED_WRITER,
     AnthropicTeacherConfig,
     EncoderTeacherConfig,
     EnsembleTeacherConfig,
@@ -51,6 +53,7 @@ from tutelage.config.teachers import (
 
 __all__ = [
     "EMBEDDED_ENCODER",
+    "EMBEDDED_WRITER",
     "LONGEST_NAME",
     "AnthropicTeacherConfig",
     "ClassifyConfig",
@@ -65,6 +68,7 @@ __all__ = [
     "JudgeConfig",
     "LabellingConfig",
     "LocalTeacherConfig",
+    "LoraConfig",
     "MemberConfig",
     "OpenAITeacherConfig",
     "OverrideConfig",

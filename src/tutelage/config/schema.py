@@ -181,24 +181,53 @@ class PromptingConfig(Section):
     seed: int = Field(0, ge=0, description="Of the choice of examples.")
 
 
+class LoraConfig(Section):
+    """Low-rank adapters (Hu et al. 2022), for students too large to be trained whole."""
+
+    rank: int = Field(16, ge=1, description="Rank of each adapter.")
+    alpha: int | None = Field(
+        None, ge=1, description="Adapters count alpha / rank; twice the rank where absent."
+    )
+    targets: tuple[str, ...] | None = Field(
+        None, description="Names of the linear layers that get one, e.g. `q_proj`; all where absent."
+    )
+
+
+# Keys that only some families take. What isn't named here all of them do.
+_TRANSFORMERS = ("encoder", "causal", "seq2seq")
+_WRITERS = ("causal", "seq2seq")
+_KEYS_OF_FAMILIES = (
+    (_TRANSFORMERS, ("base", "layers", "hidden_size", "heads", "intermediate_size")),
+    (("static",), ("members",)),
+    (_WRITERS, ("max_answer_tokens", "template")),
+    (("causal",), ("lora",)),
+)
+
+
 class StudentConfig(Section):
     """The small model and how it learns."""
 
-    family: Literal["encoder", "static"] = Field(
-        "encoder", description="Transformer encoder, or pooled token embeddings."
+    family: Literal["encoder", "static", "causal", "seq2seq"] = Field(
+        "encoder",
+        description="Transformer encoder, or pooled token embeddings; or models that write: `causal`, "
+        "and `seq2seq` (encoder and decoder).",
     )
     name: str | None = Field(
         None,
         pattern=r"^[a-z0-9][a-z0-9._-]*$",
-        description="Names the run; `static` or `encoder-<layers>` where absent.",
+        description="Names the run; the family, with `-<layers>` where it has some, where absent.",
     )
     base: str | None = Field(
         None,
-        description="Encoder that the student is initialised from: `minilm-l6`, a folder or a hub "
-        "name; `minilm-l6` where absent. For `static` only its word pieces would matter, so it takes none.",
+        description="Model that the student is initialised from: a folder or a hub name, for `causal` also "
+        "a GGUF file. Where absent `minilm-l6` for `encoder`, `smollm2-135m` for `causal`; `seq2seq` needs "
+        "one. For `static` only its word pieces would matter, so it takes none.",
     )
     layers: int | None = Field(
-        None, ge=1, description="Transformer layers, evenly spaced from the base; 3 where absent."
+        None,
+        ge=1,
+        description="Transformer layers, evenly spaced from the base, of `seq2seq` in encoder and decoder "
+        "each; where absent 3 for `encoder`, else all of the base's.",
     )
     hidden_size: int | None = Field(
         None,
@@ -217,7 +246,23 @@ class StudentConfig(Section):
         description="Static students trained from seeds of their own and averaged into one table, which "
         "costs nothing at inference; 3 where absent.",
     )
-    max_tokens: int = Field(128, gt=0, description="Longer texts are cut.")
+    max_tokens: int = Field(
+        128, gt=0, description="Longer texts are cut; the answers that students write never are."
+    )
+    max_answer_tokens: int | None = Field(
+        None,
+        gt=0,
+        description="Most tokens that a student writes; a quarter more than the longest answer it learned "
+        "from where absent.",
+    )
+    template: Literal["own", "teacher"] | None = Field(
+        None,
+        description="How a student that writes is asked: `own`, the text with a word or two; `teacher`, as "
+        "the teacher is. `own` where absent.",
+    )
+    lora: LoraConfig | None = Field(
+        None, description="Low-rank adapters in place of all weights; merged when the student is saved."
+    )
     recipe: Literal["soft-targets"] = Field("soft-targets", description="The training plan.")
     temperature: float | None = Field(
         None, gt=0.0, description="Softens teacher and student alike; the family's default where absent."
@@ -253,19 +298,29 @@ class StudentConfig(Section):
             )
         if self.hidden_size and self.heads and self.hidden_size % self.heads:
             raise ValueError(f"hidden_size {self.hidden_size} is no multiple of heads {self.heads}")
-        transformer_only = (self.base, self.layers, *own_shape)
-        if self.family == "static" and any(value is not None for value in transformer_only):
-            raise ValueError(
-                "base, layers, hidden_size, heads and intermediate_size belong to family encoder, not static"
-            )
-        if self.family == "encoder" and self.members is not None:
-            raise ValueError("members belongs to family static, whose tables can be averaged, not encoder")
+        self._check_family()
         return self
+
+    def _check_family(self) -> None:
+        """Raise ValueError for keys of another family, and where the family lacks what it needs."""
+        for families, keys in _KEYS_OF_FAMILIES:
+            given = [key for key in keys if getattr(self, key) is not None]
+            if given and self.family not in families:
+                raise ValueError(
+                    f"{' and '.join(given)} {'belong' if len(given) > 1 else 'belongs'} to family "
+                    f"{' or '.join(families)}, not {self.family}"
+                )
+        if self.family == "seq2seq" and self.base is None:
+            raise ValueError(
+                "family seq2seq needs base, a folder or a hub name such as google/flan-t5-small; with "
+                "hidden_size, heads and intermediate_size only its tokenizer and kind are taken"
+            )
 
     @property
     def run(self) -> str:
         """The run's folder name."""
-        return self.name or ("static" if self.family == "static" else f"encoder-{self.layers or 3}")
+        layers = self.layers or (3 if self.family == "encoder" else None)
+        return self.name or (f"{self.family}-{layers}" if layers else self.family)
 
 
 class ReleaseConfig(Section):

@@ -14,6 +14,7 @@ from tutelage.config.section import Section
 from tutelage.config.sources import SourceConfig
 
 EMBEDDED_ENCODER = "minilm-l6"
+EMBEDDED_WRITER = "smollm2-135m"
 
 
 class PriceConfig(Section):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tutelage.checkpoints import quieten_loading
+from tutelage.checkpoints import Weights, quieten_loading
 from tutelage.errors import ConfigError
 from tutelage.generation.tokenized import TokenizedModel
 
@@ -35,34 +36,35 @@ class Written:
 
 
 class LanguageModel(TokenizedModel):
-    """A causal or sequence-to-sequence model with its tokenizer, in memory. safetensors or GGUF weights."""
+    """A causal or sequence-to-sequence model with its tokenizer, in memory."""
 
-    def __init__(self, checkpoint: str, gguf_file: str | None, device: str, dtype: str) -> None:
-        """Load it. Raises ConfigError where the model is of neither kind."""
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        super().__init__(tokenizer, bool(model.config.is_encoder_decoder))
+        self.model = model
+        self._shared: tuple[list[int], Any] | None = None
+
+    @classmethod
+    def load(cls, weights: Weights, device: str, dtype: str) -> LanguageModel:
+        """From safetensors or GGUF weights. Raises ConfigError where the model is of neither kind."""
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
         quieten_loading()
-        source: dict[str, Any] = {"trust_remote_code": False}
-        if gguf_file is not None:
-            source["gguf_file"] = gguf_file
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         kind = ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
-        seq2seq = bool(AutoConfig.from_pretrained(checkpoint, **source).is_encoder_decoder)
+        seq2seq = AutoConfig.from_pretrained(weights.checkpoint, **weights.source).is_encoder_decoder
         family = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
-        weights = source if gguf_file is not None else {**source, "use_safetensors": True}
         try:
-            model = family.from_pretrained(checkpoint, dtype=getattr(torch, kind), **weights)
+            model = family.from_pretrained(weights.checkpoint, dtype=getattr(torch, kind), **weights.options)
         except ValueError as error:
             if "Unrecognized configuration class" not in str(error):
                 raise
             raise ConfigError(
-                f"the model {checkpoint!r} writes no text. Mend: use a causal or a sequence-to-sequence "
-                "model, or another teacher.type"
+                f"the model {weights.checkpoint!r} writes no text. Mend: use a causal or a "
+                "sequence-to-sequence model, or another teacher.type"
             ) from error
-        self.model = model.eval().to(device)
-        super().__init__(AutoTokenizer.from_pretrained(checkpoint, **source), seq2seq)
-        self._shared: tuple[list[int], Any] | None = None
+        tokenizer = AutoTokenizer.from_pretrained(weights.checkpoint, **weights.source)
+        return cls(model.eval().to(device), tokenizer)
 
     @property
     def places(self) -> int:
@@ -193,8 +195,12 @@ class LanguageModel(TokenizedModel):
         device = self.model.device
         width = max(map(len, prompts))
         pad = self._pad
-        ids = torch.tensor([[*[pad] * (width - len(row)), *row] for row in prompts], device=device)
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=device)
+        ids = torch.full((len(prompts), width), pad)
+        mask = torch.zeros_like(ids)
+        for row, prompt in enumerate(prompts):
+            # What is written follows the prompt's last token; encoders count places from the first.
+            at = slice(0, len(prompt)) if self.seq2seq else slice(width - len(prompt), width)
+            ids[row, at], mask[row, at] = torch.tensor(prompt), 1
         sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
         settings = GenerationConfig(
             max_new_tokens=longest,
@@ -206,16 +212,30 @@ class LanguageModel(TokenizedModel):
         )
         recorder = Recorder(k)
         devices = [device] if device.type == "cuda" else []
-        with torch.inference_mode(), torch.random.fork_rng(devices=devices):
+        with torch.inference_mode(), torch.random.fork_rng(devices=devices), self._own_settings_apart():
             torch.manual_seed(seed)
             found = self.model.generate(
-                input_ids=ids,
-                attention_mask=mask,
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
                 generation_config=settings,
                 logits_processor=LogitsProcessorList([recorder]),
             )
         written = recorder.read(found, self._ends)
         return [written[start : start + samples] for start in range(0, len(written), samples)]
+
+    @contextmanager
+    def _own_settings_apart(self) -> Iterator[None]:
+        """Keep `generate` from taking what isn't set from the model's own settings: penalties, forced tokens.
+
+        What is written is then the model's distribution, and nothing else.
+        """
+        from transformers import GenerationConfig
+
+        given, self.model.generation_config = self.model.generation_config, GenerationConfig()
+        try:
+            yield
+        finally:
+            self.model.generation_config = given
 
     @cached_property
     def _ends(self) -> set[int]:

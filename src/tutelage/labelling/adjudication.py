@@ -83,6 +83,10 @@ class Adjudication:
         """The inner task's reading."""
         return self.task.parse(raw)
 
+    def answer_text(self, value: Value, rationale: str = "") -> str:
+        """The inner task's."""
+        return self.task.answer_text(value, rationale)
+
     def admit(self, value: Any) -> Parsed:
         """The inner task's."""
         return self.task.admit(value)

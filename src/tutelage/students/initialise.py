@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tutelage.config import StudentConfig
-from tutelage.errors import MissingExtraError
+from tutelage.errors import ConfigError, MissingExtraError
 from tutelage.students.protocol import Learner, Student
 from tutelage.students.static import StaticStudent
-from tutelage.tasks import LabelTask
+from tutelage.tasks import LabelTask, RationaleMode, Task
+
+if TYPE_CHECKING:
+    from tutelage.students._learning import WritingLearner
 
 
 def new_learner(config: StudentConfig, task: LabelTask, texts: Sequence[str], folder: Path) -> Learner:
     """Initialise a student that can be trained.
 
     `texts` is the transfer set, of which a static student makes its vocabulary; `folder` is where relative
-    checkpoint paths start. Weights follow from `config.seed`. Raises MissingExtraError without torch.
+    checkpoint paths start. Weights follow from `config.seed`. Raises MissingExtraError without torch, and
+    ConfigError for a family that writes, whose learners are `new_writing_learner`'s.
     """
+    if config.family in ("causal", "seq2seq"):
+        raise ConfigError(
+            f"student.family is {config.family}, which learns to write, and student.recipe {config.recipe} "
+            "teaches weights of labels. Mend: student.family encoder or static; or in Python new_writing_learner"
+        )
     if find_spec("torch") is None:
         raise MissingExtraError("torch", "train", "training a student")
     if config.family == "static":
@@ -30,6 +40,30 @@ def new_learner(config: StudentConfig, task: LabelTask, texts: Sequence[str], fo
     from tutelage.students.encoder import EncoderLearner
 
     return EncoderLearner(config, task, folder)
+
+
+def new_writing_learner(
+    config: StudentConfig,
+    task: Task,
+    folder: Path,
+    *,
+    rationale: RationaleMode = RationaleMode.NONE,
+    prefix: str = "",
+) -> WritingLearner:
+    """Initialise a student of family `causal` or `seq2seq`; its weights follow from `config.seed`.
+
+    It says its reasons where `rationale` puts them, and what it is asked begins with `prefix`. `folder` is
+    where relative paths start. Raises MissingExtraError without torch and transformers, ConfigError where
+    base, task and form don't go together.
+    """
+    for package in ("torch", "transformers"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "train", f"training a {config.family} student")
+    from tutelage.students.causal import CausalLearner
+    from tutelage.students.seq2seq import Seq2SeqLearner
+
+    family = Seq2SeqLearner if config.family == "seq2seq" else CausalLearner
+    return family(config, task, folder, rationale=rationale, prefix=prefix)
 
 
 def average_students(members: Sequence[Student]) -> Student:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tutelage import storage
 from tutelage.errors import IntegrityError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import torch
+
+    from tutelage.tasks import Parsed, Task
 
 STUDENT_FILE = "student.json"
 
@@ -31,6 +34,56 @@ class Student(Protocol):
 
     def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Probabilities, float32 [n, labels]: rows sum to 1, or independent ones with several labels."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write weights (safetensors), tokenizer and `student.json` into an existing folder."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One text that a student wrote.
+
+    `confidence` is the mean log-probability of its tokens, 0 at best; `tokens` are their ids, its end
+    included where `ended`, i.e. where it wasn't cut at the most tokens asked for.
+    """
+
+    text: str
+    confidence: float
+    tokens: tuple[int, ...]
+    ended: bool
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """A student that writes. With labels it is a `Student` too, whose `predict` weighs them."""
+
+    family: str
+
+    @property
+    def parameters(self) -> int:
+        """Weights, embeddings included."""
+        ...
+
+    def write(self, texts: Sequence[str], *, max_new_tokens: int | None = None) -> list[Written]:
+        """The likeliest continuation of each prompt, token by token; of at most `max_new_tokens`."""
+        ...
+
+    def sample(
+        self,
+        texts: Sequence[str],
+        *,
+        samples: int,
+        temperature: float,
+        seed: int,
+        max_new_tokens: int | None = None,
+    ) -> list[list[Written]]:
+        """`samples` texts for each prompt, drawn at `temperature`; the same ones for the same `seed`."""
+        ...
+
+    def answers(self, texts: Sequence[str], task: Task) -> list[Parsed]:
+        """What it answers, held to `task` as a teacher's answers are: unparseable ones are counted so."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -119,4 +172,8 @@ def load_student(folder: Path | str) -> Student:
         from tutelage.students.encoder import EncoderStudent
 
         return EncoderStudent.load(folder)
+    if family in ("causal", "seq2seq"):
+        from tutelage.students._writing import WritingStudent
+
+        return WritingStudent.load(folder)
     raise IntegrityError(f"{folder / STUDENT_FILE} names no known family: {family!r}")

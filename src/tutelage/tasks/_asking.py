@@ -81,6 +81,12 @@ def rationale_text(mode: RationaleMode, rationale_key: str = RATIONALE_KEY) -> s
     return f' "{rationale_key}" gives your reasons in one to three sentences, {order}.'
 
 
+def object_text(bodies: Mapping[str, Any], keys: Sequence[str], rationale: str) -> str:
+    """An answer's JSON object: `bodies` by key, and the reasons under the key that isn't among them."""
+    content = {key: bodies.get(key, rationale) for key in keys}
+    return json.dumps(content, ensure_ascii=False)
+
+
 def object_schema(bodies: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
     """A strict JSON schema of an object: all keys required, in this order, no others."""
     return {

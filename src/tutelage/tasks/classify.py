@@ -19,6 +19,7 @@ from tutelage.tasks._asking import (
     fixed_messages,
     messages,
     object_schema,
+    object_text,
     ordered_keys,
     prompting_parts,
     rationale_text,
@@ -133,6 +134,12 @@ class Classify(LabelSpace):
         names = self.names_of(value)
         given: Any = list(names) if self.multi_label else names[0]
         return json.dumps({self.answer_key: given}, ensure_ascii=False)
+
+    def answer_text(self, value: Value, rationale: str = "") -> str:
+        """See `Task.answer_text`."""
+        names = self.names_of(value)
+        given = list(names) if self.multi_label else names[0]
+        return object_text({self.answer_key: given}, self._keys, rationale)
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON schema of an answer, for endpoints that hold a model to one."""

@@ -19,6 +19,7 @@ from tutelage.tasks._asking import (
     fixed_messages,
     messages,
     object_schema,
+    object_text,
     ordered_keys,
     prompting_parts,
     rationale_text,
@@ -143,6 +144,13 @@ class Extract(OpenSpace):
         names: tuple[str, ...] = ("$defs", "definitions")
         shared = {name: record.pop(name) for name in names if name in record}
         return {**object_schema({_RECORD_KEY: record}, self._keys), **shared}
+
+    def answer_text(self, value: Value, rationale: str = "") -> str:
+        """See `Task.answer_text`."""
+        record = dict(value) if isinstance(value, Fields) else value
+        if self._asks_reasons:
+            return object_text({_RECORD_KEY: record}, self._keys, rationale)
+        return json.dumps(record, ensure_ascii=False)
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON schema of an answer, without limits that providers differ on; `parse` holds to those."""

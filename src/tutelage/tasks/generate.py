@@ -17,6 +17,7 @@ from tutelage.tasks._asking import (
     fixed_messages,
     messages,
     object_schema,
+    object_text,
     ordered_keys,
     prompting_parts,
     rationale_text,
@@ -105,6 +106,11 @@ class Generate(OpenSpace):
     def _answer_of(self, value: Value) -> str:
         text = _text(value)
         return json.dumps({_TEXT_KEY: text}, ensure_ascii=False) if self._asks_reasons else text
+
+    def answer_text(self, value: Value, rationale: str = "") -> str:
+        """See `Task.answer_text`."""
+        text = _text(value)
+        return object_text({_TEXT_KEY: text}, self._keys, rationale) if self._asks_reasons else text
 
     def json_schema(self) -> dict[str, Any] | None:
         """None, since the answer is free text; where reasons stand beside it, the schema of both."""

@@ -16,6 +16,7 @@ from tutelage.tasks._asking import (
     fixed_messages,
     messages,
     object_schema,
+    object_text,
     ordered_keys,
     prompting_parts,
     rationale_text,
@@ -134,6 +135,11 @@ class Judge(LabelSpace):
 
     def _answer_of(self, value: Value) -> str:
         return f"{{{json.dumps(self.answer_key)}: {self.label_text(self.names_of(value)[0])}}}"
+
+    def answer_text(self, value: Value, rationale: str = "") -> str:
+        """See `Task.answer_text`."""
+        (label,) = self.names_of(value)
+        return object_text({self.answer_key: int(label) if self.scored else label}, self._keys, rationale)
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON schema of an answer, for endpoints that hold a model to one."""

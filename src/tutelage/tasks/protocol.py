@@ -128,6 +128,10 @@ class Task(Protocol):
         """Read an answer's text. Nothing is coerced."""
         ...
 
+    def answer_text(self, value: Value, rationale: str = "") -> str:
+        """The text that `parse` reads as `value`; `rationale` stands in it where reasons are asked for."""
+        ...
+
     def admit(self, value: Any) -> Parsed:
         """Hold a value that came otherwise than as text (a plugin's, a person's) to the task."""
         ...

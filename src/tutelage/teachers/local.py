@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tutelage import storage
-from tutelage.checkpoints import resolve_checkpoint
+from tutelage.checkpoints import resolve_weights
 from tutelage.config import LocalTeacherConfig
 from tutelage.errors import ConfigError, MissingExtraError
 from tutelage.generation import LanguageModel, Written
@@ -51,15 +51,15 @@ class LocalTeacher:
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise MissingExtraError("torch", "train", "the teacher 'local'")
         self._config, self._task, self._top_k = config, context.task, context.top_k
-        self._checkpoint, self._gguf = _weights(config.model, context.folder)
+        self._weights = resolve_weights(config.model, context.folder, "teacher.model")
         self._labelled = _scored(config, context)
         self.batch_size = config.batch_size
 
     @cached_property
     def revision(self) -> str:
         """Follows from weights, tokenizer, chat template, task and settings."""
-        local = Path(self._checkpoint) / (self._gguf or "")
-        weights = storage.hash_path(local) if local.exists() else self._checkpoint
+        local = Path(self._weights.checkpoint) / (self._weights.gguf_file or "")
+        weights = storage.hash_path(local) if local.exists() else self._weights.checkpoint
         settings = self._config.model_dump(exclude={"rights", "batch_size", "model"})
         return storage.hash_json([_RECIPE, weights, settings, self._task.version])
 
@@ -77,7 +77,7 @@ class LocalTeacher:
 
     @cached_property
     def _model(self) -> LanguageModel:
-        model = LanguageModel(self._checkpoint, self._gguf, self.device, self._config.dtype)
+        model = LanguageModel.load(self._weights, self.device, self._config.dtype)
         if self._labelled is not None:
             model.share(*(model.prompt(self._task.render(text)) for text in ("a", "7")))
         return model
@@ -205,21 +205,6 @@ class LocalTeacher:
         texts = tuple(tuple(self._model.token_bytes(int(token)) for token in row) for row in ids)
         logprobs = np.minimum(written.logprobs[:, : self._top_k], 0.0)
         return pack(TokenLogprobs(texts, np.ascontiguousarray(logprobs), np.ascontiguousarray(ids)))
-
-
-def _weights(model: str, folder: Path) -> tuple[str, str | None]:
-    """What transformers loads from, and the GGUF file in it. Raises ConfigError where there is none."""
-    if not model.endswith(".gguf"):
-        return resolve_checkpoint(model, folder), None
-    path = folder / Path(model).expanduser()
-    if not path.is_file():
-        raise ConfigError(f"teacher.model {model!r}: {path} is no file. Mend: correct the path")
-    if find_spec("gguf") is None:
-        raise ConfigError(
-            f"teacher.model {model!r} is a GGUF file, for which the package 'gguf' isn't installed. "
-            "Mend: pip install gguf"
-        )
-    return str(path.parent), path.name
 
 
 def _scored(config: LocalTeacherConfig, context: TeacherContext) -> LabelTask | None:
