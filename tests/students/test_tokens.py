@@ -109,7 +109,8 @@ def test_the_teachers_template_is_the_teachers_and_only_its_text_is_cut(models):
         assert whole == codec.model.prompt(task.render(kept)) and codec.cut == 1
         short = codec.prompt(long, len(whole) - 3)
         fits = [
-            codec.model.prompt(task.render(codec.model.decode(codec.model.text_ids(long)[:n]))) for n in range(8, 12)
+            codec.model.prompt(task.render(codec.model.decode(codec.model.text_ids(long)[:n])))
+            for n in range(8, 12)
         ]
         assert len(short) <= len(whole) - 3 and short in fits
         with pytest.raises(ConfigError, match="student.template own"):

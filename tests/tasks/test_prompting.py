@@ -160,7 +160,10 @@ def test_the_enormous_is_quarantined_with_a_short_reason_whatever_the_task(name)
         (SEVERAL, ()),
         (Judge(("1", "2"), "Kind?", scored=True, reasons=RationaleMode.NONE), "2"),
         (Judge(("pass", "fail"), "Kind?", reasons=RationaleMode.NONE), "fail"),
-        (Extract({"type": "object", "properties": {"a": {"type": "number"}}, "required": ["a"]}), Fields({"a": 1.5})),
+        (
+            Extract({"type": "object", "properties": {"a": {"type": "number"}}, "required": ["a"]}),
+            Fields({"a": 1.5}),
+        ),
         (Generate(), 'a "b"\nö'),
     ],
 )

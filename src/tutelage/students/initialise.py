@@ -27,7 +27,7 @@ def new_learner(config: StudentConfig, task: LabelTask, texts: Sequence[str], fo
     if config.family in ("causal", "seq2seq"):
         raise ConfigError(
             f"student.family is {config.family}, which learns to write, and student.recipe {config.recipe} "
-            "teaches weights of labels. Mend: student.family encoder or static; or in Python new_writing_learner"
+            "teaches labels. Mend: student.family encoder or static; in Python new_writing_learner"
         )
     if find_spec("torch") is None:
         raise MissingExtraError("torch", "train", "training a student")
