@@ -139,7 +139,7 @@ def write_answers(path: str, writer: int) -> None:
     with AnswerLedger(Path(path)) as ledger:
         for number in range(EACH):
             prompt = Prompt(f"{writer}-{number}", f"{writer} writes {number}")
-            ledger.record(key, [(prompt, answer)], ledger.open_attempt(key, 0.5))
+            ledger.record(key, [(prompt, answer)], [ledger.open_attempt(key, 0.5)])
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def test_money_is_counted_over_restarts_with_calls_that_have_no_account(tmp_path
         assert ledger.spent() == 0.0 and ledger.summary() == []
         answered = ledger.open_attempt(KEY, 1.0)
         assert ledger.spent() == 1.0  # under way: might cost that
-        ledger.record(KEY, [(Prompt("1", "x"), FULL)], answered)
+        ledger.record(KEY, [(Prompt("1", "x"), FULL)], [answered])
         assert ledger.spent() == 0.25
         ledger.fail_attempt(ledger.open_attempt(KEY, 1.0))
         ledger.fail_attempt(ledger.open_attempt(KEY, 4.0), cost=0.125, unaccounted=0.5)
@@ -150,7 +150,7 @@ def test_money_is_told_by_teacher_day_slice_and_model(tmp_path: Path) -> None:
             other, [(Prompt("c", "c", slice="critical"), dataclasses.replace(FULL, repeatability=None))]
         )
         ledger.fail_attempt(ledger.open_attempt(other, 4.0), cost=1.0, unaccounted=0.5)
-        ledger.record(KEY, [(Prompt("d", "d"), FULL)], ledger.open_attempt(KEY, 4.0))
+        ledger.record(KEY, [(Prompt("d", "d"), FULL)], [ledger.open_attempt(KEY, 4.0)])
         ledger._database.execute("UPDATE attempts SET created='2026-01-01T10:00:00.000+00:00'")
         by_slice = [
             (

@@ -36,7 +36,7 @@ prompts = [Prompt("", f"{name} {number}") for number in range(count)]
 with AnswerLedger(path) as ledger:
     for start in range(0, count, 50):
         part = prompts[start : start + 50]
-        ledger.record(key, [(prompt, answer) for prompt in part], ledger.open_attempt(key, 1.0))
+        ledger.record(key, [(prompt, answer) for prompt in part], [ledger.open_attempt(key, 1.0)])
 """
 
 

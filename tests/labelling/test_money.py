@@ -186,11 +186,11 @@ def test_an_interrupt_before_a_call_costs_nothing(tmp_path: Path) -> None:
         run: asyncio.Task[Any]
         loop: asyncio.AbstractEventLoop
 
-        def open_attempt(self, key: LedgerKey, bound: float) -> int:
+        def open_attempts(self, key: LedgerKey, bounds: Sequence[float]) -> Sequence[int]:
             if not self.summary():
                 self.loop.call_soon_threadsafe(self.run.cancel)
                 time.sleep(0.1)  # so that it arrives before this is committed
-            return super().open_attempt(key, bound)
+            return super().open_attempts(key, bounds)
 
     async def interrupted(ledger: Interrupting) -> None:
         ledger.loop = asyncio.get_running_loop()

@@ -43,7 +43,6 @@ class Calls:
         self.writing = 0
         self.room: Callable[[], None] = _nobody
         self._teacher, self._task, self._ledger, self._key = teacher, task, ledger, key
-        self._count = count
         self.purse = Purse(config.budget, ledger.spent())
         self.held = HeldBack(ledger.has_usable(key))
         # A model that runs here takes as long as it takes, and its thread can't be stopped.
@@ -53,7 +52,7 @@ class Calls:
         # loses no more than the calls under way. Batches that cost nothing don't wait for the disk.
         self._waits_for_disk = teacher.paid or teacher.batch_size == 1
         self._under_way: set[asyncio.Task[Any] | None] = set()
-        self._recorder = Recorder(ledger)
+        self._recorder = Recorder(ledger, key, count)
 
     async def close(self) -> None:
         """Commit what waits. Raises what a write failed of."""
@@ -135,17 +134,17 @@ class Calls:
 
     async def _opened(self, bound: float) -> int:
         """The number under which a call is written down; none is made before."""
-        opened: list[int] = []
         faults.point("opening")
+        opening = self._recorder.open(bound)
         try:
             with self._on_disk():
-                await self._recorder.put(lambda: opened.append(self._ledger.open_attempt(self._key, bound)))
+                await opening.done
         except asyncio.CancelledError:
-            # The queue is in order: the call that won't be made is opened, then closed again.
-            self._recorder.put(lambda: self._ledger.fail_attempt(opened[0]))
+            # The call that won't be made is opened, then closed again.
+            self._recorder.put(lambda: self._ledger.fail_attempt(opening.attempt))
             raise
         faults.point("opened")
-        return opened[0]
+        return opening.attempt
 
     def _interrupted(self, attempt: int, batch: list[Prompt], bound: float) -> None:
         """Book a call that ends with the run, without waiting: the run's end waits for the disk."""
@@ -165,18 +164,12 @@ class Calls:
     async def _record(self, batch: list[Prompt], answers: list[Answer], attempt: int | None) -> None:
         # Queued before anything is awaited: from here on a cancellation doesn't lose the answers.
         pairs = self.held.sift(zip(batch, answers, strict=True))
-        committed = self._recorder.put(lambda: self._ledger.record(self._key, pairs, attempt))
-        committed.add_done_callback(lambda done: self._committed([answer for _, answer in pairs], done))
         recorder = self._recorder
+        committed = recorder.keep(pairs, attempt)
         if self._waits_for_disk or recorder.failed or recorder.waiting > WRITES_WAITING:
             with self._on_disk():
                 await committed
         self.held.require_not_too_many()
-
-    def _committed(self, answers: list[Answer], committed: asyncio.Future[Any]) -> None:
-        """Called when answers are on disk, or can't be brought there."""
-        if answers and not committed.cancelled() and committed.exception() is None:
-            self._count(answers)
 
     @contextmanager
     def _on_disk(self) -> Iterator[None]:

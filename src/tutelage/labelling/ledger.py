@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tutelage.errors import UsageError
@@ -61,6 +63,7 @@ _LINES = f"""
 _SUMS = "sum(answers), total(cost), total(unaccounted), sum(input_tokens), sum(output_tokens), sum(calls)"
 _GROUPS = ("teacher", "day", "slice", "status", "model")
 _LOOKED_UP = 5_000  # prompts in one query
+_INSERTED = 32  # answers in one statement
 _OPEN_BATCH = (BatchState.PLANNED, BatchState.SUBMITTED)
 
 
@@ -151,42 +154,51 @@ class AnswerLedger(LedgerFile):
         self,
         key: LedgerKey,
         answers: Sequence[tuple[Prompt, Answer]],
-        attempt: int | None = None,
+        attempts: Sequence[int] = (),
         batch: int | None = None,
     ) -> None:
-        """Keep answers, in one transaction; with it the attempt or the batch that brought them is closed.
+        """Keep answers, in one transaction; with it the attempts or the batch that brought them are closed.
 
         Raises IntegrityError where a prompt already has an answer under this key; then none is kept.
         """
-        now = _now()
-        key_of = [(key.teacher, key.revision, key.task_version, prompt.hash) for prompt, _ in answers]
+        own, now = (key.teacher, key.revision, key.task_version), _now()
+        hashes = [prompt.hash for prompt, _ in answers]
         rows = [
-            (*own, *row_of(answer), prompt.slice, now)
-            for own, (prompt, answer) in zip(key_of, answers, strict=True)
+            (*own, hash_, *row_of(answer), prompt.slice, now)
+            for hash_, (prompt, answer) in zip(hashes, answers, strict=True)
         ]
         with self.transaction():
-            self._database.executemany(
-                f"INSERT INTO answers (teacher, revision, task_version, prompt_hash, {ANSWER_COLUMNS}, "
-                f"slice, created) VALUES ({','.join('?' * 21)})",
-                rows,
+            for start in range(0, len(rows), _INSERTED):
+                part = rows[start : start + _INSERTED]
+                self._database.execute(_insertion(len(part)), list(chain.from_iterable(part)))
+            self._database.execute(
+                "DELETE FROM replies WHERE teacher=? AND revision=? AND task_version=? "
+                "AND prompt_hash IN (SELECT value FROM json_each(?))",
+                (*own, json.dumps(hashes)),
             )
-            self._database.executemany(
-                "DELETE FROM replies WHERE teacher=? AND revision=? AND task_version=? AND prompt_hash=?",
-                key_of,
-            )
-            if attempt is not None:
-                self._close(attempt, AttemptState.ANSWERED, 0.0, 0.0)
+            if attempts:
+                self._database.execute(
+                    "UPDATE attempts SET state=? WHERE id IN (SELECT value FROM json_each(?))",
+                    (AttemptState.ANSWERED, json.dumps(attempts)),
+                )
             if batch is not None:
                 self.close_batch(batch)
 
     def open_attempt(self, key: LedgerKey, bound: float) -> int:
         """Write down that a call of at most `bound` US dollars is about to be made; returns its number."""
+        [attempt] = self.open_attempts(key, [bound])
+        return attempt
+
+    def open_attempts(self, key: LedgerKey, bounds: Sequence[float]) -> Sequence[int]:
+        """`open_attempt` of several calls, in one transaction; their numbers follow each other."""
         with self.transaction():
             cursor = self._database.execute(
-                "INSERT INTO attempts (teacher, revision, bound, state, created) VALUES (?,?,?,?,?)",
-                (key.teacher, key.revision, bound, AttemptState.OPEN, _now()),
+                "INSERT INTO attempts (teacher, revision, bound, state, created) "
+                "SELECT ?, ?, value, ?, ? FROM json_each(?) ORDER BY key",
+                (key.teacher, key.revision, AttemptState.OPEN, _now(), json.dumps(list(bounds))),
             )
-        return cursor.lastrowid or 0
+        last = cursor.lastrowid or 0
+        return range(last - len(bounds) + 1, last + 1)
 
     def fail_attempt(self, attempt: int, cost: float = 0.0, unaccounted: float = 0.0) -> None:
         """Write down that a call brought no answer, and in US dollars what it cost all the same.
@@ -195,13 +207,10 @@ class AnswerLedger(LedgerFile):
         fate is unknown.
         """
         with self.transaction():
-            self._close(attempt, AttemptState.FAILED, cost, unaccounted)
-
-    def _close(self, attempt: int, state: AttemptState, cost: float, unaccounted: float) -> None:
-        self._database.execute(
-            "UPDATE attempts SET state=?, cost=?, unaccounted=? WHERE id=?",
-            (state, cost, unaccounted, attempt),
-        )
+            self._database.execute(
+                "UPDATE attempts SET state=?, cost=?, unaccounted=? WHERE id=?",
+                (AttemptState.FAILED, cost, unaccounted, attempt),
+            )
 
     def open_batch(self, key: LedgerKey, tag: str, hashes: Sequence[str], bound: float) -> int:
         """Write down that a provider's batch of at most `bound` US dollars is about to be submitted.
@@ -371,6 +380,20 @@ def _summarise(
         attempts=attempts,
         repeatability=repeatability,
         models={model: count for model, count in models.items() if model},
+    )
+
+
+@lru_cache(maxsize=_INSERTED)
+def _insertion(count: int) -> str:
+    """The statement for so many answers.
+
+    SQLite's module lets other threads run at each statement and each row of `executemany`, and has to wait
+    for its turn after that: beside an event loop that works to capacity many small steps take long.
+    """
+    row = f"({','.join('?' * 21)})"
+    return (
+        f"INSERT INTO answers (teacher, revision, task_version, prompt_hash, {ANSWER_COLUMNS}, slice, "
+        f"created) VALUES {','.join([row] * count)}"
     )
 
 

@@ -3,26 +3,76 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
-from tutelage.labelling.ledger import AnswerLedger
+from tutelage.labelling.ledger import AnswerLedger, LedgerKey
+from tutelage.records import Answer, Prompt
 
 Write = Callable[[], Any]
-Waiting = tuple[Write, "asyncio.Future[Any]"]
+Done = asyncio.Future[Any]
+
+
+class Opening:
+    """A call that is written down before it is made: `attempt` is its number from when `done` is done."""
+
+    __slots__ = ("attempt", "bound", "done")
+
+    def __init__(self, bound: float, done: Done) -> None:
+        self.bound, self.done, self.attempt = bound, done, 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Answers to be kept, and the attempt that brought them."""
+
+    pairs: Sequence[tuple[Prompt, Answer]]
+    attempt: int | None
+    done: Done
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What one transaction writes, in this order."""
+
+    openings: list[Opening] = field(default_factory=list)
+    writes: list[tuple[Write, Done]] = field(default_factory=list)
+    kept: list[_Kept] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """How many writes those are."""
+        return len(self.openings) + len(self.writes) + len(self.kept)
+
+    @property
+    def futures(self) -> list[Done]:
+        """Of all that wait for it."""
+        return [
+            *(opening.done for opening in self.openings),
+            *(done for _, done in self.writes),
+            *(kept.done for kept in self.kept),
+        ]
 
 
 class Recorder:
-    """A queue of writes and the task that commits them in order.
+    """Gathers writes under a key, and a task commits them.
 
-    A commit syncs the disk, which takes milliseconds; meanwhile the event loop goes on, and the writes that
-    arrive are taken together in the next transaction.
+    A commit syncs the disk, which takes milliseconds; meanwhile the event loop goes on, and what arrives is
+    taken together in the next transaction, with few statements whatever the number of answers. `count` is
+    told, in the event loop, of answers that are on disk.
     """
 
-    def __init__(self, ledger: AnswerLedger) -> None:
-        self._ledger = ledger
-        self._queue: asyncio.Queue[Waiting | None] = asyncio.Queue()
+    def __init__(
+        self, ledger: AnswerLedger, key: LedgerKey, count: Callable[[Sequence[Answer]], None]
+    ) -> None:
+        self._ledger, self._key, self._count = ledger, key, count
+        self._loop = asyncio.get_running_loop()
+        self._next = _Work()
+        self._arrived = asyncio.Event()
+        self._closing = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tutelage-recorder")
         self._error: BaseException | None = None
         self._task = asyncio.create_task(self._run())
@@ -30,60 +80,81 @@ class Recorder:
     @property
     def waiting(self) -> int:
         """Writes that no transaction has taken yet."""
-        return self._queue.qsize()
+        return self._next.size
 
     @property
     def failed(self) -> bool:
         """Whether a write failed; none is tried after that."""
         return self._error is not None
 
-    def put(self, write: Write) -> asyncio.Future[Any]:
-        """Queue a write. The future has its result once it is committed, or the error it failed of."""
-        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        done.add_done_callback(_look)
-        self._queue.put_nowait((write, done))
+    def open(self, bound: float) -> Opening:
+        """Queue a call of at most `bound` US dollars to be written down."""
+        opening = Opening(bound, self._future())
+        self._next.openings.append(opening)
+        return opening
+
+    def put(self, write: Write) -> Done:
+        """Queue a write, made after all openings. The future has its error if it fails."""
+        done = self._future()
+        self._next.writes.append((write, done))
         return done
+
+    def keep(self, pairs: Sequence[tuple[Prompt, Answer]], attempt: int | None) -> Done:
+        """Queue answers, recorded after all else, and the attempt that brought them, which is closed."""
+        done = self._future()
+        self._next.kept.append(_Kept(pairs, attempt, done))
+        return done
+
+    def _future(self) -> Done:
+        self._arrived.set()
+        return self._loop.create_future()
 
     async def close(self) -> None:
         """Commit what waits, then stop. Raises what a write failed of; later ones were not tried."""
-        self._queue.put_nowait(None)
+        self._closing = True
+        self._arrived.set()
         await self._task
         self._thread.shutdown()
         if self._error is not None:
             raise self._error
 
     async def _run(self) -> None:
-        closing = False
-        while not closing:
-            taken = [await self._queue.get()]
-            while not self._queue.empty():
-                taken.append(self._queue.get_nowait())
-            closing = None in taken
-            await self._commit_together([item for item in taken if item is not None])
+        while not self._closing or self._next.size:
+            await self._arrived.wait()
+            self._arrived.clear()
+            work, self._next = self._next, _Work()
+            if work.size:
+                await self._commit(work)
 
-    async def _commit_together(self, writes: list[Waiting]) -> None:
-        results: list[Any] = []
-        if self._error is None and writes:
+    async def _commit(self, work: _Work) -> None:
+        if self._error is None:
             try:
-                results = await asyncio.get_running_loop().run_in_executor(
-                    self._thread, self._in_transaction, [write for write, _ in writes]
-                )
+                await self._loop.run_in_executor(self._thread, self._write, work)
             except Exception as error:  # noqa: BLE001 - handed to whoever waits; `close` raises it again
                 self._error = error
-        for position, (_, done) in enumerate(writes):
+            else:
+                if answers := [answer for kept in work.kept for _, answer in kept.pairs]:
+                    self._loop.call_soon(self._count, answers)
+        for done in work.futures:
             if done.done():
                 continue
-            if self._error is not None:
-                done.set_exception(self._error)
+            if self._error is None:
+                done.set_result(None)
             else:
-                done.set_result(results[position])
+                done.set_exception(self._error)
+                done.exception()  # looked at: `close` raises it even where nobody waits for this write
 
-    def _in_transaction(self, writes: list[Write]) -> list[Any]:
+    def _write(self, work: _Work) -> None:
+        """In the thread: all of it, or nothing."""
         with self._ledger.transaction():
-            return [write() for write in writes]
-
-
-def _look(done: asyncio.Future[Any]) -> None:
-    """Mark an exception as seen: `close` raises it even where nobody waits for this write."""
-    if not done.cancelled():
-        done.exception()
+            if work.openings:
+                bounds = [opening.bound for opening in work.openings]
+                numbers = self._ledger.open_attempts(self._key, bounds)
+                for opening, number in zip(work.openings, numbers, strict=True):
+                    opening.attempt = number
+            for write, _ in work.writes:
+                write()
+            if work.kept:
+                pairs = list(chain.from_iterable(kept.pairs for kept in work.kept))
+                attempts = [kept.attempt for kept in work.kept if kept.attempt is not None]
+                self._ledger.record(self._key, pairs, attempts)
