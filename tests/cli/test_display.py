@@ -472,10 +472,13 @@ import os, signal, sys, time
 import tutelage.stages
 
 def stuck(*arguments, **options):
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), number)
     time.sleep(30)
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+number = signal.Signals[sys.argv.pop(1)]
+# A shell may have had it ignored, as it starts jobs in the background.
+ignored = sys.argv[1] == "ignored" and sys.argv.pop(1)
+signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
 tutelage.stages.run_stage = tutelage.stages.read_status = stuck
 sys.argv = ["tutelage", *sys.argv[1:]]
 from tutelage.cli import main
@@ -484,12 +487,12 @@ main()
 
 
 @pytest.mark.parametrize("verb", ["status", "gold"])
-def test_ctrl_c_ends_with_130_and_says_that_the_work_is_kept(tmp_path, verb):
+@pytest.mark.parametrize("how", [["SIGINT"], ["SIGTERM"], ["SIGTERM", "ignored"]], ids=" ".join)
+def test_ctrl_c_and_sigterm_end_with_130_and_say_that_the_work_is_kept(tmp_path, verb, how):
     # Typer turns the interrupt into exit status 130 itself, before main could say a word.
     (tmp_path / "tutelage.yaml").write_text(CONFIG)
-    result = subprocess.run(
-        [sys.executable, "-c", _INTERRUPTED, verb, str(tmp_path)], capture_output=True, text=True, timeout=60
-    )
+    command = [sys.executable, "-c", _INTERRUPTED, *how, verb, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 130
     assert "Traceback" not in result.stderr
     assert "goes on from here" in result.stderr
@@ -497,7 +500,7 @@ def test_ctrl_c_ends_with_130_and_says_that_the_work_is_kept(tmp_path, verb):
 
 def test_an_interrupted_command_lets_the_folder_go(tmp_path):
     (tmp_path / "tutelage.yaml").write_text(CONFIG)
-    command = [sys.executable, "-c", _INTERRUPTED, "gold", str(tmp_path)]
+    command = [sys.executable, "-c", _INTERRUPTED, "SIGINT", "gold", str(tmp_path)]
     assert subprocess.run(command, capture_output=True, timeout=60).returncode == 130
     with Programme.open(tmp_path).locked():
         pass

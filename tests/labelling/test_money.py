@@ -16,7 +16,7 @@ import pytest
 from faulty_teacher import OUTCOMES, FaultyTeacher, Outcome, completion
 from tutelage.config import LabellingConfig, OpenAITeacherConfig, PriceConfig
 from tutelage.errors import BudgetExhausted, TeacherRefusesAccess, TutelageError
-from tutelage.labelling import AnswerLedger, LedgerKey, ask, label
+from tutelage.labelling import AnswerLedger, LedgerKey, SecondAsking, ask, label
 from tutelage.records import Answer, AnswerStatus, Prompt, Usage
 from tutelage.tasks import Classify
 from tutelage.teachers import TeacherContext
@@ -280,6 +280,22 @@ def test_an_interrupt_keeps_the_replies_that_came(tmp_path: Path, faulty_teacher
         assert ledger.spent() == pytest.approx(bound)
         report = label(prompts(1), teacher_at(faulty_teacher, samples=2), TASK, ledger, QUICK)
         assert report.cost == pytest.approx(COST) and faulty_teacher.served == {"prompt 0": 3}
+
+
+def test_asked_again_what_came_is_booked_kept_and_used_as_in_the_first_asking(
+    tmp_path: Path, faulty_teacher: FaultyTeacher
+) -> None:
+    faulty_teacher.script("prompt 0", ["ok", "ok", Outcome(body=completion("late"), delay=3.0)])
+    again = SecondAsking(teacher_at(faulty_teacher, samples=3))
+    bound = again.most_expensive(prompts(1))
+    once = QUICK.model_copy(update={"deadline": 0.3, "attempts": 1})
+    with AnswerLedger(tmp_path / "a.sqlite") as ledger:
+        label(prompts(1), again, TASK, ledger, once)
+        [summary] = ledger.summary()
+        assert (summary.cost, ledger.spent()) == (pytest.approx(2 * COST), pytest.approx(bound))
+        later = SecondAsking(teacher_at(faulty_teacher, samples=3))
+        assert label(prompts(1), later, TASK, ledger, QUICK).cost == pytest.approx(COST)
+        assert faulty_teacher.served == {"prompt 0": 4}
 
 
 def test_a_deadline_of_a_teacher_that_can_not_tell_counts_at_the_bound(tmp_path: Path) -> None:

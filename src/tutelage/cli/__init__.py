@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
+from types import FrameType
 
 
 def main() -> None:
@@ -15,6 +17,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
     try:
         app()
     except TutelageError as error:
@@ -33,3 +36,10 @@ def main() -> None:
             raise
         sys.stderr.write("\ntutelage: stopped. What was done is kept; the same command goes on from here.\n")
         sys.exit(130)
+
+
+def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
+    """SIGTERM, a service manager's, ends a run as Ctrl-C does: what calls under way brought is kept."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts jobs in the background
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class SecondAsking:
     """A teacher asked again: the same in all but its revision, so that the ledger keeps both answers.
 
-    What waits to be resumed belongs to the first asking, and isn't handed on.
+    Replies that are kept for a later try are of this asking, under its own revision.
     """
 
     def __init__(self, teacher: Teacher) -> None:
@@ -38,6 +38,19 @@ class SecondAsking:
     async def answer(self, prompts: Sequence[Prompt]) -> list[Answer]:
         """See `Teacher.answer`."""
         return await self._teacher.answer(prompts)
+
+    def resume(self, kept: Mapping[str, Sequence[str]]) -> None:
+        """See `Resumable`; a teacher that keeps nothing has nothing to take back."""
+        from tutelage.teachers import Resumable
+
+        if isinstance(self._teacher, Resumable):
+            self._teacher.resume(kept)
+
+    def tell(self, prompts: Sequence[Prompt]) -> tuple[float, Mapping[str, Sequence[str]]]:
+        """See `Telling`."""
+        from tutelage.teachers import Telling
+
+        return self._teacher.tell(prompts) if isinstance(self._teacher, Telling) else (0.0, {})
 
     async def close(self) -> None:
         """See `Teacher.close`."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Protocol
@@ -32,6 +33,7 @@ from tutelage.teachers.protocol import BatchCounts, TeacherContext
 
 _LONGEST_LINE = 16 << 20  # bytes of one result
 _GONE = {404, 410}
+Body = bytes | io.BytesIO  # the latter where it is large: it is read piece by piece, and held once
 _TOLD = 300  # characters of a provider's message
 
 
@@ -53,7 +55,7 @@ class BatchTransport(Transport):
     """A transport that also gets, uploads, and reads long results line by line."""
 
     async def send(
-        self, method: str, path: str, data: bytes | None = None, kind: str = "application/json"
+        self, method: str, path: str, data: Body | None = None, kind: str = "application/json"
     ) -> Response:
         """One request. Raises TeacherUnavailable where no answer came; `billed` as in `post`."""
         session = await self._ready()
@@ -119,7 +121,7 @@ class BatchApi(Protocol):
         """One request of a batch."""
         ...
 
-    async def create(self, lines: Sequence[bytes], tag: str) -> str:
+    async def create(self, lines: Iterable[bytes], tag: str) -> str:
         """Submit; returns the provider's name of the batch."""
         ...
 
@@ -204,9 +206,8 @@ class BatchingTeacher(EndpointTeacher):
         """See `Batched`. Raises ConfigError where `teacher.batch` is false."""
         if not self.batch:
             raise ConfigError("teacher.batch is false. Mend: set teacher.batch: true")
-        return await self._provider.create(
-            [line for prompt in prompts for line in self._lines(prompt, tag)], tag
-        )
+        lines = (line for prompt in prompts for line in self._lines(prompt, tag))
+        return await self._provider.create(lines, tag)
 
     async def find(self, tag: str, wait: float) -> str | None:
         """See `Batched`."""
@@ -232,8 +233,8 @@ class BatchingTeacher(EndpointTeacher):
             if head == tag and place.isdigit() and hash_ in found and line.custom_id not in seen:
                 seen.add(line.custom_id)
                 found[hash_].append(line)
-        for hash_, lines in found.items():
-            yield hash_, self._outcome(prompts[hash_], lines)
+        for hash_, prompt in prompts.items():
+            yield hash_, self._outcome(prompt, found.pop(hash_))
 
     def _outcome(self, prompt: Prompt, lines: Sequence[Line]) -> Answer | TeacherError:
         """The answer that a prompt's replies make, or why they make none yet."""
@@ -284,7 +285,7 @@ class BatchingTeacher(EndpointTeacher):
         await self._batches.close()
 
     async def ask_api(
-        self, method: str, path: str, data: bytes | None = None, kind: str = "application/json"
+        self, method: str, path: str, data: Body | None = None, kind: str = "application/json"
     ) -> dict[str, Any]:
         """One request to the provider's API; what it said, as JSON.
 

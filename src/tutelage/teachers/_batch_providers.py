@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -42,7 +43,7 @@ class OpenAIBatches:
         head = json.dumps({"custom_id": custom_id, "method": "POST", "url": f"/v1{self._path}"})
         return head[:-1].encode() + b', "body": ' + body + b"}"
 
-    async def create(self, lines: Sequence[bytes], tag: str) -> str:
+    async def create(self, lines: Iterable[bytes], tag: str) -> str:
         """See `BatchApi`."""
         boundary = secrets.token_hex(16)
         parts = (
@@ -50,7 +51,7 @@ class OpenAIBatches:
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{tag}.jsonl"\r\n'
             "Content-Type: application/jsonl\r\n\r\n"
         )
-        data = b"".join([parts.encode(), b"\n".join(lines), f"\r\n--{boundary}--\r\n".encode()])
+        data = _body(parts.encode(), b"\n", lines, f"\r\n--{boundary}--\r\n".encode())
         file = await self._teacher.ask_api(
             "POST", "/files", data, f"multipart/form-data; boundary={boundary}"
         )
@@ -128,9 +129,9 @@ class AnthropicBatches:
         """See `BatchApi`."""
         return b'{"custom_id": ' + json.dumps(custom_id).encode() + b', "params": ' + body + b"}"
 
-    async def create(self, lines: Sequence[bytes], tag: str) -> str:
+    async def create(self, lines: Iterable[bytes], tag: str) -> str:
         """See `BatchApi`."""
-        data = b'{"requests": [' + b",".join(lines) + b"]}"
+        data = _body(b'{"requests": [', b",", lines, b"]}")
         return _text(await self._teacher.ask_api("POST", self._path, data), "id")
 
     async def find(self, tag: str, wait: float) -> str | None:
@@ -185,6 +186,18 @@ class AnthropicBatches:
     async def cancel(self, remote: str) -> None:
         """See `BatchApi`."""
         await self._teacher.ask_of_batch("POST", f"{self._path}/{remote}/cancel", b"{}")
+
+
+def _body(head: bytes, between: bytes, lines: Iterable[bytes], tail: bytes) -> io.BytesIO:
+    """A body of many requests, each made as it is written: up to 256 MB, of which there is one copy."""
+    body = io.BytesIO()
+    body.write(head)
+    for place, line in enumerate(lines):
+        body.write(between * bool(place))
+        body.write(line)
+    body.write(tail)
+    body.seek(0)
+    return body
 
 
 def _object(line: bytes) -> dict[str, Any]:
