@@ -108,6 +108,7 @@ _CARRIES_A_KEY = ("authorization", "proxy-authorization", "api-key", "x-api-key"
 _MAY_CARRY_A_KEY = re.compile(
     r"auth(?!or(?:$|-))|secret|passw|credential|cookie|signature|api-?key|(?:^|-)(?:key|token)(?:$|-)", re.I
 )
+_BEHAVIOUR = re.compile(r"-(?:beta|version)$", re.I)
 _FROM_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LONGEST_WORD = 24  # characters of an environment variable's name without an underscore
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -149,7 +150,7 @@ class EndpointConfig(Section):
     headers: dict[str, str] = Field(
         {},
         description="More HTTP headers, e.g. `HTTP-Referer` and `X-Title` for OpenRouter. A secret only as "
-        "`${NAME}`, which is taken from the environment.",
+        "`${NAME}`, which is taken from the environment. Those that end in `-beta` or `-version` shape answers.",
     )
     extra: dict[str, Any] = Field(
         {}, description="More of the request's body, e.g. `reasoning_effort: low`. It shapes answers."
@@ -182,7 +183,10 @@ class EndpointConfig(Section):
     def shaping(self) -> dict[str, Any]:
         """What of this shapes an answer, but for the temperature, which depends on the samples."""
         always = {"model", "base_url", "structured", "samples", "max_output_tokens"}
-        return self.model_dump(include=always | ({"extra"} if self.extra else set()))
+        shaping = self.model_dump(include=always | ({"extra"} if self.extra else set()))
+        # Headers by which providers turn on another behaviour of a model, e.g. `anthropic-beta`.
+        beta = {name.lower(): value for name, value in self.headers.items() if _BEHAVIOUR.search(name)}
+        return {**shaping, "headers": beta} if beta else shaping
 
     @field_validator("base_url")
     @classmethod
