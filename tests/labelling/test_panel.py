@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from tutelage.config import EnsembleTeacherConfig, LabellingConfig
-from tutelage.errors import AwaitingPeople, BudgetExhausted
+from tutelage.errors import AwaitingPeople, BudgetExhausted, ConfigError
 from tutelage.labelling import AnswerLedger, LedgerKey, Panel, label_panel, open_panel, panel_figures
 from tutelage.labelling.adjudication import Adjudication, disputed
 from tutelage.labelling.combining import Voice, combine
@@ -273,3 +273,18 @@ def test_what_a_prompted_judge_could_cost_is_reckoned_before_there_is_a_dispute(
     [dispute] = [disputed(longer[0], ["card", "refund"])]
     assert opened.judge is not None
     assert opened.judge.most_expensive([dispute]) < opened.most_expensive(longer)
+
+
+def test_one_teacher_in_two_places_is_refused(tmp_path):
+    one = {"type": "openai", "rights": "own-model", "model": "m", "base_url": "http://127.0.0.1:1"}
+    dearer = one | {"timeout": 5.0}  # which shapes no answer
+    context = TeacherContext(TASK, (), tmp_path)
+
+    def opened(*teachers):
+        members = [{"teacher": teacher} for teacher in teachers]
+        return open_panel(EnsembleTeacherConfig(members=members), context)
+
+    with pytest.raises(ConfigError, match="'1 openai:m' and '2 openai:m' are the same teacher.*Mend"):
+        opened(one, dearer)
+    assert len(opened(one, one | {"temperature": 0.5}).members) == 2
+    assert len(opened({"type": "human"}, {"type": "human", "queue": "other.csv"}).members) == 2

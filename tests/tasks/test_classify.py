@@ -433,3 +433,17 @@ def test_the_task_follows_from_the_configuration():
     described = {"card": "about cards", "card stolen": "", "refund": ""}
     assert task_from_config(config, described) == FULL
     assert task_from_config(config, dict.fromkeys(described, "")).descriptions is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        ("```jsonld```", "jsonld"),
+        ("```\njsonld\n```", "jsonld"),
+        ("```json\nld\n```", "ld"),
+        ('```JSON\n{"label": "ld"}\n```', "ld"),
+        ('```json{"label": "ld"}```', "ld"),
+    ],
+)
+def test_a_label_that_begins_like_a_fences_language_is_not_cut(raw, value):
+    assert Classify(("ld", "jsonld")).parse(raw).value == value

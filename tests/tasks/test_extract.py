@@ -484,3 +484,23 @@ def test_whatever_follows_the_schema_follows_the_one_for_providers(instance):
         task = Extract(schema)
         if task.admit(instance).status is AnswerStatus.OK:
             assert jsonschema.Draft202012Validator(task.json_schema()).is_valid(instance)
+
+
+@pytest.mark.parametrize(
+    ("form", "right", "wrong"),
+    [
+        ("date", "2026-02-28", ["2026-02-30", "28.2.2026", "2026-2-8", "", "20260228"]),
+        ("date-time", "2026-02-28T23:59:59Z", ["2026-02-28", "2026-02-28T25:00:00Z", "2026-02-28T10:00:00"]),
+        ("date-time", "2026-02-28t23:59:59.25+01:00", ["2026-02-28 10:00:00Z"]),
+        ("email", "a@example.org", ["nobody"]),
+        ("uuid", "123e4567-e89b-12d3-a456-426614174000", ["123"]),
+        ("ipv4", "127.0.0.1", ["127.0.0.256"]),
+        ("postcode", "anything", []),  # a format that nobody knows is a remark
+    ],
+)
+def test_a_format_is_held_to(form, right, wrong):
+    task = Extract({"type": "object", "properties": {"a": {"type": "string", "format": form}}})
+    assert task.parse(json.dumps({"a": right})).status is AnswerStatus.OK
+    for value in wrong:
+        parsed = task.parse(json.dumps({"a": value}))
+        assert parsed.status is AnswerStatus.UNPARSEABLE and f"'a' breaks format '{form}'" in parsed.reason

@@ -124,3 +124,28 @@ def test_the_page_shows_every_endpoint() -> None:
     hosts = " ".join(SNIPPETS)
     for part in ("azure", "openrouter.ai", "googleapis.com", "11434", "8080", ":8000", "anthropic"):
         assert part in hosts
+
+
+@pytest.mark.parametrize(
+    ("extra", "holds"),
+    [
+        ({"reasoning_effort": "low"}, True),
+        ({"service_tier": "flex"}, True),  # cheaper
+        ({"service_tier": "priority"}, False),
+        ({"service_tier": "auto"}, False),
+        ({"web_search_options": {}}, False),
+    ],
+)
+def test_a_listed_price_is_taken_only_where_it_holds(
+    extra: dict[str, Any], holds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    address = {"url": "https://api.openai.com/v1", "model": "gpt-4.1-mini", "extra": extra}
+    if holds:
+        assert teacher_at(**address).most_expensive([Prompt("1", TEXT)]) > 0
+    else:
+        with pytest.raises(
+            ConfigError, match=rf"doesn't hold with teacher\.extra\.{next(iter(extra))}.*Mend"
+        ):
+            teacher_at(**address)
+    assert teacher_at(**address, price=PRICE).paid

@@ -129,9 +129,7 @@ def test_every_kind_of_teacher_and_every_field_is_decided() -> None:
     assert set(MemberConfig.model_fields) == {"teacher", "weight"}
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"), [(kind, name) for kind in BASES for name in SHAPES[kind]], ids=str
-)
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in BASES for name in SHAPES[kind]], ids=str)
 def test_what_shapes_an_answer_changes_its_key(kind: type[Section], name: str) -> None:
     along = ALONG.get(name, {})
     base = kind(**BASES[kind] | along)

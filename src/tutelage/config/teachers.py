@@ -150,7 +150,8 @@ class EndpointConfig(Section):
     headers: dict[str, str] = Field(
         {},
         description="More HTTP headers, e.g. `HTTP-Referer` and `X-Title` for OpenRouter. A secret only as "
-        "`${NAME}`, which is taken from the environment. Those that end in `-beta` or `-version` shape answers.",
+        "`${NAME}`, which is taken from the environment. Those that end in `-beta` or `-version` shape "
+        "answers.",
     )
     extra: dict[str, Any] = Field(
         {}, description="More of the request's body, e.g. `reasoning_effort: low`. It shapes answers."

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tutelage.config import EnsembleTeacherConfig, LabellingConfig
-from tutelage.errors import AwaitingPeople, UsageError
+from tutelage.errors import AwaitingPeople, ConfigError, UsageError
 from tutelage.labelling.adjudication import Adjudication, disputed, reckoned
 from tutelage.labelling.asking import ask
 from tutelage.labelling.combining import Voice, combine, disagree
@@ -99,13 +99,17 @@ class Panel:
 
 
 def open_panel(config: EnsembleTeacherConfig, context: TeacherContext) -> Panel:
-    """Build the members, and the judge for the task of adjudication. Raises as `build_teacher`."""
+    """Build the members, and the judge for the task of adjudication.
+
+    Raises as `build_teacher`, and ConfigError where one teacher stands there twice.
+    """
     from tutelage.teachers import build_teacher
 
     members = []
     for number, member in enumerate(config.members, start=1):
         teacher = build_teacher(member.teacher, context)
         members.append(Member(f"{number} {teacher.name}", teacher, member.weight))
+    _refuse_twins(members)
     judge = None
     if config.judge is not None:
         judge = build_teacher(config.judge, replace(context, task=Adjudication(context.task), top_k=0))
@@ -118,6 +122,22 @@ def asked_of(teacher: Teacher, task: Task) -> list[tuple[Teacher, Task]]:
         return [(teacher, task)]
     judge = [] if teacher.judge is None else [(teacher.judge, Adjudication(task))]
     return [*((member.teacher, task) for member in teacher.members), *judge]
+
+
+def _refuse_twins(members: Sequence[Member]) -> None:
+    """Raise ConfigError for one teacher in two places: asked once, it would agree with itself."""
+    from tutelage.teachers import Selective
+
+    seen: dict[tuple[str, str], str] = {}
+    for member in members:
+        teacher = member.teacher
+        other = seen.setdefault((teacher.name, teacher.revision), member.name)
+        if other != member.name and not isinstance(teacher, Selective):  # people may have said nothing yet
+            raise ConfigError(
+                f"teacher.members {other!r} and {member.name!r} are the same teacher, which would count "
+                "twice and agree with itself. Mend: leave one out and give the other more weight, or set "
+                "samples"
+            )
 
 
 def label_panel(

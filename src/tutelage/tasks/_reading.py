@@ -12,6 +12,7 @@ from tutelage.records import AnswerStatus, storable
 from tutelage.tasks.protocol import Parsed
 
 _FENCE = "```"
+_LANGUAGE = re.compile(r"\Ajson(?=[\s{])", re.I)  # of a fence; a label may begin so too
 # An answer that opens so, and holds no value, is a refusal rather than noise.
 _REFUSAL = re.compile(
     r"\A\W*(i(?:['’]?m| am) sorry|sorry|i can(?:no|['’])t|i(?:['’]m| am) (?:not able|unable)|as an ai)", re.I
@@ -83,7 +84,7 @@ def answer_text(raw: str) -> str:
 def _unfenced(text: str) -> str:
     if len(text) < 2 * len(_FENCE) or not (text.startswith(_FENCE) and text.endswith(_FENCE)):
         return text
-    return text.removeprefix(_FENCE).removesuffix(_FENCE).removeprefix("json").strip()
+    return _LANGUAGE.sub("", text[len(_FENCE) : -len(_FENCE)]).strip()
 
 
 def read_json(text: str) -> Any:

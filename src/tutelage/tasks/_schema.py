@@ -6,7 +6,9 @@ Nothing is fetched: a schema may refer to parts of itself only.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -40,6 +42,7 @@ _TYPES = {
     "NoneType": "null", "bool": "boolean", "int": "integer", "float": "number", "str": "string",
     "list": "array", "dict": "object",
 }  # fmt: skip
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.I | re.A)
 _MOST_ERRORS = 20
 _SHOWN = 80
 
@@ -207,11 +210,23 @@ def _is_strict_part(part: Mapping[str, Any]) -> bool:
 
 
 def validator_of(schema: Mapping[str, Any]) -> Any:
-    """A validator that fetches nothing."""
-    from jsonschema import Draft202012Validator
+    """A validator that fetches nothing, and holds to these values of `format` whatever else is installed:
+
+    `date`, `date-time`, `email`, `ipv4`, `ipv6`, `uuid`. Others are remarks, as in JSON Schema itself.
+    """
+    from jsonschema import Draft202012Validator, FormatChecker
     from referencing import Registry
 
-    return Draft202012Validator(schema, registry=Registry())
+    formats = FormatChecker(formats=("date", "email", "ipv4", "ipv6", "uuid"))
+    formats.checks("date-time", ValueError)(_is_moment)
+    return Draft202012Validator(schema, registry=Registry(), format_checker=formats)
+
+
+def _is_moment(value: object) -> bool:
+    """Whether a text is a `date-time` of RFC 3339. Raises ValueError for a day or hour that there isn't."""
+    if not isinstance(value, str):
+        return True
+    return _MOMENT.fullmatch(value) is not None and datetime.fromisoformat(value.upper()) is not None
 
 
 def hold_to(validator: Any, record: Any) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from tutelage.config import PriceConfig
 from tutelage.config.teachers import EndpointConfig
@@ -39,6 +40,14 @@ class Secrets:
 
 _HIDDEN = "[the key]"
 
+# What more of a request's body has a price of its own, but for these values.
+_CHARGED_APART: dict[str, tuple[Any, ...]] = {
+    "service_tier": (None, "default", "flex", "standard_only"),
+    "speed": (None, "standard"),
+    "inference_geo": (None, "global"),
+    "web_search_options": (None,),
+}
+
 
 def _any_of(values: list[str]) -> re.Pattern[str] | None:
     """Finds each of them, also as JSON may spell it: `+` as `\\u002b`, `/` as `\\/`."""
@@ -70,6 +79,12 @@ def tariff_of(config: EndpointConfig) -> Tariff:
     if not host or config.free:
         return Tariff(None)
     listed = price_of(host, config.model) if config.price is None else None
+    apart = [name for name, usual in _CHARGED_APART.items() if config.extra.get(name) not in usual]
+    if listed is not None and apart:
+        raise ConfigError(
+            f"teacher.price is missing, and the listed one doesn't hold with teacher.extra.{apart[0]}. "
+            "Mend: set teacher.price.input and teacher.price.output, in US dollars for a million tokens"
+        )
     if listed is None:
         lacks = "is missing, and the list of prices has none" if config.price is None else "is 0"
         raise ConfigError(
