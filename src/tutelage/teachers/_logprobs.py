@@ -118,7 +118,8 @@ def label_distribution(
     same text into other tokens tells nothing and is left out. Labels that no listed alternative leads to
     share the unlisted mass, at most `EPSILON` of a token's. The result sums to 1.
 
-    None where the label can't be found in the tokens or no number is usable.
+    None where the label can't be found in the tokens, where they end before it is told from one that begins
+    like it (some endpoints don't list the token that ends a bare answer), or where no number is usable.
     """
     try:
         return _distribution(tokens, answered, labels, key, spell)
@@ -243,6 +244,8 @@ def _walk(
         done += len(token.text) - len(lead)
         if len(alive) == 1:
             break
+    else:
+        return None  # nothing shows whether the answer would have gone on to be one of the others
     masses[answered] += share
     total = masses.sum()
     return (masses / total).astype(np.float32) if np.isfinite(total) and total > 0 else None
