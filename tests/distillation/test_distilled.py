@@ -45,7 +45,7 @@ def test_a_student_learns_the_task_from_signals(tmp_path):
     assert result.record.history[-1]["step"] == result.recipe.steps
     assert result.record.steps == result.recipe.steps * result.recipe.members
     run = result.to_json()
-    assert run["recipe"]["seed"] == 1 and run["examples"] == 108
+    assert run["recipe"]["schedule"]["seed"] == 1 and run["examples"] == 108
     storage.write_json(tmp_path / "run.json", run)
 
 

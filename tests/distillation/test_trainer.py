@@ -2,6 +2,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,101 +20,99 @@ from scipy.special import expit, xlogy
 from tiny_world import MULTI, TASK, save_checkpoint, signals
 from tutelage import storage
 from tutelage.config import StudentConfig
-from tutelage.distillation import Signals
-from tutelage.distillation.recipes import Recipe
+from tutelage.distillation.phases import Material
+from tutelage.distillation.recipes import SoftTargets
+from tutelage.distillation.schedule import Schedule
 from tutelage.distillation.signals import hold_back
-from tutelage.errors import TutelageError
+from tutelage.errors import ConfigError, TutelageError
 from tutelage.progress import Silent
 from tutelage.students import new_learner
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
 
-from tutelage.distillation.trainer import Trainer  # noqa: E402
+from tutelage.distillation.examples import Batches  # noqa: E402
+from tutelage.distillation.objectives import Objective  # noqa: E402
+from tutelage.distillation.trainer import train  # noqa: E402
 
 LEARNING, VALIDATION = hold_back(signals(), 0.2, seed=0)
-RECIPE = Recipe(
-    temperature=2.0,
-    hard_weight=0.3,
-    learning_rate=0.01,
-    batch_size=10,
-    steps=24,
-    warmup=0.1,
-    checks=6,
-    patience=6,
-    seed=3,
-)
+SCHEDULE = Schedule(learning_rate=0.01, batch_size=10, steps=24, warmup=0.1, checks=6, patience=6, seed=3)
+RECIPE = SoftTargets(temperature=2.0, hard_weight=0.3, schedule=SCHEDULE)
 CHECKS = range(4, 25, 4)
 
 
-class Walker:
-    """A learner of one weight `w` with logits [w, 0]: what it learns can be followed by hand.
+class Walker(Objective):
+    """Cross-entropy of logits [w, 0] with a teacher's odds: what the one weight `w` learns can be followed by hand.
 
-    Plain gradient descent with momentum, and noise on the rate, so that there is a state to lose.
+    Plain gradient descent with momentum, and noise on the weight, so that there is a state to lose.
     """
 
-    threads = None
-
-    def __init__(self, rate_of_noise: float = 0.0) -> None:
+    def __init__(self, noise: float = 0.0) -> None:
         torch.manual_seed(5)
-        self.module = torch.nn.Module()
-        self.module.w = torch.nn.Parameter(torch.zeros(1))
-        self.noise = rate_of_noise
+        student = torch.nn.Module()
+        student.w = torch.nn.Parameter(torch.zeros(1))
+        super().__init__(student, {"walk": 1.0})
+        self.noise = noise
         self.batches: list[np.ndarray] = []
         self.rates: list[float] = []
         self.warmed_up = 0
 
-    def encode(self, texts):
-        return np.array([len(text) for text in texts])
-
-    def lengths(self, encoded):
-        return encoded
-
-    def warm_up(self, encoded, targets):
+    def warm_up(self):
         self.warmed_up += 1
-        assert targets.shape == (len(encoded), 2)
 
-    def logits(self, encoded, indices):
-        w = self.module.w
-        if self.module.training:
-            self.batches.append(indices)
+    def forward(self, row, first):
+        w = self.student.w
+        if self.training:
+            self.batches.append(row.numpy())
             self.rates.append(self.optimizer.param_groups[0]["lr"])
             w = w * (1 + self.noise * torch.randn(1))
-        return torch.stack([w, torch.zeros(1)], dim=1).expand(len(indices), 2)
+        loss = -(first * torch.nn.functional.logsigmoid(w) + (1 - first) * torch.nn.functional.logsigmoid(-w))
+        return {"walk": loss.sum()}
 
-    def optimizers(self, learning_rate):
-        self.optimizer = torch.optim.SGD([self.module.w], lr=learning_rate, momentum=0.5)
-        return [self.optimizer]
+    def counts(self, batch):
+        return {"walk": torch.tensor(float(len(batch["row"])))}
+
+    def make_optimizer(self, objective, learning_rate):
+        self.optimizer = torch.optim.SGD([self.student.w], lr=learning_rate, momentum=0.5)
+        return self.optimizer
 
     def finished(self):
-        return self.module.w.detach().clone()
+        return self.student.w.detach().clone()
 
 
-def certain(n, first=1.0, lengths=None):
+class Certain:
     """n rows whose teacher gives the first of two labels the probability `first`."""
-    teacher = np.tile(np.array([[first, 1 - first]], np.float32), (n, 1))
-    nothing, everything = np.zeros(n, bool), np.ones(n, bool)
-    texts = tuple("x" * length for length in (lengths or range(n)))
-    return Signals(texts, teacher, everything, everything, np.zeros_like(teacher), nothing)
+
+    def __init__(self, n, first=1.0, lengths=None):
+        self._first = first
+        self.lengths = np.array(lengths or range(n), np.int64)
+
+    def __len__(self):
+        return len(self.lengths)
+
+    def batch(self, indices):
+        return {"row": torch.from_numpy(indices), "first": torch.full((len(indices),), self._first)}
 
 
-WALK = replace(
-    RECIPE, temperature=1.0, learning_rate=0.02, batch_size=4, steps=100, warmup=0.0, checks=50, patience=5
-)
+WALK = replace(SCHEDULE, learning_rate=0.02, batch_size=4, steps=100, warmup=0.0, checks=50, patience=5)
 
 
-def walk(learner=None, recipe=WALK, progress=None, checkpoint=None):
+def walk(walker=None, schedule=WALK, progress=None, checkpoint=None, learning=None, fingerprint="a"):
     """Learning pulls w up for good, while validation is best at w = logit(0.6)."""
-    learner = learner or Walker()
-    trainer = Trainer(
-        learner,
-        certain(20),
-        certain(5, 0.6),
-        recipe,
-        multi_label=False,
+    walker = walker or Walker()
+    record = train(
+        walker,
+        learning or Certain(20),
+        Certain(5, 0.6),
+        schedule,
+        progress or Silent(),
+        "walking",
+        optimizer=walker.make_optimizer,
+        start=walker.warm_up,
         checkpoint=checkpoint,
-        fingerprint="a",
+        fingerprint=fingerprint,
     )
-    return learner, trainer.train(progress or Silent(), "walking")
+    return walker, record
 
 
 def same(record, other):
@@ -124,35 +127,62 @@ def same(record, other):
 # Batches and rates
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.integers(0, 30), min_size=1, max_size=140),
     st.integers(1, 4) | st.integers(1, 150),
-    st.integers(1, 3),
     st.integers(0, 100),
 )
-def test_batches_cover_every_example_once_an_epoch(lengths, size, epochs, seed):
-    per_epoch = math.ceil(len(lengths) / size)
-    recipe = replace(WALK, batch_size=size, steps=epochs * per_epoch, checks=1, seed=seed)
-    learner = Walker()
-    trainer = Trainer(
-        learner, certain(len(lengths), 0.5, lengths), certain(2, 0.5), recipe, multi_label=False
-    )
-    assert trainer.train(Silent(), "").steps == epochs * per_epoch == len(learner.batches)
-    for start in range(0, len(learner.batches), per_epoch):
-        batches = learner.batches[start : start + per_epoch]
-        assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
-        assert sorted(map(len, batches))[1:] == [size] * (per_epoch - 1)
+def test_batches_cover_every_example_once_an_epoch(lengths, size, seed):
+    batches = Batches(np.array(lengths), size, seed)
+    assert len(batches) == batches.steps == math.ceil(len(lengths) / size)
+    for batches.epoch in range(3):
+        found = list(batches)
+        assert sorted(np.concatenate(found)) == list(range(len(lengths)))
+        assert sorted(map(len, found))[1:] == [size] * (len(batches) - 1)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.integers(0, 30), min_size=12, max_size=140),
+    st.integers(12, 40),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(0, 100),
+)
+def test_a_step_takes_the_same_examples_on_one_process_or_many(lengths, size, parts, processes, seed):
+    """Cut into parts and shared out, the examples of each step are those of an uncut step."""
+
+    def steps(parts, processes):
+        shares = [
+            list(Batches(np.array(lengths), size, seed, parts=parts, processes=processes, rank=rank))
+            for rank in range(processes)
+        ]
+        assert all(len(share) == len(shares[0]) and all(share) for share in shares)
+        return [
+            sorted(
+                np.concatenate([batch for share in shares for batch in share[first : first + parts]]).tolist()
+            )
+            for first in range(0, len(shares[0]), parts)
+        ]
+
+    many = steps(parts, processes)
+    assert sorted(np.concatenate(many)) == list(range(len(lengths)))
+    if len(lengths) % size == 0 or len(lengths) % size >= parts * processes:
+        assert many == steps(1, 1)
+
+
+def test_a_step_of_fewer_examples_than_parts_is_refused():
+    with pytest.raises(ConfigError, match=r"3 examples.*2 parts.*2 processes.*accumulation"):
+        Batches(np.ones(20), 3, 0, parts=2, processes=2)
 
 
 def test_texts_of_like_length_share_a_batch_and_the_order_is_another_each_epoch():
     lengths = np.random.default_rng(0).permutation(60).tolist()
-    learner = Walker()
-    recipe = replace(WALK, batch_size=5, steps=24, checks=1)
-    Trainer(learner, certain(60, 0.5, lengths), certain(2, 0.5), recipe, multi_label=False).train(
-        Silent(), ""
+    walker, _ = walk(
+        schedule=replace(WALK, batch_size=5, steps=24, checks=1), learning=Certain(60, 1.0, lengths)
     )
-    spans = [sorted(np.take(lengths, batch)) for batch in learner.batches]
+    spans = [sorted(np.take(lengths, batch)) for batch in walker.batches]
     assert all(span == list(range(span[0], span[0] + 5)) for span in spans)
     firsts = [span[0] for span in spans]
     assert sorted(firsts[:12]) == sorted(firsts[12:]) == list(range(0, 60, 5))
@@ -162,19 +192,35 @@ def test_texts_of_like_length_share_a_batch_and_the_order_is_another_each_epoch(
 def test_the_order_follows_from_the_seed():
     runs = []
     for seed in (1, 1, 2):
-        learner, _ = walk(recipe=replace(WALK, seed=seed, patience=100))
-        runs.append(np.concatenate(learner.batches).tolist())
+        walker, _ = walk(schedule=replace(WALK, seed=seed, patience=100))
+        runs.append(np.concatenate(walker.batches).tolist())
     assert runs[0] == runs[1] != runs[2]
+
+
+def test_accumulated_parts_are_the_step_uncut():
+    """Of 5 examples, 2 and 3: the mean over the step, not the mean of the parts' means."""
+    rows = [0.1, 0.9, 0.5, 1.0, 0.3]
+
+    class Uneven(Certain):
+        def batch(self, indices):
+            return {**super().batch(indices), "first": torch.tensor(rows)[torch.from_numpy(indices)]}
+
+    schedule = replace(WALK, batch_size=5, steps=20, checks=1)
+    whole, record = walk(schedule=schedule, learning=Uneven(5))
+    parts, cut = walk(schedule=replace(schedule, accumulation=2), learning=Uneven(5))
+    assert len(parts.batches) == 2 * len(whole.batches) == 40
+    assert float(parts.finished()) == pytest.approx(float(whole.finished()), abs=1e-7)
+    assert cut.history[0]["training_loss"] == pytest.approx(record.history[0]["training_loss"])
 
 
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5])
 def test_rates_rise_to_the_peak_and_fall_to_nothing(warmup):
-    learner, record = walk(recipe=replace(WALK, warmup=warmup, patience=100))
-    assert record.steps == 100 == len(learner.rates)
+    walker, record = walk(schedule=replace(WALK, warmup=warmup, patience=100))
+    assert record.steps == 100 == len(walker.rates)
     warm = max(1, round(100 * warmup))
     rising = WALK.learning_rate * np.arange(1, warm + 1) / warm
     falling = WALK.learning_rate * np.arange(100 - warm, 0, -1) / (100 - warm)
-    np.testing.assert_allclose(learner.rates, np.concatenate([rising, falling]))
+    np.testing.assert_allclose(walker.rates, np.concatenate([rising, falling]))
 
 
 # The best step
@@ -196,11 +242,11 @@ def test_stopping_early_leaves_the_best_weights():
     w = float(learner.finished())
     assert entropy_at(w) == pytest.approx(losses[best], rel=1e-5)
     assert w == pytest.approx(np.log(0.6 / 0.4), abs=0.06)
-    assert not learner.module.training
+    assert not learner.training
 
 
 def test_without_a_stop_the_best_weights_are_left_too():
-    learner, record = walk(recipe=replace(WALK, patience=100))
+    learner, record = walk(schedule=replace(WALK, patience=100))
     assert record.steps == 100 and not record.stopped_early
     assert record.best_step == walk()[1].best_step
     assert float(learner.finished()) == float(walk()[0].finished())
@@ -208,7 +254,7 @@ def test_without_a_stop_the_best_weights_are_left_too():
 
 def test_a_check_tells_loss_and_agreement_on_what_was_held_back():
     learner = new_learner(StudentConfig(family="static", seed=3), TASK, LEARNING.texts, Path())
-    record = trainer_of(learner).train(Silent(), "")
+    record = taught(learner)
     odds = learner.finished().predict(VALIDATION.texts)
     best = next(check for check in record.history if check["step"] == record.best_step)
     agreement = (odds.argmax(1) == VALIDATION.targets.argmax(1)).mean()
@@ -220,8 +266,7 @@ def test_a_check_tells_loss_and_agreement_on_what_was_held_back():
 def test_several_labels_agree_where_all_of_them_do():
     learning, validation = (replace(part, softened=part.softened & False) for part in (LEARNING, VALIDATION))
     learner = new_learner(StudentConfig(family="static", seed=3), MULTI, learning.texts, Path())
-    trainer = Trainer(learner, learning, validation, replace(RECIPE, steps=60), multi_label=True)
-    record = trainer.train(Silent(), "")
+    record = taught(learner, replace(SCHEDULE, steps=60), learning, validation, MULTI)
     odds = learner.finished().predict(validation.texts)
     agreement = ((odds >= 0.5) == (validation.targets >= 0.5)).all(axis=1).mean()
     assert max(check["agreement"] for check in record.history) == pytest.approx(agreement) and agreement > 0.5
@@ -233,25 +278,38 @@ def test_several_labels_agree_where_all_of_them_do():
 @pytest.mark.parametrize("with_checkpoint", [False, True])
 @pytest.mark.parametrize("steps", [1, 8, 24], ids=["at the end", "at a check", "between checks"])
 def test_a_loss_that_is_not_finite_stops_and_names_the_rate(tmp_path, steps, with_checkpoint):
-    recipe = replace(RECIPE, learning_rate=1e30, steps=steps, warmup=0.0)
+    schedule = replace(SCHEDULE, learning_rate=1e30, steps=steps, warmup=0.0)
     learner = new_learner(StudentConfig(family="static"), TASK, LEARNING.texts, tmp_path)
-    trainer = trainer_of(learner, recipe=recipe, checkpoint=tmp_path / "c" if with_checkpoint else None)
     with pytest.raises(TutelageError, match=r"loss is (nan|inf).*student\.learning_rate .*1e\+30"):
-        trainer.train(Silent(), "")
+        taught(learner, schedule, checkpoint=tmp_path / "c" if with_checkpoint else None)
 
 
 # Killed and resumed
 
 
-def trainer_of(learner, checkpoint=None, recipe=RECIPE, fingerprint="this run"):
-    return Trainer(
-        learner,
-        LEARNING,
-        VALIDATION,
-        recipe,
-        multi_label=False,
+def taught(
+    learner,
+    schedule=SCHEDULE,
+    learning=LEARNING,
+    validation=VALIDATION,
+    task=TASK,
+    checkpoint=None,
+    progress=None,
+):
+    material = Material(task, learner, learning, validation, Path())
+    (phase,) = replace(RECIPE, schedule=schedule).phases(material)
+    return train(
+        phase.objective,
+        phase.learning,
+        phase.validation,
+        phase.schedule,
+        progress or Silent(),
+        "training",
+        optimizer=phase.optimizer,
+        start=phase.start,
         checkpoint=checkpoint,
-        fingerprint=fingerprint,
+        fingerprint="this run",
+        threads=1,
     )
 
 
@@ -277,8 +335,7 @@ def weights_of(learner):
 
 def run(start, checkpoint=None, progress=None):
     learner = start()
-    record = trainer_of(learner, checkpoint).train(progress or Silent(), "training")
-    return learner, record
+    return learner, taught(learner, checkpoint=checkpoint, progress=progress)
 
 
 def killed_at(start, checkpoint, *steps):
@@ -288,10 +345,10 @@ def killed_at(start, checkpoint, *steps):
     return progress
 
 
-def test_a_run_killed_at_any_check_ends_the_same_to_the_last_bit(tmp_path, start):
+def test_a_run_killed_at_a_check_ends_the_same_to_the_last_bit(tmp_path, start):
     whole, record = run(start)
     assert len(record.history) == len(CHECKS)
-    for step in CHECKS:
+    for step in (CHECKS[0], CHECKS[3], CHECKS[-1]):
         checkpoint = tmp_path / str(step)
         killed_at(start, checkpoint, step)
         progress = Interrupting()
@@ -311,19 +368,20 @@ def test_a_run_killed_again_and_again_ends_the_same_to_the_last_bit(tmp_path, st
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.3])
-def test_momentum_and_random_numbers_survive_a_kill(tmp_path, noise):
-    recipe = replace(WALK, patience=100)
-    whole, record = walk(Walker(noise), recipe)
-    for step in (1, 2, 37, 98, 100):
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_momentum_and_random_numbers_survive_a_kill(tmp_path, noise, accumulation):
+    schedule = replace(WALK, steps=40, checks=20, patience=100, accumulation=accumulation)
+    whole, record = walk(Walker(noise), schedule)
+    for step in (1, 2, 17, 40):
         checkpoint = tmp_path / str(step)
         with pytest.raises(Killed):
-            walk(Walker(noise), recipe, Interrupting(step), checkpoint)
-        learner, resumed = walk(Walker(noise), recipe, checkpoint=checkpoint)
+            walk(Walker(noise), schedule, Interrupting(step), checkpoint)
+        walker, resumed = walk(Walker(noise), schedule, checkpoint=checkpoint)
         assert same(resumed, record)
-        assert float(learner.finished()) == float(whole.finished())
-        assert learner.warmed_up == (1 if step == 1 else 0), "warming up again would undo what was learned"
-        tail = whole.batches[-len(learner.batches) :] if learner.batches else []
-        assert [batch.tolist() for batch in learner.batches] == [batch.tolist() for batch in tail]
+        assert float(walker.finished()) == float(whole.finished())
+        assert walker.warmed_up == (1 if step == 1 else 0), "warming up again would undo what was learned"
+        tail = whole.batches[-len(walker.batches) :] if walker.batches else []
+        assert [batch.tolist() for batch in walker.batches] == [batch.tolist() for batch in tail]
 
 
 def test_a_run_killed_when_it_had_just_stopped_does_not_go_on(tmp_path):
@@ -369,25 +427,99 @@ def test_the_time_before_a_kill_counts(tmp_path):
     assert resumed.seconds > about["record"]["seconds"]
 
 
+# Signals and processes
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_a_checkpoint_of_the_step_it_came_in(tmp_path, number):
+    """Between two checks, where a kill -9 would lose what came after the first."""
+    schedule = replace(WALK, steps=40, checks=2, patience=100)
+    whole, record = walk(Walker(0.3), schedule)
+
+    class Signalling(Silent):
+        steps = 0
+
+        def track(self, *described, **more):
+            return super().track(*described, **more)
+
+        def advance(self, count=1, note=""):
+            Signalling.steps += 1
+            if Signalling.steps == 7:
+                signal.raise_signal(number)
+
+    def stop(received, frame):
+        raise Killed
+
+    before = signal.signal(number, stop)
+    try:
+        with pytest.raises(Killed):
+            walk(Walker(0.3), schedule, Signalling(), tmp_path)
+    finally:
+        signal.signal(number, before)
+    assert storage.read_json(tmp_path / "checkpoint.json")["record"]["steps"] == 8
+    walker, resumed = walk(Walker(0.3), schedule, checkpoint=tmp_path)
+    assert same(resumed, record)
+    assert float(walker.finished()) == float(whole.finished())
+    assert len(walker.batches) == 32
+
+
+def test_a_thread_that_cannot_catch_signals_trains_all_the_same():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(walk()[1]))
+    thread.start()
+    thread.join()
+    assert same(found[0], walk()[1])
+
+
+_SHARED = """
+import sys, json, torch
+from pathlib import Path
+import test_trainer as t
+walker, record = t.walk(t.Walker(), t.replace(t.WALK, batch_size=6, steps=12, checks=3), checkpoint=Path(sys.argv[1]))
+assert max(map(len, walker.batches)) == 3, "each has its half of a step"
+if torch.distributed.get_rank() == 0:
+    print(json.dumps([record.steps, record.history, float(walker.finished())]))
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(tmp_path):
+    """torchrun's way: gradients of the two halves of a step are those of the whole."""
+    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [*(str(Path(__file__).parents[up]) for up in (0, 1)), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = tmp_path / "shared.py"
+    script.write_text(_SHARED)
+    done = subprocess.run(
+        [*command, str(script), str(tmp_path / "c")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("[")]
+    steps, history, weight = json.loads(line)
+    alone, record = walk(schedule=replace(WALK, batch_size=6, steps=12, checks=3))
+    assert steps == record.steps
+    assert weight == pytest.approx(float(alone.finished()), abs=1e-6)
+    for one, two in zip(record.history, history, strict=True):
+        assert (one["step"], one["loss"]) == (two["step"], pytest.approx(two["loss"], abs=1e-6))
+
+
 # A checkpoint that is not this run's, or no longer whole
 
 
 def began_at(checkpoint, fingerprint="a"):
-    progress = Interrupting(0)
-    learner = Walker()
-    trainer = Trainer(
-        learner,
-        certain(20),
-        certain(5, 0.6),
-        WALK,
-        multi_label=False,
-        checkpoint=checkpoint,
-        fingerprint=fingerprint,
-    )
+    progress, walker = Interrupting(0), Walker()
     with pytest.raises(Killed):
-        trainer.train(progress, "")
+        walk(walker, progress=progress, checkpoint=checkpoint, fingerprint=fingerprint)
     (began,) = progress.began
-    assert learner.warmed_up == (1 if began == 0 else 0)
+    assert walker.warmed_up == (1 if began == 0 else 0)
     return began
 
 
@@ -444,7 +576,7 @@ def test_a_record_with_a_changed_bit_is_not_taken_up(left):
     path = left / "checkpoint.json"
     whole = path.read_bytes()
     taken = []
-    for position in range(len(whole)):
+    for position in range(0, len(whole), 3):
         path.write_bytes(whole)
         flip(path, position, bit=position % 3)
         try:
@@ -469,6 +601,6 @@ def test_texts_without_a_known_word_teach_how_frequent_labels_are(tmp_path):
     """Bags without features: no rows to look up, none to move, only the bias."""
     learning, validation = (replace(part, texts=("",) * len(part)) for part in (LEARNING, VALIDATION))
     learner = new_learner(StudentConfig(family="static"), TASK, learning.texts, tmp_path)
-    recipe = replace(RECIPE, temperature=1.0, learning_rate=0.05, steps=100)
-    Trainer(learner, learning, validation, recipe, multi_label=False).train(Silent(), "")
+    schedule = replace(SCHEDULE, learning_rate=0.05, steps=100)
+    taught(learner, schedule, learning, validation)
     assert learner.finished().predict(["", "parcel"]) == pytest.approx(np.full((2, 3), 1 / 3), abs=0.08)

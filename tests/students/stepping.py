@@ -11,7 +11,7 @@ def step(learner, encoded, rate=0.01):
 
     batch = encoded.batch(np.arange(len(encoded)))
     labels = batch.pop("labels")
-    (optimizer,) = learner.optimizers(rate)
+    optimizer = learner.optimizer(learner.module, rate)
     logits = learner.module(**batch).logits
     if learner.module.config.is_encoder_decoder is False:
         logits, labels = logits[:, :-1], labels[:, 1:]

@@ -37,8 +37,8 @@ def step(learner, rate=0.01):
     """One step on a few messages, as the trainer makes it."""
     batch = np.arange(0, len(TEXTS), 10)
     learner.module.train()
-    (optimizer,) = learner.optimizers(rate)
-    logits = learner.logits(learner.encode(TEXTS), batch)
+    optimizer = learner.optimizer(learner.module, rate)
+    logits = learner.module(**learner.examples(TEXTS).batch(batch))
     torch.nn.functional.cross_entropy(logits, torch.from_numpy(TRUTH[batch])).backward()
     optimizer.step()
     return logits
@@ -154,7 +154,7 @@ def test_its_own_shape_holds_for_names_that_differ(tmp_path):
 def test_a_student_of_its_own_shape_is_not_warmed_up(base):
     learner = learner_of(base, hidden_size=16, heads=2, intermediate_size=32)
     before = weights_of(learner)
-    learner.warm_up(learner.encode(TEXTS), TRUTH)
+    learner.warm_up(learner.examples(TEXTS), TRUTH)
     assert all(torch.equal(weight, before[name]) for name, weight in weights_of(learner).items())
 
 
@@ -181,7 +181,7 @@ def test_answers_are_those_of_the_network(base, task):
     with torch.no_grad():
         learner.module.head.weight *= 20
         learner.module.eval()
-        logits = learner.logits(learner.encode(TEXTS), ALL).double().numpy()
+        logits = learner.module(**learner.examples(TEXTS).batch(ALL)).double().numpy()
     wanted = expit(logits) if task.multi_label else softmax(logits, axis=-1)
     np.testing.assert_allclose(learner.finished().predict(TEXTS), wanted, atol=1e-6)
 
@@ -191,9 +191,9 @@ def test_the_head_reads_the_mean_of_the_tokens_at_length_one(base):
 
     learner = learner_of(base, layers=4)
     learner.module.eval()
-    encoded = learner.encode(["my parcel", LONG])
+    encoded = learner.examples(["my parcel", LONG])
     with torch.no_grad():
-        found = learner.module.embed(*encoded.batch(np.arange(2), torch.device("cpu")))[0].numpy()
+        found = learner.module.embed(**encoded.batch(np.arange(2)))[0].numpy()
         inputs = AutoTokenizer.from_pretrained(base)("my parcel", return_tensors="pt")
         hidden = AutoModel.from_pretrained(base).eval()(**inputs).last_hidden_state[0].double().numpy()
     mean = hidden.mean(axis=0)
@@ -202,7 +202,7 @@ def test_the_head_reads_the_mean_of_the_tokens_at_length_one(base):
 
 def test_longer_texts_are_cut(base):
     learner = learner_of(base, max_tokens=12)
-    assert learner.lengths(learner.encode([LONG, "my parcel"])).tolist() == [12, 4]
+    assert learner.examples([LONG, "my parcel"]).lengths.tolist() == [12, 4]
     student = learner.finished()
     ten_words = " ".join(LONG.split()[:10])
     np.testing.assert_allclose(student.predict([LONG]), student.predict([ten_words]), atol=1e-7)
@@ -212,7 +212,7 @@ def test_longer_texts_are_cut(base):
 def test_texts_are_cut_to_what_the_base_has_places_for(tmp_path, kind):
     base = save_checkpoint(tmp_path, kind, max_position_embeddings=20)
     learner = learner_of(base, max_tokens=64)
-    (length,) = learner.lengths(learner.encode([LONG]))
+    (length,) = learner.examples([LONG]).lengths
     assert length == (18 if kind in {"roberta", "mpnet", "camembert"} else 20)
     assert np.isfinite(learner.finished().predict([LONG])).all()
 
@@ -240,7 +240,7 @@ def test_embeddings_of_words_are_frozen_and_the_rest_learns(base):
 
 def test_each_weight_that_learns_has_one_rate(base):
     learner = learner_of(base)
-    (optimizer,) = learner.optimizers(1e-3)
+    optimizer = learner.optimizer(learner.module, 1e-3)
     names = {id(weight): name for name, weight in learner.module.named_parameters() if weight.requires_grad}
     groups = [
         ({names[id(w)] for w in g["params"]}, g["lr"], g["weight_decay"]) for g in optimizer.param_groups
@@ -257,7 +257,7 @@ def test_each_weight_that_learns_has_one_rate(base):
 def test_warm_up_fits_the_head_and_nothing_else(base):
     learner = learner_of(base)
     before, cold = weights_of(learner), learner.finished().predict(TEXTS)
-    encoded = learner.encode(TEXTS)
+    encoded = learner.examples(TEXTS)
     learner.warm_up(encoded, TRUTH)
     after, warm = weights_of(learner), learner.finished().predict(TEXTS)
     changed = {name for name in after if not torch.equal(after[name], before[name])}
@@ -266,7 +266,7 @@ def test_warm_up_fits_the_head_and_nothing_else(base):
     assert accuracy_score(truth, warm.argmax(axis=1)) > accuracy_score(truth, cold.argmax(axis=1)) + 0.2
     assert log_loss(truth, warm) < log_loss(truth, cold) - 0.1
     with torch.no_grad():
-        embeddings = learner.module.eval().embed(*encoded.batch(ALL, torch.device("cpu"))).numpy()
+        embeddings = learner.module.eval().embed(**encoded.batch(ALL)).numpy()
     oracle = LogisticRegression(C=10.0, tol=1e-10, max_iter=10_000).fit(embeddings, truth)
     np.testing.assert_allclose(warm, oracle.predict_proba(embeddings), atol=5e-3)
 
@@ -274,7 +274,7 @@ def test_warm_up_fits_the_head_and_nothing_else(base):
 def test_warm_up_takes_distributions_and_several_labels(base):
     learner = learner_of(base, MULTI)
     targets = (0.8 * TRUTH + 0.1).astype(np.float32)
-    learner.warm_up(learner.encode(TEXTS), targets)
+    learner.warm_up(learner.examples(TEXTS), targets)
     warm = learner.finished().predict(TEXTS)
     np.testing.assert_allclose(warm.mean(axis=0), targets.mean(axis=0), atol=0.01)
     assert warm[TRUTH > 0].mean() > warm[TRUTH == 0].mean() + 0.03

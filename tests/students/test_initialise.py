@@ -59,8 +59,8 @@ def test_without_torch_it_says_what_to_install(tmp_path, monkeypatch, family):
     assert asked == ["torch"]
 
 
-def test_without_transformers_an_encoder_says_what_to_install(tmp_path, monkeypatch):
+@pytest.mark.parametrize("family", ["static", "encoder"])
+def test_without_transformers_on_which_all_train_it_says_what_to_install(tmp_path, monkeypatch, family):
     monkeypatch.setitem(sys.modules, "transformers", None)  # as if it weren't installed
     with pytest.raises(MissingExtraError, match="transformers"):
-        new_learner(StudentConfig(family="encoder"), TASK, TEXTS, tmp_path)
-    assert new_learner(StudentConfig(family="static"), TASK, TEXTS, tmp_path).finished().parameters
+        new_learner(StudentConfig(family=family), TASK, TEXTS, tmp_path)

@@ -102,7 +102,7 @@ def test_the_folded_table_answers_as_the_network_did(texts, task):
     learner.module.embedding.weight.data *= 8
     learner.module.eval()
     with torch.no_grad():
-        logits = learner.logits(learner.encode(texts), np.arange(len(texts))).double().numpy()
+        logits = learner.module(**learner.examples(texts).batch(np.arange(len(texts)))).double().numpy()
     wanted = expit(logits) if task.multi_label else softmax(logits, axis=-1)
     found = learner.finished().predict(texts)
     assert found.shape == (len(texts), 3) and found.dtype == np.float32
@@ -177,12 +177,12 @@ def test_features_are_left_out_only_while_it_learns():
     import torch
 
     learner = learner_of(TEXTS)
-    encoded, everything = learner.encode(TEXTS), np.arange(len(TEXTS))
+    batch = learner.examples(TEXTS).batch(np.arange(len(TEXTS)))
     with torch.no_grad():
         learner.module.train()
-        assert not torch.equal(learner.logits(encoded, everything), learner.logits(encoded, everything))
+        assert not torch.equal(learner.module(**batch), learner.module(**batch))
         learner.module.eval()
-        assert torch.equal(learner.logits(encoded, everything), learner.logits(encoded, everything))
+        assert torch.equal(learner.module(**batch), learner.module(**batch))
 
 
 def test_a_step_moves_only_the_rows_of_its_batch():
@@ -190,15 +190,14 @@ def test_a_step_moves_only_the_rows_of_its_batch():
 
     learner = learner_of(TEXTS)
     before = learner.module.embedding.weight.detach().clone()
-    encoded, batch = learner.encode(TEXTS), np.array([3, 50])
-    optimizers = learner.optimizers(0.01)
+    bags, chosen = learner.examples(TEXTS), np.array([3, 50])
+    optimizer = learner.optimizer(learner.module, 0.01)
     learner.module.eval()  # every feature counts
-    loss = torch.nn.functional.cross_entropy(learner.logits(encoded, batch), torch.tensor([0, 1]))
+    loss = torch.nn.functional.cross_entropy(learner.module(**bags.batch(chosen)), torch.tensor([0, 1]))
     loss.backward()
-    for optimizer in optimizers:
-        optimizer.step()
+    optimizer.step()
     moved = (learner.module.embedding.weight.detach() != before).any(dim=1).numpy()
-    rows = np.concatenate([encoded.rows[encoded.offsets[i] : encoded.offsets[i + 1]] for i in batch])
+    rows = np.concatenate([bags.rows[bags.offsets[i] : bags.offsets[i + 1]] for i in chosen])
     assert set(np.flatnonzero(moved)) == set(rows)
 
 

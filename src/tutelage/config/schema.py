@@ -279,6 +279,15 @@ class StudentConfig(Section):
     learning_rate: float | None = Field(
         None, gt=0.0, description="Peak rate; the family's default where absent."
     )
+    accumulation: int = Field(
+        1,
+        ge=1,
+        description="Parts in which a step's batch is taken in turn, where it doesn't fit in memory.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="Of activations in training; weights are float32. `auto`: bfloat16 where a GPU has it.",
+    )
     validation: Share = Field(
         0.1, description="Share of the transfer set held back to stop early. Never gold."
     )

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tutelage import storage
 from tutelage.checkpoints import checkpoint_folder
 from tutelage.config import StudentConfig
-from tutelage.distillation.recipes import Recipe, soft_targets
+from tutelage.distillation.phases import Material, Recipe
+from tutelage.distillation.recipes import RECIPES
+from tutelage.distillation.record import TrainingRecord, together
 from tutelage.distillation.signals import Signals, hold_back
 from tutelage.errors import DataError
 from tutelage.progress import Progress
 from tutelage.students import Student, average_students, new_learner
 from tutelage.tasks import LabelTask
-
-if TYPE_CHECKING:
-    from tutelage.distillation.trainer import TrainingRecord
 
 LEAST_EXAMPLES = 10
 
@@ -35,7 +33,11 @@ class Distilled:
 
     def to_json(self) -> dict[str, Any]:
         """For run.json."""
-        return {"recipe": asdict(self.recipe), "record": asdict(self.record), "examples": self.examples}
+        return {
+            "recipe": self.recipe.to_json(),
+            "record": self.record.to_json(),
+            "examples": self.examples,
+        }
 
 
 def require_enough(signals: Signals, whose: str = "the student") -> None:
@@ -72,15 +74,15 @@ def distil(
     """Train a student on `signals`; a part of them is held back to choose the best step.
 
     `folder` is where relative checkpoint paths of models start; `checkpoint` where a killed run goes on;
-    `other_steps` those of the arm that this one is compared to (see `recipes.soft_targets`).
+    `other_steps` those of the arm that this one is compared to (see `SoftTargets.planned`).
     Raises DataError where there is too little to learn from.
     """
     require_enough(signals)
     learning, validation = hold_back(signals, config.validation, config.seed)
-    recipe = soft_targets(config, len(learning), other_steps)
+    recipe = RECIPES[config.recipe](config, len(learning), other_steps)
     fingerprint = storage.hash_json(
         [
-            asdict(recipe),
+            recipe.to_json(),
             config.model_dump(),
             _base_hash(config, folder),
             task.version,
@@ -88,69 +90,58 @@ def distil(
             _hash_of(signals),
         ]
     )
-    parts = [
-        _train(
-            learning,
-            validation,
-            task,
-            config,
-            replace(recipe, seed=recipe.members * config.seed + member),
-            folder,
+
+    def member(number: int) -> tuple[Student, TrainingRecord]:
+        seed = recipe.members * config.seed + number
+        seeded = config.model_copy(update={"seed": seed})
+        material = Material(
+            task, new_learner(seeded, task, learning.texts, folder), learning, validation, folder
+        )
+        named = f"{description} {number + 1}/{recipe.members}" if recipe.members > 1 else description
+        return run_phases(
+            recipe.seeded(seed),
+            material,
             progress,
-            f"{description} {member + 1}/{recipe.members}" if recipe.members > 1 else description,
-            checkpoint and checkpoint / str(member),
+            named,
+            checkpoint and checkpoint / str(number),
             fingerprint,
         )
-        for member in range(recipe.members)
-    ]
+
+    trained = [member(number) for number in range(recipe.members)]
     return Distilled(
-        average_students([student for student, _ in parts]),
+        average_students([student for student, _ in trained]),
         recipe,
-        _together([record for _, record in parts]),
+        together([record for _, record in trained], "member"),
         len(learning),
     )
 
 
-def _train(
-    learning: Signals,
-    validation: Signals,
-    task: LabelTask,
-    config: StudentConfig,
+def run_phases(
     recipe: Recipe,
-    folder: Path,
+    material: Material,
     progress: Progress,
     description: str,
     checkpoint: Path | None,
     fingerprint: str,
 ) -> tuple[Student, TrainingRecord]:
-    """One student, or one member of an ensemble: `recipe.seed` decides weights and order."""
-    from tutelage.distillation.trainer import Trainer
+    """Train the material's learner, phase after phase; one that a killed run had ended is taken as it was."""
+    from tutelage.distillation.trainer import train
 
-    seeded = config.model_copy(update={"seed": recipe.seed})
-    learner = new_learner(seeded, task, learning.texts, folder)
-    trainer = Trainer(
-        learner,
-        learning,
-        validation,
-        recipe,
-        multi_label=task.multi_label,
-        checkpoint=checkpoint,
-        fingerprint=fingerprint,
-    )
-    record = trainer.train(progress, description)
-    return learner.finished(), record
-
-
-def _together(records: Sequence[TrainingRecord]) -> TrainingRecord:
-    """The record of an ensemble: sums, and the members' histories one after the other."""
-    if len(records) == 1:
-        return records[0]
-    return replace(
-        records[0],
-        steps=sum(record.steps for record in records),
-        seconds=sum(record.seconds for record in records),
-        stopped_early=any(record.stopped_early for record in records),
-        history=[
-            {"member": member, **check} for member, record in enumerate(records) for check in record.history
-        ],
-    )
+    records = []
+    for number, phase in enumerate(recipe.phases(material)):
+        records.append(
+            train(
+                phase.objective,
+                phase.learning,
+                phase.validation,
+                phase.schedule,
+                progress,
+                description if number == 0 else f"{description}: {phase.name}",
+                optimizer=phase.optimizer,
+                start=phase.start,
+                checkpoint=checkpoint and checkpoint / f"{number}-{phase.name.replace(' ', '-')}",
+                fingerprint=fingerprint,
+                threads=material.learner.threads,
+            )
+        )
+    return material.learner.finished(), together(records, "phase")

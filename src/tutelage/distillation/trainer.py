@@ -1,278 +1,414 @@
-"""The trainer: steps, validation, early stopping, checkpoints, for every family and recipe."""
+"""The trainer: transformers' Trainer on an objective, for every family and recipe.
+
+Devices, processes, precision and sharding are accelerate's; batches, checks, checkpoints and the end of a run
+are decided here, so that they are the same whatever it runs on.
+"""
 
 from __future__ import annotations
 
 import math
+import signal
+import tempfile
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import transformers
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import TrainerState
 
-from tutelage import storage
-from tutelage.distillation.losses import mixed_loss
-from tutelage.distillation.recipes import Recipe
-from tutelage.distillation.signals import Signals
-from tutelage.errors import IntegrityError, TutelageError
-from tutelage.progress import Progress
-from tutelage.students import Learner
+from tutelage.distillation.checkpoint import (
+    Checkpoint,
+    Snapshot,
+    optimizer_tensors,
+    random_tensors,
+    restore_optimizer,
+    restore_random,
+)
+from tutelage.distillation.examples import Batches
+from tutelage.distillation.objectives import Objective
+from tutelage.distillation.record import TrainingRecord
+from tutelage.distillation.schedule import Precision, Schedule
+from tutelage.errors import ConfigError, TutelageError
+from tutelage.progress import Progress, Silent, Tracker
+from tutelage.students.optimizers import adamw
+from tutelage.students.protocol import Examples
 
-_POOL = 32  # batches whose texts are sorted by length together: little padding, order still random
-_CLIP = 1.0
-
-
-@dataclass
-class TrainingRecord:
-    """What happened. `history` has a line for each check: step, losses, agreement on validation."""
-
-    steps: int = 0
-    best_step: int = 0
-    seconds: float = 0.0
-    stopped_early: bool = False
-    history: list[dict[str, float]] = field(default_factory=list)
+_SAVE_SECONDS = 600.0  # a run killed between checks loses no more than this
+Optimizers = Callable[[Objective, float], torch.optim.Optimizer]
 
 
-class Trainer:
-    """Trains one learner on one set of signals.
+def train(
+    objective: Objective,
+    learning: Examples,
+    validation: Examples,
+    schedule: Schedule,
+    progress: Progress,
+    description: str,
+    *,
+    optimizer: Optimizers = adamw,
+    start: Callable[[], None] = lambda: None,
+    checkpoint: Path | None = None,
+    fingerprint: str = "",
+    threads: int | None = None,
+) -> TrainingRecord:
+    """Run to the last step, or until validation hasn't got better for `schedule.patience` checks.
 
-    `checkpoint` is a folder in which a run that was killed finds its last check and goes on; it is removed by
-    whoever keeps the finished student. `fingerprint` ties it to data and recipe: another's is not taken up.
+    The objective is left with the best weights seen, evaluating. `start` is called before the first step of a
+    run that doesn't go on from a checkpoint. SIGTERM and Ctrl-C leave a checkpoint of the step they came in.
+    Raises TutelageError where the loss is not finite, ConfigError where a step can't be cut into its parts.
     """
+    with ExitStack() as stack:
+        stack.enter_context(_threads(threads))
+        folder = checkpoint or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tutelage-")))
+        kept = Checkpoint(folder, fingerprint)
+        snapshot = kept.read() if checkpoint else None
+        if snapshot is None:
+            start()
+        trainer = _Trainer(
+            objective,
+            learning,
+            validation,
+            schedule,
+            optimizer,
+            kept if checkpoint else None,
+            snapshot,
+            _arguments(schedule, folder),
+        )
+        main = progress if trainer.is_world_process_zero() else Silent()
+        with main.track(description, schedule.steps, "steps", done=trainer.record.steps) as tracker:
+            return trainer.run(tracker)
+
+
+class _Trainer(transformers.Trainer):
+    """One phase of training."""
 
     def __init__(
         self,
-        learner: Learner,
-        learning: Signals,
-        validation: Signals,
-        recipe: Recipe,
-        *,
-        multi_label: bool,
-        checkpoint: Path | None = None,
-        fingerprint: str = "",
+        objective: Objective,
+        learning: Examples,
+        validation: Examples,
+        schedule: Schedule,
+        optimizer: Optimizers,
+        checkpoint: Checkpoint | None,
+        snapshot: Snapshot | None,
+        arguments: TrainingArguments,
     ) -> None:
-        self._learner, self._recipe, self._multi_label = learner, recipe, multi_label
-        self._learning, self._validation = learning, validation
-        self._checkpoint, self._fingerprint = checkpoint, fingerprint
-        self._optimizers = learner.optimizers(recipe.learning_rate)
-        self._peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self._optimizers]
-        self._weights = [weight for weight in learner.module.parameters() if weight.requires_grad]
-        self._best: dict[str, torch.Tensor] = {}
-        self.record = TrainingRecord()
+        self._objective, self._learning, self._validation = objective, learning, validation
+        self._schedule, self._make_optimizer = schedule, optimizer
+        self._checkpoint, self._snapshot = checkpoint, snapshot
+        self.record = snapshot.record if snapshot else TrainingRecord()
+        self._best: dict[str, Tensor] = snapshot.best if snapshot else {}
+        self._seconds_before, self._started = self.record.seconds, time.perf_counter()
+        self._steps = _Steps(self)
+        self.optimizer: Any
+        self.lr_scheduler: Any
+        super().__init__(objective, arguments, callbacks=[self._steps])
+        self.remove_callback(PrinterCallback)
+        self.loss_is_scaled_for_ga = True
 
-    def train(self, progress: Progress, description: str) -> TrainingRecord:
-        """Run to the last step, or until validation hasn't got better for `patience` checks.
-
-        The learner is left with the best weights seen. Raises TutelageError where the loss is not finite.
-        """
-        with _threads(self._learner.threads):
-            return self._train(progress, description)
-
-    def _train(self, progress: Progress, description: str) -> TrainingRecord:
-        started = time.perf_counter()
-        learning = self._learner.encode(self._learning.texts)
-        held_back = self._learner.encode(self._validation.texts)
-        if not self._resume():
-            self._learner.warm_up(learning, self._learning.targets)
-        done_before = self.record.seconds
-        every = max(1, self._recipe.steps // self._recipe.checks)
-        losses: list[float] = []
-        with progress.track(description, self._recipe.steps, "steps", done=self.record.steps) as tracker:
-            for indices in self._batches(self._learner.lengths(learning)):
-                if self._has_stalled():
-                    break
-                losses.append(self._step(learning, indices))
-                if self.record.steps % every == 0 or self.record.steps == self._recipe.steps:
-                    self._check(held_back, float(np.mean(losses)))
-                    losses.clear()
-                    self.record.seconds = done_before + time.perf_counter() - started
-                    self._save()
-                tracker.advance(1, self._note())
-        self.record.stopped_early = self.record.steps < self._recipe.steps
-        self._learner.module.load_state_dict(self._best, strict=False)
-        self._learner.module.eval()
-        self.record.seconds = done_before + time.perf_counter() - started
+    def run(self, tracker: Tracker) -> TrainingRecord:
+        """See `train`."""
+        self._steps.tracker = tracker
+        if not self._is_finished():
+            with _stopping_at_signals(self._steps):
+                self.train(resume_from_checkpoint=self._resume_folder())
+        self._objective.load_state_dict(self._best, strict=False)
+        self._objective.eval()
+        self.record.stopped_early = self.record.steps < self._schedule.steps
+        self.record.seconds = self._seconds()
         return self.record
 
-    def _batches(self, lengths: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-        """The batches from the step where the record stands; the order follows from seed and epoch alone."""
-        size, count = self._recipe.batch_size, len(lengths)
-        per_epoch = math.ceil(count / size)
-        while self.record.steps < self._recipe.steps:
-            epoch, position = divmod(self.record.steps, per_epoch)
-            generator = np.random.default_rng([self._recipe.seed, epoch])
-            order = generator.permutation(count)
-            batches: list[npt.NDArray[np.int64]] = []
-            for start in range(0, count, size * _POOL):
-                pool = order[start : start + size * _POOL]
-                pool = pool[np.argsort(lengths[pool], kind="stable")]
-                batches += [pool[first : first + size] for first in range(0, len(pool), size)]
-            for index in generator.permutation(len(batches))[position:]:
-                if self.record.steps >= self._recipe.steps:
-                    return
-                yield batches[index]
+    def _seconds(self) -> float:
+        return self._seconds_before + time.perf_counter() - self._started
 
-    def _step(self, encoded: Any, indices: npt.NDArray[np.int64]) -> float:
-        self._set_rate()
-        self._learner.module.train()
-        loss = self._loss(self._learner.logits(encoded, indices), self._learning, indices).mean()
-        value = float(loss.detach())
-        self._require_finite(value, self.record.steps + 1)
-        for optimizer in self._optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        dense = [weight for weight in self._weights if weight.grad is not None and not weight.grad.is_sparse]
-        torch.nn.utils.clip_grad_norm_(dense, _CLIP)
-        for optimizer in self._optimizers:
-            optimizer.step()
-        self.record.steps += 1
-        return value
+    def _is_finished(self) -> bool:
+        return self.record.steps >= self._schedule.steps or self.has_stalled()
 
-    def _require_finite(self, loss: float, step: int) -> None:
-        if not math.isfinite(loss):
-            raise TutelageError(
-                f"the loss is {loss} at step {step}. Mend: lower student.learning_rate "
-                f"(it is {self._recipe.learning_rate:g})"
-            )
+    def has_stalled(self) -> bool:
+        """Whether the last `patience` checks were no better than the best one."""
+        since = [check for check in self.record.history if check["step"] > self.record.best_step]
+        return len(since) >= self._schedule.patience
 
-    def _set_rate(self) -> None:
-        step, total = self.record.steps, self._recipe.steps
-        warm = max(1, round(self._recipe.warmup * total))
-        factor = min((step + 1) / warm, max(0.0, (total - step) / max(1, total - warm)), 1.0)
-        for optimizer, peaks in zip(self._optimizers, self._peaks, strict=True):
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["lr"] = peak * factor
+    # What transformers' Trainer asks for
 
-    def _loss(self, logits: torch.Tensor, signals: Signals, indices: npt.NDArray[np.int64]) -> torch.Tensor:
-        def rows(array: npt.NDArray[Any]) -> torch.Tensor:
-            return torch.from_numpy(array[indices]).to(logits.device)
+    def get_train_dataloader(self) -> DataLoader:
+        """Batches of this process; the order of an epoch is set where it begins."""
+        self.batches = Batches(
+            self._learning.lengths,
+            self._schedule.batch_size,
+            self._schedule.seed,
+            parts=self._schedule.accumulation,
+            processes=self.args.world_size,
+            rank=self.args.process_index,
+        )
+        return DataLoader(_Indexed(self._learning), batch_sampler=self.batches, collate_fn=_as_it_is)
 
-        return mixed_loss(
-            logits,
-            rows(signals.teacher),
-            rows(signals.softened),
-            rows(signals.has_teacher),
-            rows(signals.gold),
-            rows(signals.has_gold),
-            temperature=self._recipe.temperature,
-            hard_weight=self._recipe.hard_weight,
-            multi_label=self._multi_label,
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """The objective's own, each group's rate its peak."""
+        if self.optimizer is None:
+            self.optimizer = self._make_optimizer(model or self._objective, self._schedule.learning_rate)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Warm-up and decay of all groups alike."""
+        if self.lr_scheduler is None:
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._schedule.rate)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+        """Counts of each part of the loss over all batches of a step, on all processes."""
+        return self._counted([self._objective.counts(batch) for batch in batch_samples], device)
+
+    def _counted(self, counts: list[dict[str, Tensor]], device: torch.device) -> dict[str, Tensor]:
+        total = {name: sum(count[name].to(device) for count in counts) for name in counts[0]}
+        return {name: self.accelerator.reduce(count) for name, count in total.items()}
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The weighted sum of the parts' means, scaled up since gradients of processes are averaged."""
+        sums = model(**inputs)
+        loss = self._mean(sums, num_items_in_batch) * self.accelerator.num_processes
+        return (loss, sums) if return_outputs else loss
+
+    def _mean(self, sums: Mapping[str, Tensor], counts: Mapping[str, Tensor]) -> Any:
+        return sum(
+            weight * sums[name] / counts[name].clamp_min(1.0)
+            for name, weight in self._objective.weights.items()
         )
 
+    def training_step(self, *arguments: Any, **options: Any) -> Tensor:
+        """A part of a step. Its loss is the step's where there is one part."""
+        loss: Tensor = super().training_step(*arguments, **options)
+        self._steps.loss += float(loss)
+        return loss
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        """Of dense gradients: a sparse one has no norm that torch could take."""
+        if any(weight.grad is not None and weight.grad.is_sparse for weight in self._objective.parameters()):
+            dense = [w for w in self._objective.parameters() if w.grad is not None and not w.grad.is_sparse]
+            return torch.nn.utils.clip_grad_norm_(dense, self.args.max_grad_norm)
+        return super()._clip_grad_norm(model)
+
     @torch.no_grad()
-    def _check(self, encoded: Any, training_loss: float) -> None:
-        self._learner.module.eval()
-        size = 4 * self._recipe.batch_size
-        order = np.argsort(self._learner.lengths(encoded), kind="stable")
-        right, loss = 0.0, 0.0
-        for start in range(0, len(order), size):
-            indices = order[start : start + size]
-            logits = self._learner.logits(encoded, indices)
-            loss += float(self._loss(logits, self._validation, indices).sum())
-            right += self._agreements(logits.cpu(), torch.from_numpy(self._validation.targets[indices]))
-        self._require_finite(loss, self.record.steps)
+    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+        """A check on validation: the mean of each part and measure, on all processes together."""
+        self.model_wrapped.eval()
+        device = self.args.device
+        sums: dict[str, Tensor] = {}
+        counts: dict[str, Tensor] = {}
+        for indices, share in self._validation_batches():
+            batch = self._prepare_inputs(self._validation.batch(indices))
+            found = self.model_wrapped(**batch)
+            for name, count in self._objective.counts(batch).items():
+                sums[name] = sums.get(name, 0.0) + share * found[name].float()
+                counts[name] = counts.get(name, 0.0) + share * count.to(device)
+        sums, counts = (
+            {name: self.accelerator.reduce(part) for name, part in of.items()} for of in (sums, counts)
+        )
+        means = {name: float(sums[name] / counts[name].clamp_min(1.0)) for name in sums}
         check = {
             "step": self.record.steps,
-            "training_loss": training_loss,
-            "agreement": right / len(order),
-            "loss": loss / len(order),
+            "training_loss": float(np.mean(self.record.pending)) if self.record.pending else math.nan,
+            "loss": float(self._mean(sums, counts)),
+            **(means if len(self._objective.weights) > 1 else {}),
+            **{name: mean for name, mean in means.items() if name not in self._objective.weights},
         }
-        best = max(self.record.history, key=_merit, default=None)
+        self._require_finite(check["loss"])
+        self._keep(check)
+        self.record.pending = []
+        self.control.should_evaluate = False
+        return {}
+
+    def _validation_batches(self) -> Iterator[tuple[npt.NDArray[np.int64], float]]:
+        """Those of this process, and 1; all processes have equally many, the last of some counting 0."""
+        size = 4 * self._schedule.batch_size
+        order = np.argsort(self._validation.lengths, kind="stable")
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        world, rank = self.args.world_size, self.args.process_index
+        for first in range(0, len(batches), world):
+            own = first + rank
+            yield (batches[own], 1.0) if own < len(batches) else (batches[first], 0.0)
+
+    def _keep(self, check: dict[str, float]) -> None:
+        merit = self._objective.merit
+        best = max(self.record.history, key=merit, default=None)
         self.record.history.append(check)
-        if best is None or _merit(check) >= _merit(best):
+        if best is None or merit(check) >= merit(best):
             self.record.best_step = self.record.steps
-            trained = {
-                name for name, weight in self._learner.module.named_parameters() if weight.requires_grad
-            }
-            self._best = {
-                name: weight.detach().clone()
-                for name, weight in self._learner.module.state_dict().items()
-                if name in trained
-            }
+            self._best = {name: weight.clone() for name, weight in self._learned().items()}
 
-    def _agreements(self, logits: torch.Tensor, targets: torch.Tensor) -> float:
-        if self._multi_label:
-            return float(((logits >= 0) == (targets >= 0.5)).all(-1).sum())
-        return float((logits.argmax(-1) == targets.argmax(-1)).sum())
+    def _learned(self) -> dict[str, Tensor]:
+        """What learns, by name, on the device where it is."""
+        names = {name for name, weight in self._objective.named_parameters() if weight.requires_grad}
+        return {
+            name: weight.detach() for name, weight in self._objective.state_dict().items() if name in names
+        }
 
-    def _has_stalled(self) -> bool:
-        since = [check for check in self.record.history if check["step"] > self.record.best_step]
-        return len(since) >= self._recipe.patience
+    def _require_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise TutelageError(
+                f"the loss is {loss} at step {self.record.steps}. Mend: lower student.learning_rate "
+                f"(it is {self._schedule.learning_rate:g})"
+            )
 
-    def _note(self) -> str:
-        history = self.record.history
-        return f"agrees {history[-1]['agreement']:.1%}" if history else ""
+    def end_step(self, loss: float) -> None:
+        """A step is done: its loss is finite, or the run ends here."""
+        self.record.steps += 1
+        self.record.pending.append(loss)
+        self._require_finite(loss)
 
-    # A checkpoint is tensors in safetensors and the rest in JSON: nothing that could run code when read.
+    # Checkpoints
 
-    def _save(self) -> None:
-        if self._checkpoint is None:
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if self._checkpoint is None or not self.is_world_process_zero():
             return
-        from safetensors.torch import save
+        self.record.seconds = self._seconds()
+        self._checkpoint.write(
+            Snapshot(
+                self.record,
+                self._learned(),
+                self._best,
+                optimizer_tensors(self.optimizer),
+                random_tensors(),
+            )
+        )
 
-        tensors = {f"best.{name}": weight for name, weight in self._best.items()}
-        tensors |= {f"now.{name}": self._learner.module.state_dict()[name] for name in self._best}
-        for number, optimizer in enumerate(self._optimizers):
-            for index, state in optimizer.state_dict()["state"].items():
-                for name, value in state.items():
-                    tensors[f"optimizer.{number}.{index}.{name}"] = torch.as_tensor(value)
-        tensors["random"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["random.cuda"] = torch.cuda.get_rng_state()
-        content = save({name: tensor.contiguous().clone() for name, tensor in tensors.items()})
-        weights = self._checkpoint / f"step-{self.record.steps}.safetensors"
-        storage.write_bytes(weights, content)
-        about = {"record": asdict(self.record), "weights": storage.hash_file(weights)}
-        content = {**about, "hash": storage.hash_json([self._fingerprint, about])}
-        storage.write_json(self._checkpoint / "checkpoint.json", content)
-        for old in self._checkpoint.glob("step-*.safetensors"):
-            if old != weights:
-                old.unlink()
-
-    def _resume(self) -> bool:
-        about = self._read_checkpoint()
-        if about is None or self._checkpoint is None:
-            return False
-        from safetensors.torch import load_file
-
-        record = TrainingRecord(**about["record"])
-        path = self._checkpoint / f"step-{record.steps}.safetensors"
-        if not path.exists() or storage.hash_file(path) != about["weights"]:
-            return False
-        tensors = load_file(path)
-        self.record = record
-        self._best = {name[5:]: value for name, value in tensors.items() if name.startswith("best.")}
-        now = {name[4:]: value for name, value in tensors.items() if name.startswith("now.")}
-        self._learner.module.load_state_dict(now, strict=False)
-        for number, optimizer in enumerate(self._optimizers):
-            state = optimizer.state_dict()
-            for name, value in tensors.items():
-                kind, _, rest = name.partition(".")
-                if kind == "optimizer" and rest.startswith(f"{number}."):
-                    _, index, key = rest.split(".")
-                    # SparseAdam counts its steps in a plain int and adds to it in place.
-                    plain = key == "step" and isinstance(optimizer, torch.optim.SparseAdam)
-                    state["state"].setdefault(int(index), {})[key] = int(value) if plain else value
-            optimizer.load_state_dict(state)
-        torch.set_rng_state(tensors["random"])
-        if "random.cuda" in tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensors["random.cuda"])
-        return True
-
-    def _read_checkpoint(self) -> dict[str, Any] | None:
-        if self._checkpoint is None or not (self._checkpoint / "checkpoint.json").exists():
+    def _resume_folder(self) -> str | None:
+        """The folder from which transformers' Trainer reads at which step it goes on."""
+        if self._snapshot is None or self._checkpoint is None:
             return None
-        try:
-            content = storage.read_json(self._checkpoint / "checkpoint.json")
-            about: dict[str, Any] = {name: content[name] for name in ("record", "weights")}
-            digest = content["hash"]
-        except (IntegrityError, KeyError, TypeError):
-            return None
-        return about if digest == storage.hash_json([self._fingerprint, about]) else None
+        state = TrainerState(
+            global_step=self.record.steps,
+            max_steps=self._schedule.steps,
+            train_batch_size=self.args.train_batch_size,
+        )
+        state.compute_steps(self.args, self._schedule.steps)
+        if self.is_world_process_zero():
+            state.save_to_json(str(self._checkpoint.folder / "trainer_state.json"))
+        self.accelerator.wait_for_everyone()
+        return str(self._checkpoint.folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self._snapshot is not None:
+            self._objective.load_state_dict(self._snapshot.weights, strict=False)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self._snapshot is None:
+            return
+        restore_optimizer(self.optimizer, self._snapshot.optimizer)
+        step = self.record.steps
+        self.lr_scheduler.last_epoch = step
+        for group, peak in zip(self.optimizer.param_groups, self.lr_scheduler.base_lrs, strict=True):
+            group["lr"] = peak * self._schedule.rate(step)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if self._snapshot is not None:
+            restore_random(self._snapshot.random)
+
+
+class _Steps(TrainerCallback):
+    """What happens at the end of each step: progress, checks, checkpoints, the end."""
+
+    def __init__(self, trainer: _Trainer) -> None:
+        self._trainer = trainer
+        self.tracker: Tracker = Silent()
+        self.loss = 0.0
+        self.signal: signal.Signals | None = None
+        self._saved = time.perf_counter()
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self._trainer.batches.epoch = self._trainer.record.steps // self._trainer.batches.steps
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        trainer = self._trainer
+        trainer.end_step(self.loss)
+        self.loss = 0.0
+        is_last = trainer.record.steps >= trainer._schedule.steps
+        if is_last or trainer.record.steps % trainer._schedule.check_every == 0:
+            control.should_evaluate = control.should_save = True
+        elif time.perf_counter() - self._saved > _SAVE_SECONDS or self.signal:
+            control.should_save = True
+        control.should_training_stop = is_last or self.signal is not None
+        if not control.should_evaluate:
+            self._advance()
+
+    def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        trainer = self._trainer
+        self._saved = time.perf_counter()
+        control.should_training_stop = control.should_training_stop or trainer.has_stalled()
+        if trainer.record.history and trainer.record.history[-1]["step"] == trainer.record.steps:
+            self._advance()
+
+    def _advance(self) -> None:
+        history = self._trainer.record.history
+        self.tracker.advance(1, self._trainer._objective.note(history[-1]) if history else "")
+
+
+class _Indexed(Dataset):
+    """Examples as torch wants them: a batch at once."""
+
+    def __init__(self, examples: Examples) -> None:
+        self._examples = examples
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
+        return self._examples.batch(np.asarray(indices, np.int64))
+
+
+def _as_it_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    return batch
+
+
+def _arguments(schedule: Schedule, folder: Path) -> TrainingArguments:
+    """What transformers' Trainer is told: to run the steps, and to log, check and keep nothing of its own."""
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=schedule.steps,
+        per_device_train_batch_size=schedule.batch_size,
+        gradient_accumulation_steps=schedule.accumulation,
+        max_grad_norm=schedule.clip,
+        seed=schedule.seed,
+        use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
+        bf16=_has_bfloat16(schedule.precision),
+        logging_strategy="no",
+        eval_strategy="no",
+        save_strategy="no",
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to="none",
+        remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs are for torchrun; else they'd share one process
+    if arguments.deepspeed:
+        raise ConfigError(
+            "DeepSpeed's checkpoints are pickled, which Tutelage doesn't write. Mend: use plain torchrun"
+        )
+    return arguments
+
+
+def _has_bfloat16(precision: Precision) -> bool:
+    if precision == "auto":
+        return bool(torch.cuda.is_available() and torch.cuda.is_bf16_supported())
+    return precision == "bfloat16"
 
 
 @contextmanager
@@ -285,5 +421,28 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _merit(check: dict[str, float]) -> tuple[float, float]:
-    return (check["agreement"], -check["loss"])
+@contextmanager
+def _stopping_at_signals(steps: _Steps) -> Iterator[None]:
+    """SIGTERM and Ctrl-C end the run after the step they come in; a second one ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    watched = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in watched}
+
+    def stop(number: int, frame: Any) -> None:
+        steps.signal = signal.Signals(number)
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in watched:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore()
+    if steps.signal is not None:
+        signal.raise_signal(steps.signal)

@@ -20,9 +20,9 @@ from tutelage.students._bases import initial_model
 from tutelage.students._form import answer_parts, form_of, read_answer
 from tutelage.students._tokens import Codec, PairExamples
 from tutelage.students._writing import Limits, WritingStudent
+from tutelage.students.optimizers import adamw
 from tutelage.tasks import RationaleMode, Task, with_labels
 
-_WEIGHT_DECAY = 0.01
 _HEADROOM = 1.25  # of the longest answer learned from: what a student may write
 _FEWEST_WRITTEN = 8
 _MOST_UNWRITABLE = 0.5  # share of answers from which the tokenizer is the fault
@@ -116,14 +116,9 @@ class WritingLearner(ABC):
                 "braces, so that it writes no JSON)"
             )
 
-    def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
-        """AdamW; biases and norms don't decay."""
-        learning = [weight for weight in self.module.parameters() if weight.requires_grad]
-        groups = [
-            {"params": [weight for weight in learning if weight.ndim > 1], "weight_decay": _WEIGHT_DECAY},
-            {"params": [weight for weight in learning if weight.ndim <= 1], "weight_decay": 0.0},
-        ]
-        return [torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=True)]
+    def optimizer(self, objective: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+        """See `Learner.optimizer`."""
+        return adamw(objective, learning_rate)
 
     def finished(self) -> WritingStudent:
         """A copy of the model as it stands, on the CPU."""

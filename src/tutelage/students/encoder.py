@@ -64,15 +64,17 @@ class _Tokens:
         self.lengths = np.fromiter(map(len, self.ids), np.int64, len(self.ids))
         self._padding = tokenizer.pad_token_id or 0
 
-    def batch(
-        self, indices: npt.NDArray[np.int64], device: torch.device
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def batch(self, indices: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """`input_ids`, `attention_mask`: int64 [n, tokens]."""
         lengths = torch.from_numpy(self.lengths[indices])
         ids = torch.full((len(indices), int(lengths.max())), self._padding)
         for row, index in zip(ids, indices, strict=True):
             row[: self.lengths[index]] = torch.tensor(self.ids[index])
         mask = (torch.arange(ids.shape[1])[None] < lengths[:, None]).long()
-        return ids.to(device), mask.to(device)
+        return {"input_ids": ids, "attention_mask": mask}
 
 
 class EncoderStudent:
@@ -109,7 +111,7 @@ class EncoderStudent:
         result = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
         for start in range(0, len(order), _PREDICT_BATCH):
             indices = order[start : start + _PREDICT_BATCH]
-            logits = self._network(*tokens.batch(indices, device))
+            logits = self._network(**_on(device, tokens.batch(indices)))
             odds = torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, dim=-1)
             result[indices] = odds.cpu().numpy()
         return result
@@ -176,15 +178,11 @@ class EncoderLearner:
             for weight in body.get_input_embeddings().parameters():
                 weight.requires_grad_(False)
 
-    def encode(self, texts: Sequence[str]) -> _Tokens:
+    def examples(self, texts: Sequence[str]) -> _Tokens:
         """Token ids of each text."""
         return _Tokens(self._tokenizer, texts, self._max_tokens)
 
-    def lengths(self, encoded: _Tokens) -> npt.NDArray[np.int64]:
-        """Tokens of each text."""
-        return encoded.lengths
-
-    def warm_up(self, encoded: _Tokens, targets: npt.NDArray[np.float32]) -> None:
+    def warm_up(self, examples: _Tokens, targets: npt.NDArray[np.float32]) -> None:
         """Fit the head on the embeddings as they are, so that the first steps don't spoil them.
 
         Linear probing, then fine-tuning: Kumar et al. 2022. Some thousand texts are enough for it. A student
@@ -194,11 +192,11 @@ class EncoderLearner:
             return
         count = min(len(targets), _WARM_UP_TEXTS)
         chosen = np.sort(np.random.default_rng(0).permutation(len(targets))[:count])
-        chosen = chosen[np.argsort(encoded.lengths[chosen], kind="stable")]
+        chosen = chosen[np.argsort(examples.lengths[chosen], kind="stable")]
         self.module.eval()
         with torch.no_grad():
             batches = [
-                self.module.embed(*encoded.batch(chosen[start : start + _PREDICT_BATCH], self._device))
+                self.module.embed(**_on(self._device, examples.batch(chosen[start : start + _PREDICT_BATCH])))
                 for start in range(0, count, _PREDICT_BATCH)
             ]
         embeddings = torch.cat(batches).float().cpu().numpy()
@@ -207,27 +205,22 @@ class EncoderLearner:
             self.module.head.weight.copy_(torch.from_numpy(head.weight))
             self.module.head.bias.copy_(torch.from_numpy(head.bias))
 
-    def logits(self, encoded: _Tokens, indices: npt.NDArray[np.int64]) -> torch.Tensor:
-        """See `Learner.logits`."""
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
-            logits: torch.Tensor = self.module(*encoded.batch(indices, self._device))
-        return logits.float()
-
-    def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
+    def optimizer(self, objective: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
         """AdamW; biases and norms don't decay, the head learns faster."""
         decayed: list[torch.Tensor] = []
         plain: list[torch.Tensor] = []
         head: list[torch.Tensor] = []
-        for name, weight in self.module.named_parameters():
+        heads = {id(weight) for weight in self.module.head.parameters()}
+        for weight in objective.parameters():
             if weight.requires_grad:
-                group = head if name.startswith("head.") else decayed if weight.ndim > 1 else plain
+                group = head if id(weight) in heads else decayed if weight.ndim > 1 else plain
                 group.append(weight)
         groups = [
             {"params": decayed, "lr": learning_rate, "weight_decay": _WEIGHT_DECAY},
             {"params": plain, "lr": learning_rate, "weight_decay": 0.0},
             {"params": head, "lr": _HEAD_RATE * learning_rate, "weight_decay": 0.0},
         ]
-        return [torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)]
+        return torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
 
     def finished(self) -> EncoderStudent:
         """A copy of the network as it stands, on the CPU."""
@@ -235,6 +228,10 @@ class EncoderLearner:
         return EncoderStudent(
             self._task.labels, self._task.multi_label, network, self._tokenizer, self._max_tokens
         )
+
+
+def _on(device: torch.device, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: part.to(device) for name, part in batch.items()}
 
 
 def _evenly_spaced(config: StudentConfig, checkpoint: str, shape: Any) -> Any:

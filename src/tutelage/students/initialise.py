@@ -21,22 +21,20 @@ def new_learner(config: StudentConfig, task: LabelTask, texts: Sequence[str], fo
     """Initialise a student that can be trained.
 
     `texts` is the transfer set, of which a static student makes its vocabulary; `folder` is where relative
-    checkpoint paths start. Weights follow from `config.seed`. Raises MissingExtraError without torch, and
-    ConfigError for a family that writes, whose learners are `new_writing_learner`'s.
+    checkpoint paths start. Weights follow from `config.seed`. Raises MissingExtraError without torch or
+    transformers, whose Trainer takes the steps of every family, and ConfigError for a family that writes, whose
+    learners are `new_writing_learner`'s.
     """
     if config.family in ("causal", "seq2seq"):
         raise ConfigError(
             f"student.family is {config.family}, which learns to write, and student.recipe {config.recipe} "
             "teaches labels. Mend: student.family encoder or static; in Python new_writing_learner"
         )
-    if find_spec("torch") is None:
-        raise MissingExtraError("torch", "train", "training a student")
+    _require_packages(config.family)
     if config.family == "static":
         from tutelage.students.static_learner import StaticLearner
 
         return StaticLearner(config, task, texts)
-    if find_spec("transformers") is None:
-        raise MissingExtraError("transformers", "train", "training an encoder student")
     from tutelage.students.encoder import EncoderLearner
 
     return EncoderLearner(config, task, folder)
@@ -56,9 +54,7 @@ def new_writing_learner(
     where relative paths start. Raises MissingExtraError without torch and transformers, ConfigError where
     base, task and form don't go together.
     """
-    for package in ("torch", "transformers"):
-        if find_spec(package) is None:
-            raise MissingExtraError(package, "train", f"training a {config.family} student")
+    _require_packages(config.family)
     from tutelage.students.causal import CausalLearner
     from tutelage.students.seq2seq import Seq2SeqLearner
 
@@ -74,3 +70,9 @@ def average_students(members: Sequence[Student]) -> Student:
     if len(static) != len(members):
         raise TypeError(f"students of family {members[0].family!r} have no mean")
     return StaticStudent.averaged(static)
+
+
+def _require_packages(family: str) -> None:
+    for package in ("torch", "transformers"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "train", f"training a {family} student")

@@ -91,34 +91,41 @@ class Writer(Protocol):
         ...
 
 
+class Examples(Protocol):
+    """What a module reads while it learns: examples by index, encoded once, batched again and again."""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each example, or whatever its cost grows with: like lengths share a batch."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """The module's keyword arguments for the examples at `indices`: padded tensors on the CPU."""
+        ...
+
+
 class Learner(Protocol):
     """A student while it learns: a torch module with its own way to encode texts and to be optimised.
 
-    `encoded` is whatever `encode` returned; it has a length for each text (`lengths`, int64 [n]), by which
-    batches are bucketed. `threads` is how many of the processor's a step can use; None: all of them.
+    `module` returns logits float32 [n, labels] for a batch of `examples`. `threads` is how many of the
+    processor's a step can use; None: all of them.
     """
 
     module: torch.nn.Module
     threads: int | None
 
-    def encode(self, texts: Sequence[str]) -> Any:
-        """Tokenise texts once, before the first epoch."""
+    def examples(self, texts: Sequence[str]) -> Examples:
+        """Encode texts once, before the first epoch."""
         ...
 
-    def lengths(self, encoded: Any) -> npt.NDArray[np.int64]:
-        """Tokens of each encoded text."""
-        ...
-
-    def warm_up(self, encoded: Any, targets: npt.NDArray[np.float32]) -> None:
+    def warm_up(self, examples: Any, targets: npt.NDArray[np.float32]) -> None:
         """Fit what can be fitted before the first step; `targets`: float32 [n, labels]."""
         ...
 
-    def logits(self, encoded: Any, indices: npt.NDArray[np.int64]) -> torch.Tensor:
-        """Scores of the encoded texts at `indices`: float32 [len(indices), labels]."""
-        ...
-
-    def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
-        """Optimisers over the parameters that learn; each group's `lr` is its peak."""
+    def optimizer(self, objective: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+        """Over all that learns in `objective`, which holds `module`; each group's `lr` is its peak."""
         ...
 
     def finished(self) -> Student:

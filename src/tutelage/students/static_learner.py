@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from tutelage.config import StudentConfig
+from tutelage.students.optimizers import Several
 from tutelage.students.static import Features, StaticStudent
 from tutelage.tasks import LabelTask
 
@@ -31,16 +32,40 @@ class _Bags:
     rows: npt.NDArray[np.int64]
     offsets: npt.NDArray[np.int64]
 
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Features of each text."""
+        return np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def batch(self, indices: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """`rows`: int64, one bag after the other; `counts`: int64 [n], the size of each."""
+        counts = self.lengths[indices]
+        bag = np.repeat(np.arange(len(indices)), counts)
+        first = np.cumsum(counts) - counts
+        rows = self.rows[np.arange(len(bag)) - first[bag] + self.offsets[indices][bag]]
+        return {"rows": torch.from_numpy(rows), "counts": torch.from_numpy(counts)}
+
 
 class _Network(nn.Module):
+    """Summed embeddings over the root of their number, and a head. In training some features are left out."""
+
     def __init__(self, features: int, labels: int) -> None:
         super().__init__()
         self.embedding = nn.EmbeddingBag(features, _WIDTH, mode="sum", sparse=True)
         nn.init.normal_(self.embedding.weight, std=0.1)
         self.head = nn.Linear(_WIDTH, labels)
 
-    def forward(self, rows: torch.Tensor, offsets: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        pooled = self.embedding(rows, offsets) / counts.clamp_min(1.0).sqrt()[:, None]
+    def forward(self, rows: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """See `_Bags.batch`; logits float32 [n, labels]."""
+        if self.training:
+            kept = torch.rand(len(rows), device=rows.device) >= _FEATURE_DROPOUT
+            bag = torch.repeat_interleave(counts)
+            rows, counts = rows[kept], torch.bincount(bag[kept], minlength=len(counts))
+        offsets = counts.cumsum(0) - counts
+        pooled = self.embedding(rows, offsets) / counts.clamp_min(1).float().sqrt()[:, None]
         logits: torch.Tensor = self.head(pooled)
         return logits
 
@@ -58,43 +83,26 @@ class StaticLearner:
         torch.manual_seed(config.seed)
         self.module: nn.Module = _Network(max(1, len(self._vocabulary)), len(task.labels))
 
-    def encode(self, texts: Sequence[str]) -> _Bags:
+    def examples(self, texts: Sequence[str]) -> _Bags:
         """Known features of each text."""
         lookup = self._vocabulary.get
         bags = [[row for row in map(lookup, self._features.of(text)) if row is not None] for text in texts]
         offsets = np.concatenate([[0], np.cumsum([len(bag) for bag in bags])]).astype(np.int64)
         return _Bags(np.fromiter((row for bag in bags for row in bag), np.int64, int(offsets[-1])), offsets)
 
-    def lengths(self, encoded: _Bags) -> npt.NDArray[np.int64]:
-        """Features of each text."""
-        return np.diff(encoded.offsets)
-
-    def warm_up(self, encoded: _Bags, targets: npt.NDArray[np.float32]) -> None:
+    def warm_up(self, examples: _Bags, targets: npt.NDArray[np.float32]) -> None:
         """Nothing: embeddings start from noise, which says nothing of a head."""
 
-    def logits(self, encoded: _Bags, indices: npt.NDArray[np.int64]) -> torch.Tensor:
-        """See `Learner.logits`. While the module trains, a share of the features is left out."""
-        counts = self.lengths(encoded)[indices]
-        bag = np.repeat(np.arange(len(indices)), counts)
-        first = np.cumsum(counts) - counts
-        rows = encoded.rows[np.arange(len(bag)) - first[bag] + encoded.offsets[indices][bag]]
-        if self.module.training:
-            # Torch's own generator, whose state is part of a checkpoint.
-            kept = torch.rand(len(rows)).numpy() >= _FEATURE_DROPOUT
-            rows, counts = rows[kept], np.bincount(bag[kept], minlength=len(indices))
-        offsets = np.cumsum(counts) - counts
-        logits: torch.Tensor = self.module(
-            torch.from_numpy(rows), torch.from_numpy(offsets), torch.from_numpy(counts.astype(np.float32))
+    def optimizer(self, objective: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+        """SparseAdam for the embeddings, Adam for the rest."""
+        table = self.module.embedding.weight
+        rest = [weight for weight in objective.parameters() if weight is not table]
+        return Several(
+            [
+                torch.optim.SparseAdam([table], lr=learning_rate),
+                torch.optim.Adam(rest, lr=_HEAD_RATE * learning_rate),
+            ]
         )
-        return logits
-
-    def optimizers(self, learning_rate: float) -> list[torch.optim.Optimizer]:
-        """SparseAdam for the embeddings, Adam for the head."""
-        network = self.module
-        return [
-            torch.optim.SparseAdam(list(network.embedding.parameters()), lr=learning_rate),
-            torch.optim.Adam(list(network.head.parameters()), lr=_HEAD_RATE * learning_rate),
-        ]
 
     def finished(self) -> StaticStudent:
         """Fold embeddings and head into one table."""

@@ -1,0 +1,79 @@
+"""Recipes as the trainer sees them: phases, one after the other, made of what a run has at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tutelage.distillation.schedule import Schedule
+from tutelage.distillation.signals import Signals
+from tutelage.students import Learner
+from tutelage.students.protocol import Examples
+from tutelage.tasks import LabelTask
+
+if TYPE_CHECKING:
+    import torch
+
+    from tutelage.distillation.objectives import Objective
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a recipe works with.
+
+    `learning` and `validation` are the parts of the transfer set; `folder` is where relative paths start.
+    """
+
+    task: LabelTask
+    learner: Learner
+    learning: Signals
+    validation: Signals
+    folder: Path
+
+
+def nothing() -> None:
+    """How a phase starts that has nothing to fit beforehand."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One objective, trained on one set of examples by one schedule; `start` comes before the first step.
+
+    A phase is made when the one before it has ended, so that it may build on what was learned.
+    """
+
+    name: str
+    objective: Objective
+    learning: Examples
+    validation: Examples
+    schedule: Schedule
+    optimizer: Callable[[torch.nn.Module, float], torch.optim.Optimizer]
+    start: Callable[[], None] = nothing
+
+
+class Recipe(Protocol):
+    """A named training plan. `members` students are trained from seeds of their own and averaged."""
+
+    @property
+    def members(self) -> int:
+        """Students trained and averaged."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Of all phases of one member, which a control arm on fewer examples is granted."""
+        ...
+
+    def seeded(self, seed: int) -> Recipe:
+        """The same plan with another seed, of weights and order."""
+        ...
+
+    def phases(self, material: Material) -> Iterator[Phase]:
+        """What is done, from top to bottom."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """For run.json."""
+        ...
