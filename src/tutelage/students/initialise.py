@@ -22,8 +22,8 @@ def new_learner(config: StudentConfig, task: LabelTask, texts: Sequence[str], fo
 
     `texts` is the transfer set, of which a static student makes its vocabulary; `folder` is where relative
     checkpoint paths start. Weights follow from `config.seed`. Raises MissingExtraError without torch or
-    transformers, whose Trainer takes the steps of every family, and ConfigError for a family that writes, whose
-    learners are `new_writing_learner`'s.
+    transformers, whose Trainer takes the steps of every family, and ConfigError for a family that writes,
+    whose learners are `new_writing_learner`'s.
     """
     if config.family in ("causal", "seq2seq"):
         raise ConfigError(
