@@ -7,6 +7,7 @@ import gzip
 import shutil
 import ssl
 import subprocess
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -364,3 +365,21 @@ def test_what_is_no_http_may_repeat_the_request_and_no_secret() -> None:
     with pytest.raises(TeacherUnavailable) as caught:
         asyncio.run(served(echo, client))
     assert "Authorization: Bearer [the key]" in str(caught.value) and key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://user:s3cret@[::1",
+        "http://user:s3cret@127.0.0.1:99999",
+        "http://user:s3cret@:80",
+        "user:s3cret@",
+    ],
+)
+def test_a_proxy_that_can_not_be_read_is_told_without_its_password(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    with pytest.raises(ConfigError, match=r"a proxy for api\.example\.com.*HTTPS_PROXY") as caught:
+        Transport("https://api.example.com/v1", {}, 1.0)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))

@@ -499,3 +499,40 @@ def test_why_an_answer_ended_is_understood_in_other_words_too(
     answer = ask(teacher_at(faulty_teacher.url))
     assert answer.status is status
     assert ("max_output_tokens" in answer.reason) == (finish in {"MAX_TOKENS", "model_length"})
+
+
+EXTRA = {
+    "type": "extra_forbidden",
+    "loc": ["body", "logprobs"],
+    "msg": "Extra inputs are not permitted",
+    "input": TEXT,
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"object": "error", "message": {"detail": [EXTRA]}, "type": "invalid_request_error", "code": None},
+        {"object": "Error", "message": [EXTRA], "type": "invalid_request_error", "code": 3001},
+        {"detail": [EXTRA, EXTRA | {"loc": ["body", "top_logprobs"]}]},
+        {"error": {"detail": [EXTRA]}},
+    ],
+)
+def test_what_a_request_may_not_hold_is_read_from_a_list(
+    body: dict[str, Any], faulty_teacher: FaultyTeacher
+) -> None:
+    """Mistral's and FastAPI's way; the `input`, which may be the prompt, isn't repeated."""
+    assert "body.logprobs: Extra inputs are not permitted" in error_message(json.dumps(body).encode())
+    assert TEXT not in error_message(json.dumps(body).encode())
+    faulty_teacher.script(TEXT, [Outcome(422, json.dumps(body).encode())])
+    assert ask(teacher_at(faulty_teacher.url)).status is AnswerStatus.OK
+    assert ["logprobs" in request for request in faulty_teacher.requests] == [True, False]
+
+
+def test_a_schema_that_gemini_can_not_take_is_left_out(faulty_teacher: FaultyTeacher) -> None:
+    said = "Unknown name \"additional_properties\" at 'generation_config.response_schema': Cannot find field."
+    faulty_teacher.script(
+        TEXT, [Outcome(400, json.dumps([{"error": {"code": 400, "message": said}}]).encode())]
+    )
+    assert ask(teacher_at(faulty_teacher.url)).status is AnswerStatus.OK
+    assert ["response_format" in request for request in faulty_teacher.requests] == [True, False]

@@ -25,6 +25,7 @@ _OUT_OF_CREDIT = re.compile(
 )
 _RETRY_IN = re.compile(r"(?:retry|again) in ((?:\d+(?:\.\d+)?(?:ms|[smhd]))+)", re.I)
 _TOLD = 500  # characters of a message that are repeated
+_MOST_FAULTS, _DEEPEST = 10, 6  # of a list in an error's body; levels of it that are looked into
 # Some say so with a 400; there, only what no remark on a prompt would say.
 _SURELY_OUT_OF_CREDIT = re.compile(
     r"billing_error|credit balance is too low|insufficient_quota|spend_limit_reached|"
@@ -131,21 +132,31 @@ def error_message(body: bytes) -> str:
     return " - ".join(_words(content)) or "an error without a message"
 
 
-def _words(content: Any) -> Iterator[str]:
-    """The message and the codes of an error: OpenAI's, Anthropic's, Gemini's (in a list), FastAPI's."""
+def _words(content: Any, deep: int = 0) -> Iterator[str]:
+    """Message and codes of an error: OpenAI's, Anthropic's, Gemini's (in a list), FastAPI's, Mistral's.
+
+    The last two list what a request may not hold, each with its place.
+    """
+    if deep > _DEEPEST:
+        return
     if isinstance(content, list):
-        content = content[0] if content else None
+        for item in content[:_MOST_FAULTS]:
+            yield from _words(item, deep + 1)
     if isinstance(content, str):
         yield content
     if not isinstance(content, dict):
         return
     if content.get("error"):
-        yield from _words(content["error"])
+        yield from _words(content["error"], deep + 1)
         return
+    if isinstance(content.get("msg"), str):  # without its `input`, which may be the prompt
+        place = content.get("loc")
+        yield f"{'.'.join(map(str, place))}: {content['msg']}" if isinstance(place, list) else content["msg"]
+        return
+    yield from _words(content.get("message") or content.get("detail"), deep + 1)
     details = content.get("details")
     code = details.get("error_code") if isinstance(details, dict) else None
-    said = content.get("message") or content.get("detail")
-    for part in (said, content.get("code"), content.get("type"), content.get("param"), code):
+    for part in (content.get("code"), content.get("type"), content.get("param"), code):
         if isinstance(part, str) and part:
             yield part
 

@@ -159,7 +159,16 @@ def _proxy_for(base_url: str) -> str | None:
     if not proxy:
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
-    scheme = urlsplit(proxy).scheme
+    try:
+        named = urlsplit(proxy)
+        scheme, usable = named.scheme, bool(named.hostname) and named.port != 0
+    except ValueError:
+        scheme, usable = _PROXY_SCHEMES[0], False
+    if not usable:  # not repeated: it may hold a password
+        raise ConfigError(
+            f"the environment names a proxy for {host} whose address can't be read. Mend: correct "
+            f"{parts.scheme.upper()}_PROXY (scheme://user:password@host:port), or except the host in NO_PROXY"
+        )
     if scheme not in _PROXY_SCHEMES:
         raise ConfigError(
             f"the environment names a proxy of the kind {scheme!r} for {host}; spoken are "

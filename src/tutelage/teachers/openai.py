@@ -40,7 +40,9 @@ _BROKEN_OFF = {"insufficient_system_resource", "abort", "error"}
 # Parts of a request that an endpoint may not know, and how it says so.
 _OPTIONAL = {
     "strict": re.compile(r"invalid schema|\bstrict\b", re.I),
-    "response_format": re.compile(r"response_?format|json_?schema|structured|grammar", re.I),
+    "response_format": re.compile(
+        r"response_?(?:format|schema|mime_?type)|json_?schema|structured|grammar", re.I
+    ),
     LOGPROBS: re.compile(r"logprob", re.I),
     "max_tokens": re.compile(r"use\W+max_completion_tokens", re.I),
     "temperature": re.compile(r"temperature", re.I),
