@@ -74,10 +74,10 @@ class MessagesApi:
 
     @property
     def overhead(self) -> int:
-        """See `Dialect`."""
-        if "output_config" not in self.without:
-            return _FORMAT
-        return _FRAME if "tools" in self.without else _TOOLS
+        """See `Dialect`. Where the format is turned down, the same call goes on with the tool, which is more."""
+        if "tools" not in self.without:
+            return _TOOLS
+        return _FRAME if "output_config" in self.without else _FORMAT
 
     def headers(self, key: str) -> dict[str, str]:
         """See `Dialect`."""
