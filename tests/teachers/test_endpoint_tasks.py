@@ -337,3 +337,40 @@ def test_reasons_beside_a_text_may_be_cut_off_too(faulty_teacher: FaultyTeacher)
     assert ask(teacher_at(faulty_teacher.url, task)).value == "Dear"  # the object is whole
     faulty_teacher.script(TEXT, [cut_off('{"rationale": "So.", "text": "De')])
     assert ask(teacher_at(faulty_teacher.url, task)).status is AnswerStatus.UNPARSEABLE
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('<think>\nThey want {"label": "refund"}.\n</think>\n\nDear you', "Dear you"),
+        ("\n<think></think>Dear you", "Dear you"),
+        ("They want money.\n</think>\n\nDear you", "Dear you"),  # begun in the prompt
+        ("Dear you, <think> is a tag and </think> too", "Dear you, <think> is a tag and </think> too"),
+        ("<think>They want money, and", None),
+    ],
+)
+def test_what_a_model_thinks_is_no_part_of_what_it_writes(
+    text: str, value: str | None, faulty_teacher: FaultyTeacher
+) -> None:
+    faulty_teacher.script(TEXT, said(text))
+    answer = ask(teacher_at(faulty_teacher.url, Generate()))
+    assert answer.value == value
+    assert value or answer.status is AnswerStatus.UNPARSEABLE
+
+
+def test_a_label_after_thinking_has_its_distribution(faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script(
+        TEXT,
+        [
+            with_tokens(
+                {"<think>": 1.0},
+                {"ah</think>": 1.0},
+                {'{"label": "': 1.0},
+                {"card": 0.8, "refund": 0.2},
+                {'"}': 1.0},
+            )
+        ],
+    )
+    answer = ask(teacher_at(faulty_teacher.url, samples=1))
+    assert answer.value == "card" and answer.distribution is not None
+    np.testing.assert_allclose(answer.distribution, [0.2, 0.8, 0.0], atol=1e-2)

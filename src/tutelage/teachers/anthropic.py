@@ -74,7 +74,7 @@ class MessagesApi:
 
     @property
     def overhead(self) -> int:
-        """See `Dialect`. Where the format is turned down, the same call goes on with the tool, which is more."""
+        """See `Dialect`. Where the format is turned down, the call goes on with the tool: that is more."""
         if "tools" not in self.without:
             return _TOOLS
         return _FRAME if "output_config" in self.without else _FORMAT

@@ -195,7 +195,7 @@ def _finish_of(choice: Mapping[str, Any]) -> Finish:
 def _text_in(content: Any) -> str:
     """A message's text: alone, absent, or as some have it in pieces beside the model's thinking."""
     if content is None or isinstance(content, str):
-        return content or ""
+        return _without_thinking(content or "")
     pieces = content if isinstance(content, list) else None
     if not pieces or not all(
         isinstance(piece, dict) and isinstance(piece.get("type"), str) for piece in pieces
@@ -205,6 +205,19 @@ def _text_in(content: Any) -> str:
     if not all(isinstance(text, str) for text in texts):
         raise MalformedBody("a piece of the message's content holds no text")
     return "".join(map(str, texts))
+
+
+def _without_thinking(text: str) -> str:
+    """An answer without what the model thought before it, where a server leaves that in the text.
+
+    Servers of open models do that don't know the model's marks for it. The first mark may stand in the
+    prompt's template (DeepSeek). Thoughts that never end have no answer after them.
+    """
+    before, ended, after = text.partition("</think>")
+    begun = before.lstrip().startswith("<think>")
+    if ended and (begun or "<think>" not in before):
+        return after.lstrip()
+    return "" if begun else text
 
 
 def _counts(usage: Any) -> Counts | None:
