@@ -414,6 +414,8 @@ def test_a_value_that_yaml_cannot_build_is_one_error(tmp_path, value):
         (b"gold: caf\xe9", r"is not UTF-8 \(byte 9\)"),
         ("gold: [", "is not YAML"),
         ("gold: a\0b", "is not YAML"),
+        ("gold: {path: a\nteacher: x\n", "line 2, column 8, is not YAML: .*Mend: correct that line"),
+        ("gold:\n\tpath: a\n", "line 2, column 1, is not YAML: .*Mend: indent with spaces"),
         ("a: 1\nb: *nothing\n", "is not YAML"),
         ("", "is empty"),
         ("- gold\n", "holds list, not sections"),

@@ -203,12 +203,22 @@ def test_students_keep_a_state_each(tmp_path):
     assert stage.state_path(one) != stage.state_path(other)
 
 
+def test_a_command_can_be_copied(tmp_path, monkeypatch):
+    _programme(tmp_path)
+    odd = tmp_path / "my folder"
+    odd.mkdir()
+    (odd / "tutelage.yaml").write_bytes((tmp_path / "tutelage.yaml").read_bytes())
+    assert Programme.open(odd).command("run") == f"`tutelage run '{odd}'`"
+    monkeypatch.chdir(odd)
+    assert Programme.open(".").command("gold --reseal") == "`tutelage gold --reseal`"
+
+
 def test_a_stage_before_its_turn_names_the_verb_that_is_missing(tmp_path):
     programme = _programme(tmp_path)
     for name in ("collect", "label", "train", "evaluate", "report"):
         for force in (False, True):
             with pytest.raises(
-                UsageError, match=f"{name} builds on gold, .*not run yet.*run `tutelage gold`"
+                UsageError, match=f"{name} builds on gold, .*not run yet.*run `tutelage gold "
             ):
                 run_stage(programme, name, force=force)
     assert not (tmp_path / "state").exists()

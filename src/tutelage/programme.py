@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,11 @@ class Programme:
         if not folder.is_dir():
             raise ConfigError(f"{folder} is no folder. Mend: name the folder that holds {CONFIG_NAME}")
         return cls(folder, load_config(folder / CONFIG_NAME, overrides), tuple(overrides))
+
+    def command(self, words: str) -> str:
+        """`tutelage` with these words and this folder, to be copied into a shell from where it was opened."""
+        folder = "" if self.folder == Path() else f" {shlex.quote(str(self.folder))}"
+        return f"`tutelage {words}{folder}`"
 
     @property
     def journalled_overrides(self) -> list[str]:

@@ -26,12 +26,26 @@ def test_help_names_every_verb():
         assert re.search(rf"^\s+{verb}\b", result.output, re.M), verb
 
 
-def test_help_and_status_import_nothing_heavy(tmp_path):
+def test_help_imports_nothing_heavy():
     code = (
         "import sys; from tutelage.cli.app import app\n"
         "from typer.testing import CliRunner\n"
         "CliRunner().invoke(app, ['--help'])\n"
         "heavy = {'torch', 'transformers', 'sklearn', 'scipy', 'pandas', 'pyarrow', 'pydantic', 'openai'}\n"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+
+
+def test_status_imports_neither_numpy_nor_what_stands_on_it(tmp_path):
+    assert _tutelage("init", str(tmp_path)).returncode == 0
+    code = (
+        "import sys; from tutelage.cli.app import app\n"
+        "from typer.testing import CliRunner\n"
+        f"result = CliRunner().invoke(app, ['status', {str(tmp_path)!r}])\n"
+        "assert result.exit_code == 0, result.output\n"
+        "heavy = {'numpy', 'torch', 'transformers', 'sklearn', 'scipy', 'pyarrow', 'aiohttp', 'jinja2'}\n"
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -351,7 +351,15 @@ def test_a_pilot_stands_whole_in_eighty_columns(eighty, capsys):
         proposal="plain", reason="why", estimate=None,
     )  # fmt: skip
     print_pilot(pilot)
-    _whole(capsys.readouterr().out, "92.7% (88.0–95.0) of 150", "12 of 200", "1184/120", "12.34", "96% of 50")
+    _whole(
+        capsys.readouterr().out,
+        "92.7% (88.0–95.0)",
+        "of 150 prompts",
+        "12 of 200",
+        "1184/120",
+        "12.34",
+        "96% of 50",
+    )
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,8 @@ def test_gold_of_which_nothing_was_taken_says_why():
         resolve_labels(GoldSet([], [], _REJECTED), None, None)
     with pytest.raises(DataError, match="no gold example is left to seal; no row was refused.*Mend"):
         resolve_labels(GoldSet([], [_gold(1)], []), {"a": "", "b": ""}, None)
+    with pytest.raises(DataError, match="a header and no rows. Mend: add"):
+        resolve_labels(GoldSet([], [], []), None, None)
     with pytest.raises(DataError, match=r"gold has 1 label\(s\): \['a'\].*" + _COUNTS):
         resolve_labels(GoldSet([_gold(1)], [], _REJECTED), None, None)
 

@@ -12,6 +12,7 @@ from tutelage.errors import BudgetExhausted
 from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.stages import run_stage
+from tutelage.stages.label import _pace
 
 LABELS = ("refund", "card")
 WORDS = "parcel invoice password refund courier charge account payment tracking price".split()
@@ -121,3 +122,16 @@ def test_what_an_ensemble_will_cost_is_told_too(tmp_path, faulty_teacher):
     [line] = [line for line in told.lines if "will cost about" in line]
     assert line.startswith(f"{rest} prompts will cost about ${rest * each:.2f} ")
     assert line.endswith("Gold's answers are taken for typical of the rest")
+
+
+@pytest.mark.parametrize(
+    ("per_second", "told"),
+    [
+        (1_234.5, "1,234 answers/s"),
+        (10.0, "10 answers/s"),
+        (9.99, "599 answers a minute"),
+        (0.17, "10 answers a minute"),
+    ],
+)
+def test_a_slow_pace_is_told_by_the_minute(per_second, told):
+    assert _pace(per_second) == told

@@ -11,6 +11,7 @@ from tutelage import storage
 from tutelage.errors import GateRefused, UsageError
 from tutelage.programme import Programme
 from tutelage.progress import Silent
+from tutelage.stages import pilot as pilot_stage
 from tutelage.stages import run_pilot, run_stage
 
 LABELS = ("refund", "card")
@@ -73,6 +74,25 @@ def test_versions_are_compared_on_golds_training_part_and_never_on_sealed_gold(w
     assert pilot.agreement == {"current | other": 1.0}
     assert pilot.proposal == "current"  # as good and as cheap as the other
     assert storage.read_json(programme.pilot) == json.loads(json.dumps(pilot.to_json()))
+
+
+@pytest.mark.parametrize("teacher", [{"type": "encoder"}, {"type": "human"}])
+def test_a_teacher_that_is_not_prompted_has_nothing_to_compare(write, teacher):
+    with pytest.raises(UsageError, match=f"teacher.type {teacher['type']} isn't prompted. Mend"):
+        run_pilot(write(teacher=teacher), 12, Silent())
+
+
+def test_an_encoder_in_the_ensemble_has_learned_from_what_versions_are_judged_on(write, monkeypatch):
+    pytest.importorskip("transformers", reason="the extra train is not installed")
+    said: list[str] = []
+    monkeypatch.setattr(Silent, "warn", lambda self, text: said.append(text))
+    prompted = {"type": "openai", "rights": "own-model", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+    members = [{"teacher": {"type": "encoder"}}, {"teacher": prompted}]
+    programme = write(teacher={"type": "ensemble", "members": members})
+    with pytest.raises(UsageError, match="1 prompt is the least"):
+        run_pilot(programme, 0, Silent())
+    pilot_stage._require_prompted(programme.config.teacher, Silent())
+    assert any("looks better than it is" in text for text in said)
 
 
 def test_beyond_the_training_part_traffic_fills_the_sample(write):

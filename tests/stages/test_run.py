@@ -148,7 +148,7 @@ def test_a_touched_seal_stops_the_evaluation(tmp_path):
 
 
 def test_a_stage_names_what_has_to_run_before_it(tmp_path, finished):
-    with pytest.raises(UsageError, match="label builds on gold, .* has not run yet.*`tutelage gold`"):
+    with pytest.raises(UsageError, match="label builds on gold, .* has not run yet.*`tutelage gold "):
         run_stage(Programme.open(_programme(tmp_path)), "label")
     folder = tmp_path / "copy"
     shutil.copytree(finished[0], folder)

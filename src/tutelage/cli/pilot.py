@@ -21,10 +21,12 @@ def print_pilot(pilot: Pilot, *, as_json: bool = False) -> None:
         return
     drawn = table()
     add_names(drawn, "version")
-    add_numbers(drawn, "agrees with people", "unusable", "$/1,000", "in/out", "median s", "repeats")
+    add_numbers(drawn, "agrees with people", "unusable", "$/1,000", "tokens", "median s", "repeats")
     for version in pilot.versions:
         drawn.add_row(Text(version.name), *_cells(version))
     out.print(drawn)
+    judged = " to ".join(f"{count:,}" for count in sorted({version.judged for version in pilot.versions}))
+    out.print(f"agreement is of {judged} prompts that people answered; tokens are in/out of an answer")
     out.print()
     for pair, share in pilot.agreement.items():
         out.print(Text(f"{pair}: the same answer on {share:.1%}"), soft_wrap=True)
@@ -38,7 +40,7 @@ def _cells(version: VersionFigures) -> list[str]:
     quality, repeats = "–", "–"
     if version.quality is not None and version.low is not None and version.high is not None:
         interval = f"{100 * version.low:.1f}–{100 * version.high:.1f}"
-        quality = f"{version.quality:.1%} ({interval}) of {version.judged:,}"
+        quality = f"{version.quality:.1%} ({interval})"
     if version.repeats:
         repeats = f"{version.repeated / version.repeats:.0%} of {version.repeats:,}"
     each = max(version.asked, 1)

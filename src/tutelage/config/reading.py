@@ -35,7 +35,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ProgrammeConfig:
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error}") from error
     except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
+        raise ConfigError(f"{path}{_yaml_fault(error)}") from error
     if not isinstance(content, dict):
         holds = "is empty" if content is None else f"holds {type(content).__name__}, not sections"
         raise ConfigError(
@@ -44,6 +44,17 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ProgrammeConfig:
     for override in overrides:
         _lay_over(content, override)
     return parse_config(content, str(path))
+
+
+def _yaml_fault(error: Exception) -> str:
+    """Where and why a text is no YAML, in a line."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None or problem is None:
+        return f" is not YAML: {error}"
+    mend = "Mend: correct that line, or the one before"
+    if "'\\t'" in problem:
+        mend = "Mend: indent with spaces; YAML takes no tabs"
+    return f", line {mark.line + 1}, column {mark.column + 1}, is not YAML: {problem}. {mend}"
 
 
 def _load(text: str) -> Any:

@@ -189,6 +189,10 @@ def resolve_labels(
 
 def _require_sealed(gold: GoldSet) -> None:
     if not gold.sealed:
+        if not gold.rejected and not gold.training:
+            raise DataError(
+                "no gold example is there: its file has a header and no rows. Mend: add labelled rows"
+            )
         raise DataError(
             f"no gold example is left to seal; {_losses(gold.rejected)}. "
             "Mend: see gold/rejected.parquet, and check gold.columns and task.labels"

@@ -67,7 +67,8 @@ def _require_columns(where: str, there: list[str], wanted: Mapping[str, str]) ->
             hint = f"; nearest is {near[0]!r}" if near else ""
             names = ", ".join(map(repr, there[:20]))
             raise DataError(
-                f"{where}: no column {name!r}; there are {names}{hint}. Mend: set {key} to the right one"
+                f"{where}: no column {name!r}; there are {names}{hint}. Mend: set {key} to the right one, "
+                "in the section that names this file"
             )
 
 

@@ -1,31 +1,27 @@
-"""`evaluate`: teacher, control and student on sealed gold, and the release decision."""
+"""`evaluate`: teacher, control and student on sealed gold, and the release decision.
+
+What measures is imported where it is used: `tutelage status` looks at this stage and should be quick.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from tutelage import storage
 from tutelage.data import gold_gate, read_sealed, read_training
 from tutelage.errors import DataError
-from tutelage.evaluation import (
-    Arm,
-    Footprint,
-    evaluate,
-    measure_footprint,
-    predictions_table,
-    release_decision,
-)
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import AnswerStatus, Gold, Value, load_value
 from tutelage.stages.asking import open_teacher
 from tutelage.stages.task import label_task
 from tutelage.stages.train import TRAIN
-from tutelage.students import load_student
 from tutelage.tasks import LabelTask
 from tutelage.teachers import Measurable
+
+if TYPE_CHECKING:
+    from tutelage.evaluation import Arm, Footprint
 
 _TIMED_TEXTS = 300
 _TIMED_CALLS = 200
@@ -43,6 +39,8 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
 
 
 def _work(programme: Programme, progress: Progress) -> str:
+    from tutelage.evaluation import evaluate, predictions_table, release_decision
+
     task = label_task(programme)
     gold = read_sealed(programme.sealed, programme.seal)
     texts = [item.prompt.text for item in gold]
@@ -67,6 +65,10 @@ def _work(programme: Programme, progress: Progress) -> str:
 
 
 def _teacher_arm(programme: Programme, task: LabelTask, gold: Sequence[Gold]) -> Arm:
+    import numpy as np
+
+    from tutelage.evaluation import Arm
+
     answers = {row["hash"]: row for row in storage.read_table(programme.gold_answers).to_pylist()}
     if missing := sum(item.prompt.hash not in answers for item in gold):
         # Counted as wrong they would make the teacher look worse, and the student by comparison better.
@@ -88,6 +90,8 @@ def _teacher_arm(programme: Programme, task: LabelTask, gold: Sequence[Gold]) ->
 
 def _teacher_footprint(programme: Programme, gold: Sequence[Gold]) -> Footprint | None:
     """Measured for teachers that run here; an API's latency is no property of its model."""
+    from tutelage.evaluation import measure_footprint
+
     if programme.config.teacher.type in {"openai", "anthropic"}:
         return None
     teacher = open_teacher(programme, read_training(programme.gold_training))
@@ -107,6 +111,9 @@ def _teacher_footprint(programme: Programme, gold: Sequence[Gold]) -> Footprint 
 
 
 def _student_arm(programme: Programme, name: str, task: LabelTask, texts: Sequence[str]) -> Arm:
+    from tutelage.evaluation import Arm, measure_footprint
+    from tutelage.students import load_student
+
     folder = programme.student / name
     student = load_student(folder)
     distributions = student.predict(texts)

@@ -145,8 +145,8 @@ def _refuse_to_move(programme: Programme, gold: GoldSet) -> None:
         raise UsageError(
             f"gold is sealed with {len(before):,} examples, on which {', '.join(sorted(evaluated))} was "
             f"evaluated; its file would now give {len(now - before):,} others and lack "
-            f"{len(before - now):,}. Mend: put the file back, or run `tutelage gold --reseal`: evaluations "
-            "before and after can't be compared then, and the report says so"
+            f"{len(before - now):,}. Mend: put the file back, or run {programme.command('gold --reseal')}: "
+            "evaluations before and after can't be compared then, and the report says so"
         )
 
 

@@ -11,7 +11,6 @@ from tutelage.config import TeacherConfig
 from tutelage.config.teachers import sole_teachers
 from tutelage.data import gold_gate, prompts_from_table, read_sealed, read_training
 from tutelage.errors import AwaitingPeople, TeacherUnavailable
-from tutelage.evaluation import fitness_decision
 from tutelage.gates import Decision
 from tutelage.labelling import (
     AnswerLedger,
@@ -230,6 +229,8 @@ class _Asking:
         bar = self._labelling.min_teacher_accuracy
         if bar is None:
             return None
+        from tutelage.evaluation import fitness_decision  # here, so that `tutelage status` needn't load it
+
         answers = self._ledger.get_many(self._key, [item.prompt.hash for item in gold])
         values = [answers[item.prompt.hash].value for item in gold]
         decision = fitness_decision(self._task, values, [item.value for item in gold], bar)
@@ -289,12 +290,16 @@ def _summary(reports: Sequence[LabellingReport]) -> str:
     return "; ".join(parts)
 
 
+def _pace(per_second: float) -> str:
+    return f"{per_second:,.0f} answers/s" if per_second >= 10 else f"{60 * per_second:.0f} answers a minute"
+
+
 def _tell_calls(report: LabellingReport, progress: Progress) -> None:
     """How the asking went: pace, latency, calls made again, how far the teacher repeats itself."""
     parts = []
     if report.latency_p50 is not None and report.at_once > 1:
         parts.append(
-            f"{report.asked / max(report.seconds, 1e-9):,.0f} answers/s, up to {report.at_once:,} at once, "
+            f"{_pace(report.asked / max(report.seconds, 1e-9))}, up to {report.at_once:,} at once, "
             f"latency {report.latency_p50:.2f} s (95% within {report.latency_p95:.2f} s)"
         )
     if report.again:

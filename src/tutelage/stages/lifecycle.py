@@ -59,7 +59,8 @@ def require_earlier(programme: Programme, name: str) -> None:
                 verify_seal(programme.sealed, programme.seal)
             raise UsageError(
                 f"{name} builds on {earlier.name}, which has to run first: {reason}. "
-                f"Mend: run `tutelage {earlier.name}`, or `tutelage run` for all that is needed"
+                f"Mend: run {programme.command(earlier.name)}, or {programme.command('run')} for all that is "
+                "needed"
             )
 
 

@@ -15,11 +15,11 @@ from statistics import median
 from typing import Any
 
 from tutelage import storage
-from tutelage.config import PromptingConfig
+from tutelage.config import PromptingConfig, TeacherConfig
+from tutelage.config.teachers import sole_teachers
 from tutelage.data import prompts_from_table, read_sealed, read_training
 from tutelage.economics import Estimate
 from tutelage.errors import UsageError
-from tutelage.evaluation import paired_difference_interval, proportion_interval
 from tutelage.labelling import AnswerLedger, LedgerKey, repeated, shares_of, usage_by_prompt
 from tutelage.programme import Programme
 from tutelage.progress import Progress
@@ -32,6 +32,7 @@ from tutelage.stages.rights import require_rights
 from tutelage.tasks import Task
 
 CURRENT = "current"  # the name of what `prompting` says
+_UNPROMPTED = {"encoder", "transformers", "human"}
 REPEATED = 50  # prompts of each version asked a second time
 
 
@@ -91,11 +92,12 @@ class Pilot:
 def run_pilot(programme: Programme, size: int, progress: Progress) -> Pilot:
     """Ask `size` prompts in every version and compare. Behind the rights and gold gates as `label` is.
 
-    Raises UsageError where `size` is below 1 or there is nothing to ask, and whatever asking raises; what
-    was answered is kept.
+    Raises UsageError where `size` is below 1, the teacher isn't prompted or there is nothing to ask, and
+    whatever asking raises; what was answered is kept.
     """
     if size < 1:
         raise UsageError(f"--pilot {size}: 1 prompt is the least. Mend: give e.g. 200")
+    _require_prompted(programme.config.teacher, progress)
     require_earlier(programme, "label")
     require_rights(programme)
     training = read_training(programme.gold_training)
@@ -115,6 +117,20 @@ def run_pilot(programme: Programme, size: int, progress: Progress) -> Pilot:
     storage.write_json(programme.pilot, pilot.to_json())
     programme.journal.append("pilot", size=len(sample), **pilot.to_json())
     return pilot
+
+
+def _require_prompted(teacher: TeacherConfig, progress: Progress) -> None:
+    kinds = {one.type for one in sole_teachers(teacher)}
+    if kinds <= _UNPROMPTED:
+        raise UsageError(
+            f"--pilot compares ways of prompting, and teacher.type {teacher.type} isn't prompted. "
+            "Mend: run `tutelage label` without it"
+        )
+    if "encoder" in kinds:
+        progress.warn(
+            "the ensemble's encoder has learned from gold's training part, on which versions are judged, "
+            "so agreement with people looks better than it is, in every version"
+        )
 
 
 def _estimate(
@@ -182,6 +198,8 @@ def _figures(
     usages: Mapping[str, Usage],
     again: tuple[int, int],
 ) -> VersionFigures:
+    from tutelage.evaluation import proportion_interval
+
     judged = [hash_ for hash_ in answers if hash_ in human]
     agreeing = sum(_agrees(task, answers[hash_], human[hash_]) for hash_ in judged)
     interval = proportion_interval(agreeing, len(judged)) if judged else (None, None)
@@ -267,6 +285,8 @@ def _difference(
     task: Task, one: str, other: str, answers: Mapping[str, Mapping[str, Answer]], human: Mapping[str, Gold]
 ) -> tuple[float, float]:
     """95% interval of quality(one) − quality(other) on the prompts that both answered."""
+    from tutelage.evaluation import paired_difference_interval
+
     both = [hash_ for hash_ in human if hash_ in answers[one] and hash_ in answers[other]]
     if not both:
         return -1.0, 1.0

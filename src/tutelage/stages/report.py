@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from tutelage import __version__, storage
-from tutelage.evaluation import render_report
 from tutelage.labelling import AnswerLedger
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
@@ -35,6 +34,8 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
 
 
 def _work(programme: Programme, progress: Progress) -> str:
+    from tutelage.evaluation import render_report  # here, so that `tutelage status` needn't load it
+
     path = _report_path(programme)
     metrics = storage.read_json(programme.evaluation / "metrics.json")
     decision = storage.read_json(programme.evaluation / "decision.json")

@@ -33,7 +33,7 @@ def make_review(programme: Programme, most: int, progress: Progress) -> Path:
     Raises UsageError where there is no transfer set yet, DataError where the file there can't be read.
     """
     if not programme.transfer.exists():
-        raise UsageError(f"{programme.transfer} doesn't exist. Mend: run `tutelage label` first")
+        raise UsageError(f"{programme.transfer} doesn't exist. Mend: run {programme.command('label')} first")
     reasons: Mapping[str, str] = {}
     if programme.quarantined.exists():
         told = storage.read_table(programme.quarantined)

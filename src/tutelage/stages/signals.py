@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tutelage import storage
 from tutelage.data import read_training
@@ -12,9 +13,11 @@ from tutelage.errors import ConfigError
 from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt
-from tutelage.signals import Revealing, collect_signals, require_signals
 from tutelage.stages.asking import open_teacher
 from tutelage.teachers import Teacher
+
+if TYPE_CHECKING:
+    from tutelage.signals import Revealing
 
 
 def signals_folder(programme: Programme) -> Path:
@@ -35,6 +38,8 @@ def require_revealing(programme: Programme, teacher: Teacher) -> Revealing | Non
     kinds = _kinds(programme)
     if not kinds:
         return None
+    from tutelage.signals import Revealing  # here, so that `tutelage status` needn't load numpy
+
     reveals = teacher.reveals if isinstance(teacher, Revealing) else ()
     if missing := [kind for kind in kinds if kind not in reveals]:
         raise ConfigError(
@@ -52,6 +57,8 @@ def keep_signals(
     revealing = require_revealing(programme, teacher)
     if revealing is None:
         return
+    from tutelage.signals import collect_signals
+
     new = collect_signals(prompts, revealing, signals_folder(programme), _kinds(programme), progress)
     asyncio.run(teacher.close())
     progress.note(f"{new:,} signals kept ({', '.join(_kinds(programme))})")
@@ -65,6 +72,8 @@ def check_signals(programme: Programme) -> None:
     kinds = _kinds(programme)
     if not kinds:
         return
+    from tutelage.signals import require_signals
+
     teacher = require_revealing(programme, open_teacher(programme, read_training(programme.gold_training)))
     assert teacher is not None  # noqa: S101  # there are kinds
     hashes = storage.read_table(programme.transfer).column("hash").to_pylist()

@@ -1,22 +1,16 @@
-"""`train`: the student and its control arm, from the transfer set."""
+"""`train`: the student and its control arm, from the transfer set.
+
+What learns is imported where it is used: `tutelage status` looks at this stage and should be quick.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tutelage import __version__, storage
-from tutelage.distillation import (
-    LEAST_EXAMPLES,
-    Distilled,
-    Signals,
-    distil,
-    hard_labels,
-    read_signals,
-    require_enough,
-)
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.stages.rights import require_rights, rights_fingerprint
@@ -24,6 +18,9 @@ from tutelage.stages.signals import check_signals, signals_inputs
 from tutelage.stages.sources import model_fingerprint
 from tutelage.stages.task import label_task, labels_fingerprint
 from tutelage.tasks import LabelTask
+
+if TYPE_CHECKING:
+    from tutelage.distillation import Distilled, Signals
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -40,6 +37,8 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
 
 def control_source(programme: Programme, signals: Signals) -> str:
     """Whose hard labels the control arm learns from: `gold` or `teacher`."""
+    from tutelage.distillation import LEAST_EXAMPLES
+
     wanted = programme.config.student.control
     if wanted != "auto":
         return wanted
@@ -47,6 +46,8 @@ def control_source(programme: Programme, signals: Signals) -> str:
 
 
 def _work(programme: Programme, progress: Progress) -> str:
+    from tutelage.distillation import hard_labels, read_signals, require_enough
+
     require_rights(programme)
     check_signals(programme)
     task = label_task(programme)
@@ -82,6 +83,8 @@ def _train(
     checkpoints: Path,
     other_steps: int = 0,
 ) -> Distilled:
+    from tutelage.distillation import distil
+
     return distil(
         signals,
         task,
