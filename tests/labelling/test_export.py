@@ -71,6 +71,16 @@ def test_a_distribution_that_does_not_fit_is_found(tmp_path: Path) -> None:
             export_answers([prompt], ledger, KEY, TASK, {})
 
 
+def test_a_distribution_that_is_damaged_is_found(tmp_path: Path) -> None:
+    prompt = Prompt("p1", "one")
+    with AnswerLedger(tmp_path / "a.sqlite") as ledger:
+        ledger.record(KEY, [(prompt, Answer(AnswerStatus.OK, "a", ROW))])
+        with ledger.transaction():
+            ledger._database.execute("UPDATE answers SET distribution=substr(distribution, 1, 7)")
+        with pytest.raises(IntegrityError, match="no row of numbers of 4 bytes"):
+            export_answers([prompt], ledger, KEY, TASK, {})
+
+
 def test_a_person_s_word_stands_over_the_teacher_s(tmp_path: Path) -> None:
     prompts = [Prompt(f"p{i}", f"text {i}") for i in range(5)]
     confident = Answer(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import compress
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tutelage.errors import IntegrityError
@@ -58,15 +60,12 @@ def export_batches(
     corrections: Mapping[str, Value] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """`export_answers` in parts of `AT_ONCE` prompts, so that no more than one need be in memory."""
-    import pyarrow.compute as pc
-
-    parts = [prompts[start : start + AT_ONCE] for start in range(0, len(prompts), AT_ONCE)]
-    tables = ledger.read_parts(key, ([prompt.hash for prompt in part] for part in parts))
-    for part, table in zip(parts, tables, strict=True):
-        rows = pc.index_in(_column(prompt.hash for prompt in part), value_set=table["hash"])
-        kept = [prompt for prompt, row in zip(part, rows.to_pylist(), strict=True) if row is not None]
-        if kept:
-            [answers] = table.take(rows.drop_null()).combine_chunks().to_batches()
+    parts = (prompts[start : start + AT_ONCE] for start in range(0, len(prompts), AT_ONCE))
+    answered = ledger.read_parts(key, [prompt.hash for prompt in prompts], AT_ONCE)
+    for part, (has_one, table) in zip(parts, answered, strict=True):
+        if table.num_rows:
+            kept = list(compress(part, has_one.tolist()))
+            [answers] = table.to_batches()
             yield _answered(kept, answers, len(task.labels), gold_values, corrections or {})
 
 
@@ -81,12 +80,17 @@ def _answered(
 
     _require_fitting(prompts, answers["distribution"], labels)
     schema = answered_schema()
-    gold = [gold_values.get(prompt.hash, gold_values.get(prompt.id)) for prompt in prompts]
     columns = {name: answers[name] for name in answers.schema.names}
     for name in ("id", "text", "source", "slice"):
-        columns[name] = _column(getattr(prompt, name) for prompt in prompts)
-    columns["gold"] = _column(None if value is None else dump_value(value) for value in gold)
-    columns["teacher_value"] = pa.nulls(len(prompts), pa.string())
+        columns[name] = _column(map(attrgetter(name), prompts))
+    columns["gold"] = columns["teacher_value"] = pa.nulls(len(prompts), pa.string())
+    if gold_values:
+        hashes = answers["hash"].to_pylist()
+        gold = [
+            gold_values.get(hash_, gold_values.get(prompt.id))
+            for hash_, prompt in zip(hashes, prompts, strict=True)
+        ]
+        columns["gold"] = _column(None if value is None else dump_value(value) for value in gold)
     columns |= _corrected(answers, corrections)
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 

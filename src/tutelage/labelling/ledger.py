@@ -17,7 +17,13 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tutelage.errors import UsageError
-from tutelage.labelling._ledger_columns import EXPORTED, read_columns, schema_of
+from tutelage.labelling._ledger_columns import (
+    EXPORTED,
+    locate,
+    read_columns,
+    read_rows,
+    schema_of,
+)
 from tutelage.labelling._ledger_file import LedgerFile
 from tutelage.labelling._ledger_rows import (
     ANSWER_COLUMNS,
@@ -35,6 +41,8 @@ from tutelage.labelling._ledger_rows import (
 from tutelage.records import Answer, AnswerStatus, Prompt
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
 __all__ = [
@@ -128,19 +136,19 @@ class AnswerLedger(LedgerFile):
         return pa.Table.from_batches(batches, schema_of(columns))
 
     def read_parts(
-        self, key: LedgerKey, parts: Iterable[Sequence[str]], columns: Sequence[str] = EXPORTED
-    ) -> Iterator[pa.Table]:
-        """For each part, a sequence of prompt hashes, its answers as `read_answers` gives them.
+        self, key: LedgerKey, hashes: Sequence[str], size: int, columns: Sequence[str] = EXPORTED
+    ) -> Iterator[tuple[npt.NDArray[np.bool_], pa.Table]]:
+        """The answers to prompts in parts of `size`: which of the part have one, and those in its order.
 
-        No more than a part is in memory, and all show the ledger at one moment.
+        The columns are as in `read_answers`. No more than a part is in memory, and all show the ledger at one
+        moment.
         """
-        import pyarrow as pa
-
-        schema = schema_of(columns)
         with self._reading() as database:
-            for part in parts:
-                batches = read_columns(database, key, columns, list(dict.fromkeys(part)))
-                yield pa.Table.from_batches(batches, schema)
+            rows = locate(database, key, hashes)
+            for start in range(0, len(rows), size):
+                part = rows[start : start + size]
+                answered = part > 0
+                yield answered, read_rows(database, columns, part[answered])
 
     def has_usable(self, key: LedgerKey) -> bool:
         """Whether any prompt has an answer of status OK under this key."""
