@@ -146,3 +146,17 @@ def test_a_batch_of_an_earlier_configuration_is_told_and_ended_and_waits_to_be_c
 def test_nothing_is_made_where_nothing_was_asked(programme):
     assert "nothing was asked yet" in cancel_batches(programme, Silent())
     assert not programme.answers.exists()
+
+
+def test_an_ensemble_that_collects_a_batch_tells_what_it_cost(programme, server):
+    content = json.loads((programme.folder / "tutelage.yaml").read_text())
+    one = content["teacher"]
+    members = [{"teacher": one}, {"teacher": {**one, "model": "other"}}]
+    content["teacher"] = {"type": "ensemble", "strategy": "majority", "members": members}
+    (programme.folder / "tutelage.yaml").write_text(json.dumps(content))
+    ensemble = Programme.open(programme.folder)
+    leave_a_batch(ensemble, server)  # its bound is much more than what it will cost
+    server.polls = 1
+    run_stage(ensemble, "label")
+    state = storage.read_json(ensemble.folder / "state" / "label.json")
+    assert f"${2 * len(TEXTS) * COST:.4f};" in state["summary"]

@@ -9,6 +9,7 @@ import pytest
 from faulty_teacher import Outcome, completion
 from tutelage import storage
 from tutelage.errors import BudgetExhausted
+from tutelage.labelling import AnswerLedger
 from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.stages import run_stage
@@ -135,3 +136,28 @@ def test_what_an_ensemble_will_cost_is_told_too(tmp_path, faulty_teacher):
 )
 def test_a_slow_pace_is_told_by_the_minute(per_second, told):
     assert _pace(per_second) == told
+
+
+@pytest.mark.parametrize("usage", [{}, {"prompt_tokens": -20, "completion_tokens": 5}])
+def test_answers_without_an_account_are_told(tmp_path, faulty_teacher, usage):
+    faulty_teacher.default = Outcome(body=completion('{"label": "refund"}', usage=usage))
+    programme, told = _priced(tmp_path, faulty_teacher, {"budget": 100.0}), Told()
+    run_stage(programme, "label", told)
+    lines = [line for line in told.lines if "without a usable count of tokens" in line]
+    assert [line.split(" ")[0] for line in lines] == ["20", str(len(TEXTS) - 20)]
+    with AnswerLedger(programme.answers) as ledger:
+        total = ledger.spent()
+    assert sum(float(line.split("$")[1].split(" ")[0]) for line in lines) == pytest.approx(total, abs=1e-3)
+
+
+def test_an_account_beyond_what_an_answer_can_cost_is_told_and_ends_the_run_with_what_was_under_way(
+    tmp_path, faulty_teacher
+):
+    usage = {"prompt_tokens": 100_000, "completion_tokens": 5}
+    faulty_teacher.default = Outcome(body=completion('{"label": "refund"}', usage=usage))
+    programme, told = _priced(tmp_path, faulty_teacher, {"budget": 50.0}), Told()
+    with pytest.raises(BudgetExhausted):
+        run_stage(programme, "label", told)
+    [line] = [line for line in told.lines if "Mend: look at the provider's bill" in line]
+    assert "cost $100.0100" in line and "booked as told" in line
+    assert faulty_teacher.arrivals.total() == 1

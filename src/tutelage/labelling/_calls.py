@@ -15,12 +15,14 @@ from tutelage.labelling._doubts import HeldBack
 from tutelage.labelling.budget import Purse
 from tutelage.labelling.ledger import AnswerLedger, LedgerKey
 from tutelage.labelling.recorder import Recorder
+from tutelage.progress import Progress
 from tutelage.records import Answer, Prompt
 
 if TYPE_CHECKING:
     from tutelage.tasks import Task
     from tutelage.teachers import Teacher
 
+_TOLERANCE = 0.01  # of a bound: rounding
 WRITES_WAITING = 64  # past that, a call waits for the disk
 
 
@@ -39,10 +41,12 @@ class Calls:
         key: LedgerKey,
         config: LabellingConfig,
         count: Callable[[Sequence[Answer]], None],
+        progress: Progress,
     ) -> None:
         self.writing = 0
         self.room: Callable[[], None] = _nobody
         self._teacher, self._task, self._ledger, self._key = teacher, task, ledger, key
+        self._progress, self._told_of_excess = progress, False
         self.purse = Purse(config.budget, ledger.spent())
         self.held = HeldBack(ledger.has_usable(key))
         # A model that runs here takes as long as it takes, and its thread can't be stopped.
@@ -89,10 +93,22 @@ class Calls:
                     await self._failed_call(attempt, spent, unaccounted, error.kept)
                     raise
                 cost = sum(answer.usage.cost for answer in answers)
+                self._compare(batch, cost, bound)
                 await self._record(batch, answers, attempt)
         finally:
             self.purse.settle(bound, cost)
         return answers, seconds
+
+    def _compare(self, batch: list[Prompt], cost: float, bound: float) -> None:
+        """Say once where an answer is told to have cost more than it can: that may pass the budget."""
+        if self._told_of_excess or cost <= bound * (1 + _TOLERANCE) + _TOLERANCE / 1e6:
+            return
+        self._told_of_excess = True
+        self._progress.warn(
+            f"by {self._teacher.name}'s account prompt {batch[0].id!r} cost ${cost:.4f}, and ${bound:.4f} is "
+            "the most that its text, teacher.max_output_tokens and teacher.price allow. It is booked as "
+            "told, so each call under way may pass the budget by as much. Mend: look at the provider's bill"
+        )
 
     async def _answers(self, batch: list[Prompt], bound: float) -> tuple[list[Answer], float]:
         clock = asyncio.get_running_loop().time

@@ -82,7 +82,7 @@ async def ask(
             tally.add(answers)
             tracker.advance(len(answers), f"${calls.purse.spent - spent_before:.4f}")
 
-        calls = Calls(teacher, task, ledger, key, config, count)
+        calls = Calls(teacher, task, ledger, key, config, count, progress)
         spent_before = calls.purse.spent
         run = Run(teacher, task, config, calls, tally, progress, tracker)
         batches = in_batches(unanswered, teacher.batch_size)

@@ -167,7 +167,7 @@ async def ask_panel(
     `ask` otherwise; what each member has answered by then is kept.
     """
     clock = asyncio.get_running_loop().time
-    started, spent_before = clock(), ledger.spent()
+    started = clock()
     progress = progress or Silent()
     key = LedgerKey.of(panel, task)
     open_ = ledger.unanswered(key, prompts)
@@ -185,12 +185,14 @@ async def ask_panel(
         failed_prompts=tuple(failed),
         by_status=dict(sorted(run.statuses.items())),
         other_models=run.sum_of("other_models"),
-        cost=ledger.spent() - spent_before,
+        cost=sum(report.cost for report in run.reports),
         seconds=clock() - started,
         again=sum(report.again for report in run.reports),
         faults=run.sum_of("faults"),
         at_once=max((report.at_once for report in run.reports), default=0),
         repeatability=run.agreement / run.compared if run.compared else None,
+        unmetered=sum(report.unmetered for report in run.reports),
+        unmetered_cost=sum(report.unmetered_cost for report in run.reports),
     )
 
 

@@ -26,7 +26,8 @@ class LabellingReport:
 
     `again` calls were made a second time or more, for `faults`: calls that failed, by kind. `at_once` is the
     most calls that were at the teacher together. `latency_p50` and `latency_p95` are of this run's answers,
-    in seconds, None where none has one. `repeatability` is the mean of their `Answer.repeatability`, None
+    in seconds, None where none has one. `unmetered` answers cost money and came without a count of tokens;
+    `unmetered_cost` is booked for them. `repeatability` is the mean of their `Answer.repeatability`, None
     where none was measured.
     """
 
@@ -43,6 +44,8 @@ class LabellingReport:
     latency_p50: float | None = None
     latency_p95: float | None = None
     repeatability: float | None = None
+    unmetered: int = 0
+    unmetered_cost: float = 0.0
 
     @property
     def failed(self) -> int:
@@ -59,6 +62,7 @@ class Tally:
         self._other_models: Counter[str] = Counter()
         self._latencies = array("f")  # 4 bytes an answer
         self._repeatability, self._repeated = 0.0, 0
+        self._unmetered, self._unmetered_cost = 0, 0.0
         self.faults: Counter[str] = Counter()
         self.asked = self.made = self.again = self.at_once = 0
         self.failed: list[str] = []  # prompt hashes
@@ -74,6 +78,9 @@ class Tally:
             self._statuses[str(answer.status)] += 1
             if answer.usage.latency > 0:
                 self._latencies.append(answer.usage.latency)
+            if answer.usage.cost > 0 and not (answer.usage.input_tokens or answer.usage.output_tokens):
+                self._unmetered += 1
+                self._unmetered_cost += answer.usage.cost
             if answer.repeatability is not None:
                 self._repeatability += answer.repeatability
                 self._repeated += 1
@@ -101,6 +108,8 @@ class Tally:
             latency_p50=_quantile(latencies, 0.5),
             latency_p95=_quantile(latencies, 0.95),
             repeatability=self._repeatability / self._repeated if self._repeated else None,
+            unmetered=self._unmetered,
+            unmetered_cost=self._unmetered_cost,
         )
 
 

@@ -309,6 +309,11 @@ def _tell_calls(report: LabellingReport, progress: Progress) -> None:
         parts.append(f"{report.repeatability:.1%} of pairs of samples agree")
     if parts:
         progress.note("; ".join(parts))
+    if report.unmetered:
+        progress.warn(
+            f"{report.unmetered:,} answers came without a usable count of tokens, and "
+            f"${report.unmetered_cost:.4f} is booked for them: of an endpoint's, the most that they can cost"
+        )
 
 
 LABEL = Stage(
