@@ -104,6 +104,15 @@ def test_it_is_compact():
     assert len(pack(TokenLogprobs.of(rows))) < 50 * 20 * 8
 
 
+def test_ids_alone_take_at_most_300_bytes_a_token_with_32_alternatives():
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 150_000, (200, 32)).astype(np.int32)
+    logprobs = -rng.exponential(4.0, (200, 32)).astype(np.float32)
+    tokens = TokenLogprobs(tuple((b"",) * 32 for _ in ids), logprobs, ids)
+    assert len(pack(tokens)) <= 200 * 300
+    assert unpack(pack(tokens)) == tokens
+
+
 @given(st.binary(max_size=64))
 def test_foreign_bytes_are_refused(content):
     with pytest.raises(IntegrityError, match="damaged"):

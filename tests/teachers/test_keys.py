@@ -89,6 +89,9 @@ SHAPES: dict[type[Section], Changes] = {
         "max_input_tokens": 7,
         "max_output_tokens": 7,
         "dtype": "float32",
+        "backend": "vllm",
+        "engine": {"quantization": "fp8"},
+        "structured": False,
     },
     OpenAITeacherConfig: {**ENDPOINT_SHAPES, "logprobs": False, "api": "azure", "api_version": "2024-10-21"},
     AnthropicTeacherConfig: ENDPOINT_SHAPES,
@@ -111,7 +114,13 @@ REST: dict[type[Section], Changes] = {
 ALONG: dict[str, Changes] = {
     "api": {"base_url": f"{HERE}/openai/v1"},
     "api_version": {"base_url": f"{HERE}/openai/v1", "api": "azure"},
+    "engine": {"backend": "vllm"},
 }
+
+
+@pytest.fixture(autouse=True)
+def vllm_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tutelage.teachers._vllm.find_spec", lambda name: True)
 
 
 def key_of(config: Any, task: Task = TASK, **context: Any) -> LedgerKey:
@@ -159,8 +168,9 @@ def test_headers_that_turn_a_behaviour_on_shape_answers(kind: type[EndpointConfi
     assert beta != key_of(kind(**base, headers={"anthropic-beta": "other"}))
 
 
-def test_tokens_that_are_kept_are_part_of_the_key() -> None:
-    base = OpenAITeacherConfig(**BASES[OpenAITeacherConfig])
+@pytest.mark.parametrize("kind", [OpenAITeacherConfig, LocalTeacherConfig])
+def test_tokens_that_are_kept_are_part_of_the_key(kind: type[Section]) -> None:
+    base = kind(**BASES[kind])
     assert len({key_of(base), key_of(base, top_k=1), key_of(base, top_k=2)}) == 3
 
 

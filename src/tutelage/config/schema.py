@@ -149,6 +149,11 @@ class LabellingConfig(Section):
         description="What is kept of answers beside value and distribution, for students that learn from it.",
     )
     top_k: int = Field(20, ge=1, le=200, description="Alternatives kept of each token, for `tokens`.")
+    hidden_layers: tuple[int, ...] = Field(
+        (-1,),
+        min_length=1,
+        description="Layers kept for `hidden_states`: 0 the embeddings, 1 the first, -1 the last.",
+    )
     max_failed_share: Probability = Field(
         0.01, description="Share of traffic prompts that may stay without an answer after all their tries."
     )

@@ -317,12 +317,30 @@ class AnthropicTeacherConfig(EndpointConfig):
         return price.model_copy(update={"cache_write": _CACHE_WRITE * price.input})
 
 
+_ENGINE_RESERVED = (
+    *("model", "tokenizer", "revision", "tokenizer_revision", "code_revision", "trust_remote_code", "dtype"),
+    *("load_format", "max_model_len", "max_logprobs", "logprobs_mode", "hf_overrides", "worker_cls"),
+)
+
+
 class LocalTeacherConfig(Section):
     """A generative model that runs here: causal or sequence to sequence."""
 
     type: Literal["local"] = Field("local", description="The kind of teacher.")
     rights: str = Field(description="Entry of the rights registry.")
     model: str = Field(description="A folder, a GGUF file in it, or a hub name.")
+    backend: Literal["transformers", "vllm"] = Field(
+        "transformers",
+        description="What runs it, in this process; `vllm` needs a GPU and the extra `vllm`.",
+    )
+    engine: dict[str, Any] = Field(
+        {}, description="More of vLLM's engine arguments, e.g. `tensor_parallel_size: 2`."
+    )
+    structured: bool | None = Field(
+        None,
+        description="Whether what is written is held to the answer's JSON schema. `vllm` does so where "
+        "absent; `transformers` can't.",
+    )
     choose: Literal["score", "generate"] | None = Field(
         None,
         description="How one label is chosen: `score` weighs every label exactly, `generate` reads what "
@@ -341,6 +359,15 @@ class LocalTeacherConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Of the weights in memory; `auto`: bfloat16 on a GPU, float32 without."
     )
+
+    @model_validator(mode="after")
+    def _fits_its_backend(self) -> LocalTeacherConfig:
+        if self.backend == "vllm":
+            if taken := sorted(set(self.engine) & set(_ENGINE_RESERVED)):
+                raise ValueError(f"engine has {taken[0]!r}, which Tutelage sets itself. Mend: leave it out")
+        elif given := [key for key in ("engine", "structured") if getattr(self, key)]:
+            raise ValueError(f"{given[0]} belongs to backend: vllm. Mend: leave it out, or say so")
+        return self
 
     @model_validator(mode="after")
     def _samples_differ(self) -> LocalTeacherConfig:

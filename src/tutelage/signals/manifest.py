@@ -21,9 +21,12 @@ MEND = "run `tutelage label --force`, which makes the signals anew and asks no p
 class Manifest:
     """All that a signal follows from. Two that differ in anything must not teach together.
 
-    `model` is its name, `revision` a hash of its weights, `tokenizer` and `task` likewise. `layers` are the
-    hidden layers taken, counted from the embeddings' 0, `pooling` how tokens became one row (empty: they
-    didn't). `dtype` is the type on disk, `width` the numbers of a row; `k` alternatives a token, 0 for none.
+    `model` is its name, `revision` a hash of its weights (of `tokens` the revision under which the answers
+    stand), `tokenizer` and `task` hashes too, the former empty where nobody knows it, as behind an API.
+    `layers` are the hidden layers taken, counted from the embeddings' 0; in a row they stand side by side.
+    `pooling` is how tokens became one row (empty: they didn't), `dtype` the type on disk, `width` the numbers
+    of a row. `vocabulary` counts the tokenizer's tokens, `template` is a hash of its chat template, empty
+    where none was used. `k` are the alternatives of a token, 0 for signals that have none.
     """
 
     kind: str
@@ -36,6 +39,8 @@ class Manifest:
     pooling: str
     dtype: str
     width: int
+    vocabulary: int = 0
+    template: str = ""
     k: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -84,4 +89,13 @@ class Revealing(Protocol):
 
     def reveal(self, prompts: Sequence[Prompt], kind: str) -> Sequence[npt.NDArray[np.generic]]:
         """For each prompt, in order, an array [rows, width] of the manifest's dtype."""
+        ...
+
+
+@runtime_checkable
+class TellsTokens(Protocol):
+    """A teacher that knows the vocabulary of the token log-probabilities that its answers hold."""
+
+    def token_manifest(self) -> Manifest:
+        """What they would be made with now; loads no weights."""
         ...

@@ -33,8 +33,9 @@ class TokenLogprobs:
     The chosen token stands first, then the likeliest others; no alternative stands twice. `texts` are the
     tokens' bytes (a token may be part of a character, and one that ends the answer has none), `logprobs`
     natural logarithms, float32 [n, k], none above 0. `ids` are int32 [n, k] in the vocabulary of the model's
-    tokenizer, None where the teacher doesn't tell them. A place without an alternative holds b"", -inf and
-    `NO_ID`. Raises ValueError where shapes, types or numbers aren't so.
+    tokenizer, None where the teacher doesn't tell them; where it does, `texts` may all be empty. A place
+    without an alternative holds b"", -inf and `NO_ID`. Raises ValueError where shapes, types or numbers
+    aren't so.
     """
 
     texts: tuple[tuple[bytes, ...], ...]

@@ -48,6 +48,7 @@ def open_teacher(programme: Programme, training: Sequence[Gold], task: Task | No
         training,
         programme.folder,
         top_k=labelling.top_k if "tokens" in labelling.signals else 0,
+        hidden_layers=labelling.hidden_layers,
     )
     config = programme.config.teacher
     return open_panel(config, context) if config.type == "ensemble" else build_teacher(config, context)

@@ -58,7 +58,9 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "the teacher itself": _teacher_fingerprint(programme),
         "labelling.min_teacher_accuracy": fingerprint(config.labelling.min_teacher_accuracy),
         "labelling.repeats": fingerprint(config.labelling.repeats),
-        "labelling.signals": fingerprint([config.labelling.signals, config.labelling.top_k]),
+        "labelling.signals": fingerprint(
+            [config.labelling.signals, config.labelling.top_k, config.labelling.hidden_layers]
+        ),
         "labelling.corrections": corrections_fingerprint(programme),
         "rights": rights_fingerprint(programme),
     }
@@ -125,7 +127,7 @@ def _work(programme: Programme, progress: Progress) -> str:
                 progress.note(line)
         human = {item.prompt.hash: item.value for item in training}
         asking.export(transfer, [item.prompt for item in gold], human, corrections)
-    keep_signals(programme, teacher, transfer, progress)
+    keep_signals(programme, teacher, task, transfer, progress)
     faults.point("exported")
     storage.write_json(programme.teacher_record, record)
     return _summary(asking.reports)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from tutelage import storage
 from tutelage.data import read_training
-from tutelage.errors import ConfigError
+from tutelage.errors import ConfigError, IntegrityError
 from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt
 from tutelage.stages.asking import open_teacher
+from tutelage.tasks import Task
 from tutelage.teachers import Teacher
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def _kinds(programme: Programme) -> tuple[str, ...]:
 def require_revealing(programme: Programme, teacher: Teacher) -> Revealing | None:
     """The teacher, where signals are wanted of it; None where none are.
 
-    Raises ConfigError where it doesn't make those that `labelling.signals` names.
+    Raises ConfigError where it doesn't make those that `labelling.signals` names, or not of those layers.
     """
     kinds = _kinds(programme)
     if not kinds:
@@ -44,16 +45,21 @@ def require_revealing(programme: Programme, teacher: Teacher) -> Revealing | Non
     if missing := [kind for kind in kinds if kind not in reveals]:
         raise ConfigError(
             f"labelling.signals has {', '.join(missing)}, which the teacher {teacher.name!r} doesn't make "
-            f"(it makes: {', '.join(reveals) or 'none'}). Mend: leave them out, or use teacher.type encoder"
+            f"(it makes: {', '.join(reveals) or 'none'}). Mend: leave them out, or "
+            "use a teacher that runs here by transformers (teacher.type encoder, transformers or local)"
         )
     assert isinstance(teacher, Revealing)  # noqa: S101  # else something were missing
+    for kind in kinds:
+        teacher.manifest(kind)  # raises for layers that it doesn't have
     return teacher
 
 
 def keep_signals(
-    programme: Programme, teacher: Teacher, prompts: Sequence[Prompt], progress: Progress
+    programme: Programme, teacher: Teacher, task: Task, prompts: Sequence[Prompt], progress: Progress
 ) -> None:
     """Keep the wanted signals of all prompts, going on where an earlier run ended."""
+    if "tokens" in programme.config.labelling.signals:
+        _note_tokens(programme, teacher, task)
     revealing = require_revealing(programme, teacher)
     if revealing is None:
         return
@@ -64,11 +70,27 @@ def keep_signals(
     progress.note(f"{new:,} signals kept ({', '.join(_kinds(programme))})")
 
 
+def _note_tokens(programme: Programme, teacher: Teacher, task: Task) -> None:
+    """Write down what the answers' token log-probabilities were made with, as far as the teacher tells."""
+    from tutelage.signals import TellsTokens, token_manifest, write_token_manifest
+
+    model = str(getattr(programme.config.teacher, "model", teacher.name))
+    top_k = programme.config.labelling.top_k
+    manifest = (
+        teacher.token_manifest()
+        if isinstance(teacher, TellsTokens)
+        else token_manifest(teacher.name, model, teacher.revision, task.version, top_k)
+    )
+    write_token_manifest(signals_folder(programme), manifest)
+
+
 def check_signals(programme: Programme) -> None:
     """Before training: the wanted signals are whole, and of the teacher as it is now.
 
     Raises IntegrityError that names what differs and the mend.
     """
+    if "tokens" in programme.config.labelling.signals:
+        _check_tokens(programme)
     kinds = _kinds(programme)
     if not kinds:
         return
@@ -80,9 +102,24 @@ def check_signals(programme: Programme) -> None:
     require_signals(signals_folder(programme), {kind: teacher.manifest(kind) for kind in kinds}, hashes)
 
 
+def _check_tokens(programme: Programme) -> None:
+    """Whose token log-probabilities they are is on record, and it is the teacher of the answers."""
+    from tutelage.signals import MEND, read_token_manifest
+
+    manifest = read_token_manifest(signals_folder(programme))
+    answered = storage.read_json(programme.teacher_record)
+    if (manifest.teacher, manifest.revision) != (answered["name"], answered["revision"]):
+        raise IntegrityError(
+            f"{signals_folder(programme) / 'tokens'} tells of the teacher {manifest.teacher!r} "
+            f"({manifest.revision}), and the answers are of {answered['name']!r} ({answered['revision']}). "
+            f"Mend: {MEND}"
+        )
+
+
 def signals_inputs(programme: Programme) -> Mapping[str, str]:
     """Fingerprints for `train`: of each wanted kind's manifest, which holds its shards' hashes."""
     folder = signals_folder(programme)
     return {
-        f"answers/signals/{kind}": fingerprint(folder / kind / "manifest.json") for kind in _kinds(programme)
+        f"answers/signals/{kind}": fingerprint(folder / kind / "manifest.json")
+        for kind in programme.config.labelling.signals
     }

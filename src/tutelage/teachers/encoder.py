@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,7 @@ from tutelage.config import EncoderTeacherConfig
 from tutelage.errors import DataError, MissingExtraError
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage, dump_value
 from tutelage.signals import Manifest
+from tutelage.teachers._states import KINDS, Origin, halved, hidden_states, layers_of
 from tutelage.teachers.protocol import TeacherContext, require_label_task
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class EncoderTeacher:
     paid = False
     concurrency = 1
     device = ""
-    reveals = ("embeddings", "hidden_states")
+    reveals = KINDS
 
     def __init__(self, config: EncoderTeacherConfig, context: TeacherContext) -> None:
         if find_spec("torch") is None or find_spec("transformers") is None:
@@ -49,6 +50,7 @@ class EncoderTeacher:
                 f"{len(context.training)} examples. Mend: set gold.training with a share"
             )
         self._config, self._training = config, context.training
+        self._hidden_layers = context.hidden_layers
         self._task = require_label_task(context.task, "encoder")
         self._checkpoint = resolve_checkpoint(config.model, context.folder)
         self.batch_size = config.batch_size
@@ -98,23 +100,12 @@ class EncoderTeacher:
         """Mean-pooled, L2-normalised embeddings, float32 [n, width]."""
         import torch
 
-        _, model = self._encoder
-        result = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
-        for chosen, hidden, mask in self._hidden(texts):
-            weights = mask.unsqueeze(-1)
-            pooled = (hidden * weights).sum(1) / weights.sum(1).clamp_min(1)
-            result[chosen] = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
-        return result
-
-    def _hidden(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Any, Any]]:
-        """By batch: which texts, their last layer float32 [batch, tokens, width], and which tokens count."""
-        import torch
-
         tokenizer, model = self._encoder
         order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
-        for start in range(0, len(order), self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            with torch.inference_mode():
+        result = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(order), self.batch_size):
+                chosen = order[start : start + self.batch_size]
                 batch = tokenizer(
                     [texts[index] for index in chosen],
                     padding=True,
@@ -123,39 +114,33 @@ class EncoderTeacher:
                     return_tensors="pt",
                 ).to(model.device)
                 hidden = model(**batch).last_hidden_state.float()
-                yield chosen, hidden, batch["attention_mask"]
+                weights = batch["attention_mask"].unsqueeze(-1)
+                pooled = (hidden * weights).sum(1) / weights.sum(1).clamp_min(1)
+                result[chosen] = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
+        return result
 
     def manifest(self, kind: str) -> Manifest:
-        """See `Revealing`: float16 on disk; hidden states are the last layer's, a row for each token."""
-        from transformers import AutoConfig
-
-        shape = AutoConfig.from_pretrained(self._checkpoint, trust_remote_code=False)
-        tokenizer = Path(self._checkpoint) / "tokenizer.json"
-        return Manifest(
-            kind=kind,
+        """See `Revealing`: float16 on disk; hidden states have a row for each token."""
+        origin = Origin(
             teacher=self.name,
             model=self._config.model,
             revision=self._weights,
-            tokenizer=storage.hash_file(tokenizer) if tokenizer.is_file() else self._checkpoint,
-            task=storage.hash_json(["the text alone", self._config.max_tokens]),  # no prompt of the task's
-            layers=(int(shape.num_hidden_layers),),
-            pooling="mean, l2" if kind == "embeddings" else "",
-            dtype="float16",
-            width=int(shape.hidden_size),
+            checkpoint=self._checkpoint,
+            source={"trust_remote_code": False},
+            shown=["the text alone", self._config.max_tokens],
+            pooling="mean, l2",
         )
+        return origin.manifest(kind, self._hidden_layers)
 
     def reveal(self, prompts: Sequence[Prompt], kind: str) -> list[npt.NDArray[np.float16]]:
         """See `Revealing`. Raises ValueError for a kind that isn't in `reveals`."""
-        if kind not in self.reveals:
-            raise ValueError(f"the encoder teacher reveals {', '.join(self.reveals)}, not {kind!r}")
         texts = [prompt.text for prompt in prompts]
+        tokenizer, model = self._encoder
+        layers = layers_of(kind, self._hidden_layers, model.config, self._config.model)
         if kind == "embeddings":
-            return [row[None].astype(np.float16) for row in self.embed(texts)]
-        found: dict[int, npt.NDArray[np.float16]] = {}
-        for chosen, hidden, mask in self._hidden(texts):
-            for place, states, kept in zip(chosen, hidden, mask, strict=True):
-                found[place] = states[kept.bool()].cpu().numpy().astype(np.float16)
-        return [found[place] for place in range(len(texts))]
+            return [halved(row[None]) for row in self.embed(texts)]
+        rows = tokenizer(texts, truncation=True, max_length=self._config.max_tokens)["input_ids"]
+        return [halved(states) for states in hidden_states(model, rows, layers, self.batch_size)]
 
     @property
     def parameters(self) -> int:

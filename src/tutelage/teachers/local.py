@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tutelage import storage
 from tutelage.checkpoints import resolve_weights
@@ -19,11 +20,13 @@ from tutelage.config import LocalTeacherConfig
 from tutelage.errors import ConfigError, MissingExtraError
 from tutelage.generation import LanguageModel, Written
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage, text_hash
-from tutelage.signals import TokenLogprobs, pack
+from tutelage.signals import Manifest, TokenLogprobs, pack, token_manifest
 from tutelage.tasks import LabelTask, Task, with_labels
 from tutelage.teachers._dialect import Finish, Said
 from tutelage.teachers._logprobs import Token
 from tutelage.teachers._replies import Reading, Reply, combine
+from tutelage.teachers._states import KINDS, Origin, halved, hidden_states, layers_of, pooled
+from tutelage.teachers._vllm import VllmModel, require_vllm
 from tutelage.teachers.protocol import TeacherContext
 
 _RECIPE = "local teacher, v2"  # part of the revision: change it with the code
@@ -39,6 +42,9 @@ class LocalTeacher:
     `choose: generate` reads what the model writes, as of an endpoint: log-probabilities become a distribution
     where there is one sample, votes where there are several. A prompt longer than `max_input_tokens`, or than
     the model has places for, is UNPARSEABLE with the reason.
+
+    It reveals what it makes of a prompt's text, read in its place behind the instruction and the examples;
+    their own tokens aren't kept. A text too long to be answered is cut for that.
     """
 
     name = "local"
@@ -52,16 +58,24 @@ class LocalTeacher:
             raise MissingExtraError("torch", "train", "the teacher 'local'")
         self._config, self._task, self._top_k = config, context.task, context.top_k
         self._weights = resolve_weights(config.model, context.folder, "teacher.model")
+        if config.backend == "vllm":
+            require_vllm(self._weights)
         self._labelled = _scored(config, context)
+        self._hidden_layers = context.hidden_layers
+        self.reveals = KINDS if config.backend == "transformers" else ()
         self.batch_size = config.batch_size
 
     @cached_property
     def revision(self) -> str:
         """Follows from weights, tokenizer, chat template, task and settings."""
-        local = Path(self._weights.checkpoint) / (self._weights.gguf_file or "")
-        weights = storage.hash_path(local) if local.exists() else self._weights.checkpoint
         settings = self._config.model_dump(exclude={"rights", "batch_size", "model"})
-        return storage.hash_json([_RECIPE, weights, settings, self._task.version])
+        kept = [self._top_k] if self._top_k else []
+        return storage.hash_json([_RECIPE, self._weights_hash, settings, self._task.version, *kept])
+
+    @cached_property
+    def _weights_hash(self) -> str:
+        local = Path(self._weights.checkpoint) / (self._weights.gguf_file or "")
+        return storage.hash_path(local) if local.exists() else self._weights.checkpoint
 
     def most_expensive(self, prompts: Sequence[Prompt]) -> float:
         """Nothing: it runs here."""
@@ -76,8 +90,20 @@ class LocalTeacher:
         self.__dict__.pop("_model", None)
 
     @cached_property
-    def _model(self) -> LanguageModel:
-        model = LanguageModel.load(self._weights, self.device, self._config.dtype)
+    def _model(self) -> LanguageModel | VllmModel:
+        config = self._config
+        if config.backend == "vllm":
+            scored = max((len(text.encode()) + 2 for text in self._label_texts), default=0)  # tokens at most
+            return VllmModel(
+                self._weights.checkpoint,
+                None,
+                config.dtype,
+                places=config.max_input_tokens + max(config.max_output_tokens, scored),
+                k=max(self._top_k, _OPTIONS),
+                schema=None if config.structured is False else self._task.json_schema(),
+                engine=config.engine,
+            )
+        model = LanguageModel.load(self._weights, self.device, config.dtype)
         if self._labelled is not None:
             model.share(*(model.prompt(self._task.render(text)) for text in ("a", "7")))
         return model
@@ -141,11 +167,15 @@ class LocalTeacher:
             )
         return found
 
+    @property
+    def _label_texts(self) -> list[str]:
+        key, task = self._task.answer_key, self._task
+        return [f'{{"{key}": {task.label_text(label)}}}' for label in task.labels]
+
     @cached_property
     def _label_answers(self) -> tuple[list[str], list[list[int]]]:
         """The answer's text with each label, and its tokens."""
-        key, task = self._task.answer_key, self._task
-        texts = [f'{{"{key}": {task.label_text(label)}}}' for label in task.labels]
+        texts = self._label_texts
         answers = [self._model.text_ids(text) for text in texts]
         if len({tuple(ids) for ids in answers}) < len(answers):
             raise ConfigError(
@@ -200,11 +230,65 @@ class LocalTeacher:
         return Token(self._model.token_bytes(int(options[0])), odds)
 
     def _packed(self, written: Written) -> bytes:
-        """What is kept of the tokens: unlike an endpoint's, with their ids."""
+        """What is kept of the tokens: ids, which say all that an endpoint's bytes do."""
         ids = written.options[:, : self._top_k]
-        texts = tuple(tuple(self._model.token_bytes(int(token)) for token in row) for row in ids)
+        texts = tuple((b"",) * ids.shape[1] for _ in ids)
         logprobs = np.minimum(written.logprobs[:, : self._top_k], 0.0)
         return pack(TokenLogprobs(texts, np.ascontiguousarray(logprobs), np.ascontiguousarray(ids)))
+
+    # Revealing
+
+    def manifest(self, kind: str) -> Manifest:
+        """See `Revealing`: float16 on disk, a row for each token of the text; embeddings are their mean."""
+        return self._origin.manifest(kind, self._hidden_layers)
+
+    def reveal(self, prompts: Sequence[Prompt], kind: str) -> list[npt.NDArray[np.float16]]:
+        """See `Revealing`. Raises ValueError for a kind that isn't in `reveals`."""
+        model = self._model
+        if not isinstance(model, LanguageModel):
+            raise ValueError(f"teacher.backend {self._config.backend} reveals no {kind}")
+        layers = layers_of(kind, self._hidden_layers, model.model.config, self._config.model)
+        before, after = self._frame
+        room = max(self._limit - before - after, 1)
+        rows, kept = [], []
+        for prompt in prompts:
+            ids = model.prompt(self._task.render(prompt.text))
+            end = len(ids) - after
+            text = ids[before:end][:room]
+            rows.append([*ids[:before], *text, *ids[end:]])
+            kept.append(slice(before, before + len(text)) if text else slice(max(end - 1, 0), max(end, 1)))
+        states = hidden_states(model.model, rows, layers, self.batch_size)
+        texts = [one[part] for one, part in zip(states, kept, strict=True)]
+        return [halved(pooled(one) if kind == "embeddings" else one) for one in texts]
+
+    @cached_property
+    def _frame(self) -> tuple[int, int]:
+        """Tokens that stand before and after a prompt's text whatever it is."""
+        one, other = (self._model.prompt(self._task.render(text)) for text in ("a", "7"))
+        return _same(one, other), _same(one[::-1], other[::-1])
+
+    def token_manifest(self) -> Manifest:
+        """What kept token log-probabilities are made with; loads no weights."""
+        vocabulary = self._origin.vocabulary()
+        task = storage.hash_json(list(self._origin.shown))
+        return token_manifest(self.name, self._config.model, self.revision, task, self._top_k, vocabulary)
+
+    @property
+    def _origin(self) -> Origin:
+        return Origin(
+            teacher=self.name,
+            model=self._config.model,
+            revision=self._weights_hash,
+            checkpoint=self._weights.checkpoint,
+            source=self._weights.source,
+            shown=["the prompt", self._task.version, self._config.max_input_tokens, self._config.dtype],
+            templated=True,
+        )
+
+
+def _same(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two prompts have in common at their beginning."""
+    return next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
 
 
 def _scored(config: LocalTeacherConfig, context: TeacherContext) -> LabelTask | None:

@@ -197,12 +197,14 @@ class TeacherContext:
     """What a teacher may be built from: the task, gold's training part, and the programme's folder.
 
     `top_k` is how many alternatives of each token an answer is to keep (`Answer.tokens`); 0 for none.
+    `hidden_layers` are the layers of which hidden states are wanted, 0 the embeddings, -1 the last.
     """
 
     task: Task
     training: Sequence[Gold]
     folder: Path
     top_k: int = 0
+    hidden_layers: tuple[int, ...] = (-1,)
 
 
 def require_label_task(task: Task, teacher: str) -> LabelTask:

@@ -17,6 +17,8 @@ from tutelage.checkpoints import quieten_loading, resolve_checkpoint
 from tutelage.config import TransformersTeacherConfig
 from tutelage.errors import ConfigError, MissingExtraError
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage
+from tutelage.signals import Manifest
+from tutelage.teachers._states import KINDS, Origin, halved, hidden_states, layers_of, pooled
 from tutelage.teachers.protocol import TeacherContext, require_label_task
 
 Floats = npt.NDArray[np.float32]
@@ -41,21 +43,26 @@ class TransformersTeacher:
     paid = False
     concurrency = 1
     device = ""
+    reveals = KINDS
 
     def __init__(self, config: TransformersTeacherConfig, context: TeacherContext) -> None:
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise MissingExtraError("torch", "train", "the teacher 'transformers'")
         self._config, self._task = config, require_label_task(context.task, "transformers")
         self._checkpoint = resolve_checkpoint(config.model, context.folder)
+        self._hidden_layers = context.hidden_layers
         self.batch_size = config.batch_size
 
     @cached_property
     def revision(self) -> str:
         """Follows from weights, task and settings."""
-        local = Path(self._checkpoint)
-        weights = storage.hash_path(local) if local.is_dir() else self._checkpoint
         settings = self._config.model_dump(exclude={"rights", "batch_size", "model"})
-        return storage.hash_json([_RECIPE, weights, settings, self._task.version])
+        return storage.hash_json([_RECIPE, self._weights, settings, self._task.version])
+
+    @cached_property
+    def _weights(self) -> str:
+        local = Path(self._checkpoint)
+        return storage.hash_path(local) if local.is_dir() else self._checkpoint
 
     def most_expensive(self, prompts: Sequence[Prompt]) -> float:
         """Nothing: it runs here."""
@@ -129,6 +136,28 @@ class TransformersTeacher:
         wins = odds[:, others].max(axis=1) > shares.max(axis=1)
         strangers = [str(names[others[i]]) if win else "" for i, win in zip(first, wins, strict=True)]
         return distributions, strangers
+
+    def manifest(self, kind: str) -> Manifest:
+        """See `Revealing`: float16 on disk; of the text without a hypothesis, a row for each token."""
+        origin = Origin(
+            teacher=self.name,
+            model=self._config.model,
+            revision=self._weights,
+            checkpoint=self._checkpoint,
+            source={"trust_remote_code": False},
+            shown=["the text alone", self._config.max_tokens],
+        )
+        return origin.manifest(kind, self._hidden_layers)
+
+    def reveal(self, prompts: Sequence[Prompt], kind: str) -> list[npt.NDArray[np.float16]]:
+        """See `Revealing`. Raises ValueError for a kind that isn't in `reveals`."""
+        tokenizer, model = self._model
+        layers = layers_of(kind, self._hidden_layers, model.config, self._config.model)
+        longest = min(self._config.max_tokens, _places(tokenizer, model))
+        texts = [prompt.text for prompt in prompts]
+        rows = tokenizer(texts, truncation=True, max_length=longest)["input_ids"]
+        states = hidden_states(model, rows, layers, self.batch_size)
+        return [halved(pooled(one) if kind == "embeddings" else one) for one in states]
 
     @property
     def parameters(self) -> int:
