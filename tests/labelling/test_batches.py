@@ -66,7 +66,7 @@ def teacher_of(server: BatchServer, kind: str = "openai", **settings: Any) -> An
 def run(
     server: BatchServer, ledger: AnswerLedger, prompts: Any = PROMPTS, **settings: Any
 ) -> LabellingReport:
-    labelling = {"poll": 0.01, "wait": 0.001, "attempts": 3, **settings.pop("labelling", {})}
+    labelling = {"poll": 0.01, "wait": 0.001, "attempts": 3, "patience": 0.0, **settings.pop("labelling", {})}
     progress = settings.pop("progress", None)
     teacher = settings.pop("teacher", None) or teacher_of(server, **settings)
 
@@ -212,6 +212,14 @@ def test_an_overload_is_waited_for_and_a_refusal_is_not(server: BatchServer, led
     server.creations = [503] * 9
     with pytest.raises(TeacherUnavailable):
         run(server, ledger)
+
+
+def test_a_provider_that_is_down_for_less_than_patience_is_waited_for(
+    server: BatchServer, ledger: AnswerLedger
+) -> None:
+    server.creations = [503] * 9
+    report = run(server, ledger, PROMPTS[:5], labelling={"attempts": 3, "patience": 60.0})
+    assert report.by_status == {"ok": 5} and report.faults == {"503": 9}
 
 
 def test_ctrl_c_leaves_batches_to_the_next_run(server: BatchServer, ledger: AnswerLedger) -> None:

@@ -207,3 +207,19 @@ def test_what_members_have_answered_costs_an_ensemble_nothing(write, faulty_teac
     pilot = run_pilot(programme, 12, Silent())
     each = (20 * 1.0 + 5 * 2.0) / 1e6
     assert pilot.estimate.cost == pytest.approx((len(TEXTS) - 12) * each)  # member b's alone
+
+
+def test_what_a_version_could_cost_is_told_before_it_is_asked(write):
+    told = []
+
+    class Told(Silent):
+        def warn(self, text):
+            told.append(text)
+
+    programme = write()
+    run_pilot(programme, 12, Told())
+    [line] = [text for text in told if "labelling.budget is not set" in text]
+    assert "24 prompts could cost $" in line  # 12, each twice
+    told.clear()
+    run_pilot(programme, 12, Told())
+    assert told == []

@@ -24,6 +24,7 @@ from tutelage.labelling._checking import checked
 from tutelage.labelling._doubts import HeldBack
 from tutelage.labelling.ledger import AnswerLedger, BatchState, LedgerKey, ProviderBatch
 from tutelage.labelling.report import LabellingReport, Tally
+from tutelage.labelling.retries import LONGEST_WAIT
 from tutelage.progress import Progress, Silent, Tracker
 from tutelage.records import Answer, Prompt
 
@@ -67,7 +68,8 @@ async def ask_batch(
     that the provider has forgotten are asked again too; its bound stays spent, as it may have been paid for.
 
     Raises BudgetExhausted where the budget bears no further prompt, once what is under way is collected;
-    TeacherRefusesAccess, and TeacherUnavailable where the provider fails `config.attempts` times in a row.
+    TeacherRefusesAccess, and TeacherUnavailable where the provider fails `config.attempts` times in a row and
+    for `config.patience` seconds.
     Cancelled (Ctrl-C), it leaves its batches to go on at the provider, and says so.
     """
     from tutelage.teachers import Resumable
@@ -151,7 +153,7 @@ class _Batches:
         self._tries: Counter[str] = Counter()
         self._known: Mapping[str, Prompt] = {}
         self._may_try_again = 0.0
-        self._faults_in_a_row = 0
+        self._faults_in_a_row, self._failing_since = 0, 0.0
         self._turned_away, self._full_in_a_row = "", 0
         self._looked_for: Counter[int] = Counter()  # looks in a row at batches that the provider doesn't know
         self.tally = Tally(getattr(teacher, "model", ""))
@@ -294,12 +296,17 @@ class _Batches:
             return result
 
     async def _bear(self, error: TeacherUnavailable) -> None:
-        """Wait after a passing fault. Raises it where there were too many in a row."""
+        """Wait after a passing fault. Raises it after enough of them in a row, for longer than patience."""
+        now = asyncio.get_running_loop().time()
         self._faults_in_a_row += 1
+        if self._faults_in_a_row == 1:
+            self._failing_since = now
         self.tally.faults[error.fault] += 1
-        if self._faults_in_a_row >= self._config.attempts:
+        patience_over = now - self._failing_since >= self._config.patience
+        if patience_over and self._faults_in_a_row >= self._config.attempts:
             raise error
-        await asyncio.sleep(error.retry_after or min(self._config.wait * 2**self._faults_in_a_row, 60.0))
+        wait = min(self._config.wait * 2 ** min(self._faults_in_a_row, 30), LONGEST_WAIT)
+        await asyncio.sleep(min(error.retry_after or wait, LONGEST_POLL))
 
     async def _is_full(self) -> bool:
         """Whether the provider takes no more until a batch that is under way has ended.

@@ -219,7 +219,8 @@ class _Asking:
             )
         if report.failed:
             self._progress.warn(
-                f"{report.failed:,} prompts have no answer after all their tries and are left out"
+                f"{report.failed:,} prompts have no answer after all their tries and are left out "
+                "(`tutelage label --force` asks them again)"
             )
 
     def _tell_bound(self, prompts: Sequence[Prompt]) -> None:

@@ -26,6 +26,7 @@ from tutelage.progress import Progress
 from tutelage.records import Answer, AnswerStatus, Gold, Prompt, Usage
 from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
 from tutelage.stages.costs import estimate_of
+from tutelage.stages.findings import tell_bound, tell_price
 from tutelage.stages.label import require_gold
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.rights import require_rights
@@ -105,6 +106,7 @@ def run_pilot(programme: Programme, size: int, progress: Progress) -> Pilot:
     tasks = {name: prompted_task(programme, training, how) for name, how in versions.items()}
     sample, human = _sample(programme, training, tasks, size)
     require_gold(programme, open_teacher(programme, training, tasks[CURRENT]), progress)
+    tell_price(programme.config.teacher, progress)
     answers: dict[str, dict[str, Answer]] = {}
     figures = []
     with AnswerLedger(programme.answers) as ledger:
@@ -179,9 +181,13 @@ def _ask(
 ) -> tuple[dict[str, Answer], Mapping[str, Usage], tuple[int, int]]:
     """One version's answers and what they took, by prompt hash, and of those asked twice (agreeing, both)."""
     teacher = open_teacher(programme, training, task)
+    again, twice = asked_again(teacher), sample[:REPEATED]
+    open_ = [
+        *ledger.unanswered(LedgerKey.of(teacher, task), sample),
+        *ledger.unanswered(LedgerKey.of(again, task), twice),
+    ]
+    tell_bound(teacher, open_, programme.config.labelling.budget, progress)
     put(programme, teacher, sample, task, ledger, progress)
-    again = asked_again(teacher)
-    twice = sample[:REPEATED]
     put(programme, again, twice, task, ledger, progress)
     hashes = [prompt.hash for prompt in sample]
     first = ledger.get_many(LedgerKey.of(teacher, task), hashes)
