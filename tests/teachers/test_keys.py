@@ -32,7 +32,7 @@ from tutelage.config import (
 from tutelage.config.schema import ProgrammeConfig
 from tutelage.config.teachers import EndpointConfig
 from tutelage.labelling import LedgerKey
-from tutelage.labelling.panel import open_panel
+from tutelage.labelling.panel import Panel, open_panel
 from tutelage.records import Gold, Prompt
 from tutelage.tasks import Example, Prompting, RationaleMode, Task, task_from_config
 from tutelage.teachers import TeacherContext, build_teacher
@@ -287,3 +287,24 @@ def test_examples_and_reasons_are_part_of_the_version(kind: type[Section]) -> No
     ]
     assert len({task.with_prompting(prompting).version for prompting in asked}) == len(asked)
     assert task.with_prompting(Prompting(), "Otherwise.").version != task.version
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in TASK_BASES for name in TASK_REST[kind]], ids=str
+)
+def test_what_an_ensemble_makes_of_answers_follows_from_how_they_are_compared(
+    kind: type[Section], name: str
+) -> None:
+    """Combining costs nothing, and no member is asked again for it."""
+
+    def panel_of(**changes: Any) -> Panel:
+        task = task_from_config(kind(**TASK_BASES[kind] | changes), LABELS)  # type: ignore[arg-type]
+        config = EnsembleTeacherConfig(members=[ONE, OTHER])  # type: ignore[list-item]
+        return open_panel(config, TeacherContext(task, TRAINING, Path("/nowhere")))
+
+    one, other = panel_of(), panel_of(**{name: TASK_REST[kind][name]})
+    compares = name in {"fields", "tolerance", "similarity"}
+    assert (one.revision != other.revision) == compares
+    assert [member.teacher.revision for member in one.members] == [
+        member.teacher.revision for member in other.members
+    ]

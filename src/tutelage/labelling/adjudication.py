@@ -50,6 +50,11 @@ class Adjudication:
         return hash_json(["adjudication", _VERSION, _INSTRUCTION, self.task.version])
 
     @property
+    def comparing(self) -> str:
+        """The inner task's."""
+        return self.task.comparing
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The inner task's."""
         return self.task.labels

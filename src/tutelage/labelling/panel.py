@@ -44,16 +44,20 @@ class Member:
 class Panel:
     """Several teachers, and how their answers become one. To be asked by `label_panel`.
 
-    `revision` changes with any member, its weight, the strategy and the judge; `paid` tells whether any of
-    them is.
+    `revision` changes with any member, its weight, the strategy, the judge and how the task compares answers
+    (`Task.comparing`); `paid` tells whether any of them is.
     """
 
-    def __init__(self, members: Sequence[Member], strategy: str, judge: Teacher | None = None) -> None:
+    def __init__(
+        self, members: Sequence[Member], strategy: str, judge: Teacher | None = None, comparing: str = ""
+    ) -> None:
         self.members, self.strategy, self.judge = tuple(members), strategy, judge
+        self._comparing = comparing
         self.name, self.batch_size = "ensemble", 1
         self.concurrency: int | None = None
         known = [(one.teacher.name, one.teacher.revision, one.weight) for one in self.members]
-        self.revision = hash_json([known, strategy, judge and (judge.name, judge.revision)])
+        decides = judge and (judge.name, judge.revision)
+        self.revision = hash_json([known, strategy, decides, *([comparing] if comparing else [])])
         self.paid = any(teacher.paid for teacher in self.teachers)
 
     @property
@@ -90,7 +94,8 @@ class Panel:
             return teacher if isinstance(teacher, Selective) else SecondAsking(teacher)
 
         members = tuple(replace(member, teacher=second(member.teacher)) for member in self.members)
-        return Panel(members, self.strategy, None if self.judge is None else second(self.judge))
+        judge = None if self.judge is None else second(self.judge)
+        return Panel(members, self.strategy, judge, self._comparing)
 
     async def close(self) -> None:
         """Close all of them."""
@@ -113,7 +118,7 @@ def open_panel(config: EnsembleTeacherConfig, context: TeacherContext) -> Panel:
     judge = None
     if config.judge is not None:
         judge = build_teacher(config.judge, replace(context, task=Adjudication(context.task), top_k=0))
-    return Panel(tuple(members), config.strategy, judge)
+    return Panel(tuple(members), config.strategy, judge, context.task.comparing)
 
 
 def asked_of(teacher: Teacher, task: Task) -> list[tuple[Teacher, Task]]:

@@ -31,6 +31,11 @@ class LabelSpace:
         """Whether a value is a tuple of labels."""
         return False
 
+    @property
+    def comparing(self) -> str:
+        """See `Task.comparing`: labels are the same or they aren't."""
+        return ""
+
     def value_of(self, names: Sequence[str]) -> Value:
         """Label names as a value: the label, or with several allowed their sorted tuple."""
         return tuple(sorted(set(names))) if self.multi_label else names[0]

@@ -88,6 +88,11 @@ class Extract(OpenSpace):
             ["extract", json.dumps(self.record), self.instruction, *prompting_parts(self.prompting)]
         )
 
+    @property
+    def comparing(self) -> str:
+        """See `Task.comparing`: the fields' rules."""
+        return hash_json({name: rule.model_dump() for name, rule in self.fields.items()})
+
     def with_prompting(self, prompting: Prompting, instruction: str | None = None) -> Extract:
         """The same task asked otherwise."""
         return replace(self, prompting=prompting, instruction=instruction or self.instruction)

@@ -75,6 +75,11 @@ class Generate(OpenSpace):
             ["generate", self.instruction, self.max_characters, *prompting_parts(self.prompting)]
         )
 
+    @property
+    def comparing(self) -> str:
+        """See `Task.comparing`: the similarity."""
+        return str(self.similarity)
+
     def with_prompting(self, prompting: Prompting, instruction: str | None = None) -> Generate:
         """The same task asked otherwise."""
         return replace(self, prompting=prompting, instruction=instruction or self.instruction)

@@ -80,6 +80,11 @@ class Judge(LabelSpace):
         own = [self.labels, self.rubric, self.scored, self.descriptions, self.instruction, str(self.reasons)]
         return hash_json(["judge", *own, *prompting_parts(self.prompting)])
 
+    @property
+    def comparing(self) -> str:
+        """See `Task.comparing`: the tolerance."""
+        return str(self.tolerance or "")
+
     def with_prompting(self, prompting: Prompting, instruction: str | None = None) -> Judge:
         """The same task asked otherwise; without a rationale in `prompting`, its own `reasons` hold."""
         return replace(self, prompting=prompting, instruction=instruction or self.instruction)

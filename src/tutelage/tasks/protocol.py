@@ -102,6 +102,14 @@ class Task(Protocol):
         ...
 
     @property
+    def comparing(self) -> str:
+        """How answers are compared, where that is configured: no part of what is asked, and so of `version`.
+
+        What is made of several answers follows from it.
+        """
+        ...
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The values there can be, in the order of every distribution; empty where values are open."""
         ...
