@@ -618,3 +618,12 @@ def test_faults_inside_an_ensemble_name_the_key_as_it_is_written(teacher, words)
     text = _fault(_laid_over(teacher={"type": "ensemble", **teacher}))
     assert re.search(words, text), text
     assert "ensemble." not in text and ".openai." not in text
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"api_key_env": ["sk-1"]}, {"headers": {"X-A": ["sk-1"]}}, {"headers": "sk-1"}, {"extra": "sk-1"}],
+)
+def test_what_may_be_a_secret_is_not_shown(wrong):
+    text = _fault(_laid_over(teacher=ASKED | wrong))
+    assert "sk-1" not in text and f"teacher.{next(iter(wrong))}" in text

@@ -35,6 +35,13 @@ def escaped_text(body: bytes) -> bytes:
     return body.replace(b"+", b"\\u002B").replace(b"/", b"\\/")
 
 
+def message(text: str) -> bytes:
+    """Anthropic's."""
+    content = [{"type": "thinking", "thinking": text}, {"type": "text", "text": text}]
+    usage = {"input_tokens": 1, "output_tokens": 1}
+    return json.dumps({"content": content, "model": text, "stop_reason": "end_turn", "usage": usage}).encode()
+
+
 def escaped(headers: str) -> bytes:
     return escaped_text(error(headers))
 
@@ -58,6 +65,8 @@ KEPT = [
     Outcome(body=echoed(lambda headers: escaped_text(completion(headers)))),
     Outcome(body=echoed(lambda headers: completion(None, refusal=headers))),
     Outcome(body=echoed(lambda headers: completion(headers, finish="length"))),
+    Outcome(body=echoed(lambda headers: message(headers))),
+    Outcome(body=echoed(lambda headers: escaped_text(message(json.dumps({"label": headers}))))),
 ]
 ENDING = {
     "refused": Outcome(401, echoed(lambda headers: error(headers))),
@@ -92,11 +101,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faulty_teacher: Faul
     return tmp_path
 
 
+@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
 @pytest.mark.parametrize("ending", [None, *ENDING])
 def test_a_server_that_echoes_headers_makes_no_secret_show(
-    ending: str | None, folder: Path, faulty_teacher: FaultyTeacher, caplog: pytest.LogCaptureFixture
+    ending: str | None,
+    dialect: str,
+    folder: Path,
+    faulty_teacher: FaultyTeacher,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    config = folder / "tutelage.yaml"
+    config.write_text(config.read_text().replace('"openai"', f'"{dialect}"'))
     for text, outcome in zip(TEXTS[20:], [*PASSING, *KEPT], strict=False):
         faulty_teacher.script(text, [outcome])
     if ending:
@@ -109,7 +125,8 @@ def test_a_server_that_echoes_headers_makes_no_secret_show(
         if result.exc_info is not None:
             said += traceback.format_exception(*result.exc_info)
     assert faulty_teacher.headers[-1]["x-gateway-token"] == TOKEN
-    assert faulty_teacher.headers[-1]["authorization"] == f"Bearer {KEY}"
+    sent = faulty_teacher.headers[-1]
+    assert sent.get("authorization") == f"Bearer {KEY}" or sent.get("x-api-key") == KEY
     said += [record.getMessage() for record in caplog.records]
     for secret in (KEY, TOKEN):
         assert not [text for text in said if secret in text]

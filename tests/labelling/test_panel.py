@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from tutelage.config import EnsembleTeacherConfig, LabellingConfig
-from tutelage.errors import AwaitingPeople, BudgetExhausted, ConfigError
+from tutelage.errors import AwaitingPeople, BudgetExhausted, ConfigError, TeacherRefusesAccess
 from tutelage.labelling import AnswerLedger, LedgerKey, Panel, label_panel, open_panel, panel_figures
 from tutelage.labelling.adjudication import Adjudication, disputed
 from tutelage.labelling.combining import Voice, combine
@@ -288,3 +288,50 @@ def test_one_teacher_in_two_places_is_refused(tmp_path):
         opened(one, dearer)
     assert len(opened(one, one | {"temperature": 0.5}).members) == 2
     assert len(opened({"type": "human"}, {"type": "human", "queue": "other.csv"}).members) == 2
+
+
+def test_a_member_that_gives_up_half_way_costs_the_others_nothing(ledger):
+    one, two = Scripted("a", always("card"), 0.5), GivesUp("b", odd, 0.25)
+    ensemble = panel(one, two, strategy="mean")
+    with pytest.raises(TeacherRefusesAccess):
+        label_panel(PROMPTS, ensemble, TASK, ledger, QUICK)
+    assert kept(ledger, ensemble) == {} and len(one.asked) == 6  # nothing is made of half the members
+    two.after = 99
+    report = label_panel(PROMPTS, ensemble, TASK, ledger, QUICK)
+    assert len(one.asked) == 6 and sorted(two.answered) == sorted(prompt.text for prompt in PROMPTS)
+    assert len(kept(ledger, ensemble)) == 6 and report.failed_prompts == ()
+    assert ledger.spent() == pytest.approx(6 * 0.5 + 6 * 0.25)
+
+
+class GivesUp(Scripted):
+    """Answers one prompt a call, and after so many of them refuses access."""
+
+    batch_size = 1
+    after = 3
+
+    def __init__(self, *parts) -> None:
+        super().__init__(*parts)
+        self.answered: list[str] = []
+
+    async def answer(self, prompts: Sequence[Prompt]) -> list[Answer]:
+        if len(self.answered) >= self.after:
+            raise TeacherRefusesAccess("no credit")
+        self.answered += [prompt.text for prompt in prompts]
+        return await super().answer(prompts)
+
+
+@pytest.mark.parametrize("strategy", ["mean", "weighted", "majority"])
+def test_weights_need_not_sum_to_1_and_several_labels_stay_apart(strategy):
+    both = np.array([0.9, 0.8, 0.0], dtype=np.float32)
+    none = np.array([0.1, 0.1, 0.1], dtype=np.float32)
+    said = [
+        Voice("one", 30.0, Answer(AnswerStatus.OK, ("card", "refund"), both, DistributionOrigin.MODEL)),
+        Voice("two", 10.0, Answer(AnswerStatus.OK, (), none, DistributionOrigin.MODEL)),
+        Voice("three", 1.0, REFUSED),
+    ]
+    answer = combine(MULTI, strategy, said)
+    mean = {"mean": [0.5, 0.45, 0.05], "weighted": [0.7, 0.625, 0.025], "majority": [0.5, 0.5, 0.0]}[strategy]
+    assert answer.distribution == pytest.approx(mean)
+    wanted = {"mean": ("card",), "weighted": ("card", "refund"), "majority": ("card", "refund")}[strategy]
+    assert answer.value == wanted and answer.origin is DistributionOrigin.ENSEMBLE
+    assert "2 of 3 members" in answer.reason and "three: refused" in answer.reason

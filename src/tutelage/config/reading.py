@@ -105,6 +105,7 @@ def _lay_over(content: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override!r}: the value is not YAML: {error}") from error
 
 
+_MAY_HOLD_A_KEY = {"api_key_env", "headers", "options", "extra"}  # what was given isn't shown of these
 _NO_SECTION = "Should be a section, that is lines of `key: value` below it"
 # Keys that hold a section whose `type` says which keys it has, and the section of the file that tells of it.
 _WITH_KINDS = {"task": "task", "teacher": "teacher", "judge": "teacher"}
@@ -156,8 +157,8 @@ def _explain(item: Any) -> str:
         return f"{key}: unknown key." + (f" Did you mean {nearest!r}?" if nearest else "")
     if item["type"] == "missing":
         return f"{key}: needed, and absent. Mend: add it (docs/tutelage.yaml.md says what it is)"
-    given = "" if item["type"] == "value_error" else f" (given: {_shorten(item['input'])})"
-    return f"{key}: {_said(item)}{given}"
+    hidden = item["type"] == "value_error" or not _MAY_HOLD_A_KEY.isdisjoint(place.known)
+    return f"{key}: {_said(item)}" + ("" if hidden else f" (given: {_shorten(item['input'])})")
 
 
 def _said(item: Any) -> str:
