@@ -11,7 +11,10 @@ import yaml
 
 from tutelage.cli.app import app
 from tutelage.config import known_keys, parse_config
+from tutelage.gates import Verdict
+from tutelage.programme import Programme
 from tutelage.records import AnswerStatus, Prompt
+from tutelage.stages.rights import rights_decision
 from tutelage.tasks import Classify
 from tutelage.teachers import Teacher, TeacherContext
 
@@ -60,6 +63,15 @@ def test_the_shortest_file_is_valid_and_short():
 def test_the_examples_are_valid(name):
     path = ROOT / "examples" / name / "tutelage.yaml"
     assert parse_config(yaml.safe_load(path.read_text()), str(path)).teacher.type == "encoder"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_is_shown_of_tutelage_yaml_is_valid_and_passes_the_rights_gate(page):
+    for block in _blocks(page, "yaml"):
+        content = {"traffic": {"path": "t"}, "teacher": {"type": "encoder"}, **yaml.safe_load(block)}
+        content["gold"] = {"path": "g", "training": {"share": 0.3}, **content.get("gold", {})}
+        decision = rights_decision(Programme(ROOT, parse_config(content, page.name)))
+        assert decision.verdict == Verdict.PASS, (block, decision.reasons)
 
 
 def test_the_example_of_a_teacher_runs():
