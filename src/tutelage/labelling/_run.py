@@ -1,8 +1,8 @@
 """A run over a list of prompts: what goes out when, and what a failure leads to.
 
-One loop sends calls, each a task of its own, so that there are no more tasks than calls under way. It sends
-when there is room in the window, the endpoint hasn't asked for a pause, the limits a minute allow it, and
-the breaker is closed. A call that failed waits in a heap for its turn.
+Each call is a task of its own, so that there are no more tasks than calls under way. One is sent when there
+is room in the window, the endpoint hasn't asked for a pause, the limits a minute allow it, and the breaker is
+closed. A call that failed waits in a heap for its turn.
 """
 
 from __future__ import annotations
@@ -126,8 +126,9 @@ class Run:
         self._tasks: set[asyncio.Task[None]] = set()
         self._probing = False
         self._paused_until = -math.inf
-        self._woken = asyncio.Event()
-        calls.room = self._woken.set
+        self._timer: asyncio.TimerHandle | None = None
+        self._over = asyncio.Event()  # nothing more is sent
+        calls.room = self._send_what_may
         self._stopped_by: TutelageError | None = None
         self._broken_by: BaseException | None = None
         self._mend = _MEND
@@ -145,6 +146,7 @@ class Run:
                 await asyncio.wait(self._tasks)
             self._raise_what_broke()
         finally:
+            self._over.set()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -155,31 +157,42 @@ class Run:
         self._tally.failed += self._calls.held.hashes
 
     async def _send_all(self) -> None:
-        while self._stopped_by is None:
-            now = self._now()
-            at = self._next_at(now)
-            if at <= now:
-                self._send(now)
-            elif at == math.inf and not self._tasks:
-                return
-            else:
-                await self._wait_until(at)
-            self._raise_what_broke()
+        self._send_what_may()
+        await self._over.wait()
+        self._raise_what_broke()
 
     def _raise_what_broke(self) -> None:
         """Raise what ended a call's task: a teacher's own bug, or the disk."""
         if self._broken_by is not None:
             raise self._broken_by
 
-    async def _wait_until(self, at: float) -> None:
-        """Until then, or until a call came back."""
-        timer = None if at == math.inf else asyncio.get_running_loop().call_at(at, self._woken.set)
+    def _send_what_may(self) -> None:
+        """Send every call that may go now, and see to it that this is done again when the next one may.
+
+        Called by whatever makes room, so that the next call goes out in the same turn of the event loop:
+        beside an endpoint that answers fast each turn counts.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         try:
-            await self._woken.wait()
-        finally:
-            self._woken.clear()
-            if timer is not None:
-                timer.cancel()
+            while not self._over.is_set():
+                now = self._now()
+                at = self._next_at(now)
+                if at <= now:
+                    self._send(now)
+                    continue
+                if at != math.inf:
+                    self._timer = asyncio.get_running_loop().call_at(at, self._send_what_may)
+                elif not self._tasks:
+                    self._over.set()
+                return
+        except Exception as error:  # noqa: BLE001 - raised by `_send_all`, not in a callback
+            self._break(error)
+
+    def _break(self, error: BaseException) -> None:
+        self._broken_by = self._broken_by or error
+        self._over.set()
 
     def _next_at(self, now: float) -> float:
         """When the next call goes out; infinity where that is up to one that is under way, or to none."""
@@ -239,8 +252,8 @@ class Run:
     def _came_back(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._broken_by = self._broken_by or error
-        self._woken.set()
+            self._break(error)
+        self._send_what_may()
 
     async def _make(self, call: Call, ticket: Ticket, probe: bool) -> None:
         try:
@@ -358,7 +371,7 @@ class Run:
         """Let calls under way finish, and end every one that only waits for money. The first error counts."""
         if self._stopped_by is None:
             self._stopped_by, self._mend = error, mend
-        self._woken.set()
+        self._over.set()
         current = asyncio.current_task()
         for task in self._tasks:
             if task is not current and not self._calls.is_under_way(task):
