@@ -61,10 +61,22 @@ def test_tokens_that_reach_over_the_labels_edges() -> None:
 
 
 def test_unlisted_mass_goes_to_labels_that_were_not_seen_up_to_epsilon() -> None:
-    row = label_distribution(walked(OPEN, {"a": 0.9}, CLOSE), "a", ["a", "b", "c"])
+    row = label_distribution(walked(OPEN, {"a": 0.9, "Sure": 1e-9}, CLOSE), "a", ["a", "b", "c"])
     np.testing.assert_allclose(row, [1 - EPSILON, EPSILON / 2, EPSILON / 2], rtol=1e-5)
     row = label_distribution(walked(OPEN, {"a": 1 - 1e-5}, CLOSE), "a", ["a", "b"])
     np.testing.assert_allclose(row, [1 - 1e-5, 1e-5], rtol=1e-3)
+
+
+def test_without_any_alternative_listed_nothing_is_known_of_the_other_labels() -> None:
+    """From endpoints that give log-probabilities of the tokens taken alone: no distribution, no certainty."""
+    for tokens in (
+        walked(OPEN, {"a": 0.5}, CLOSE),
+        walked({'{"label"': 0.9}, {': "': 0.9}, {"a": 0.9}, {'"}': 0.9}),
+        walked({"a": 0.6}, {"": 1.0}),
+    ):
+        assert label_distribution(tokens, "a", ["a", "b"]) is None
+    sure = walked({'{"label": "': 0.7}, {"a": 1.0}, {'"}': 0.7})  # nothing else was possible
+    np.testing.assert_allclose(label_distribution(sure, "a", ["a", "b"]), [1, 0])
 
 
 def test_bare_labels_and_their_end() -> None:
@@ -183,7 +195,7 @@ def test_any_options_give_a_distribution_led_by_a_dominant_answer(
         # each for `é` and an escaped quote, and the two after them), so the path keeps (15/16)**14 > 0.4.
         scale = 1 / 16 / max(sum(noise.values()), 1.0)
         options = {name: p * scale for name, p in noise.items() if name != taken}
-        tokens.append(Token(taken, {taken: 15 / 16, **options}))
+        tokens.append(Token(taken, {taken: 15 / 16, b"\xff": 1e-9, **options}))
     row = label_distribution(tokens, answered, labels)
     assert row is not None and row.dtype == np.float32
     assert np.isfinite(row).all() and (row >= 0).all()

@@ -536,3 +536,38 @@ def test_a_schema_that_gemini_can_not_take_is_left_out(faulty_teacher: FaultyTea
     )
     assert ask(teacher_at(faulty_teacher.url)).status is AnswerStatus.OK
     assert ["response_format" in request for request in faulty_teacher.requests] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "API key not valid. Please pass a valid API key.",  # Gemini's, as the next two
+        "API key expired. Please renew the API key.",
+        "User location is not supported for the API use.",
+        "mistralai/mistral-smal is not a valid model ID",  # OpenRouter's
+        "Invalid model: mistral-smal",
+    ],
+)
+def test_a_400_that_is_about_every_prompt_ends_the_run(message: str, faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script(TEXT, [Outcome(400, error(message))])
+    with pytest.raises(TeacherRefusesAccess, match="400.*Mend"):
+        ask(teacher_at(faulty_teacher.url))
+
+
+@pytest.mark.parametrize("message", ["the word model is invalid", "a key is not valid", "bad keyword"])
+def test_a_400_that_only_sounds_so_is_about_its_prompt(message: str, faulty_teacher: FaultyTeacher) -> None:
+    faulty_teacher.script(TEXT, [Outcome(400, error(message))])
+    assert ask(teacher_at(faulty_teacher.url)).status is AnswerStatus.UNPARSEABLE
+
+
+def test_a_prompt_that_alone_passes_a_limit_a_minute_is_not_tried_again(
+    faulty_teacher: FaultyTeacher,
+) -> None:
+    said = (
+        "Request too large for gpt-4o in organization org-1 on tokens per min (TPM): Limit 30000, Requested "
+        "31000. The input or output tokens must be reduced in order to run successfully."
+    )
+    faulty_teacher.script(TEXT, [Outcome(429, error(said, code="rate_limit_exceeded"))])
+    answer = ask(teacher_at(faulty_teacher.url))
+    assert answer.status is AnswerStatus.UNPARSEABLE and "Request too large" in answer.reason
+    assert type(answer) is Answer  # surely the prompt's fault

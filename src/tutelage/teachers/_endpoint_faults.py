@@ -32,6 +32,14 @@ _SURELY_OUT_OF_CREDIT = re.compile(
     r"specified API usage limit",
     re.I,
 )
+# Some say with a 400 what others say with a 401, 403 or 404 (Gemini, OpenRouter, Mistral).
+_OF_ALL_PROMPTS = re.compile(
+    r"api.?key (?:is )?(?:not valid|invalid|expired)|(?:a valid|invalid|incorrect) api.?key|"
+    r"location is not supported|(?:not a valid|invalid|unknown) model\b",
+    re.I,
+)
+# A 429 that waiting doesn't help: one request alone passes a limit a minute.
+_NEVER_FITS = re.compile(r"request too large|tokens must be reduced", re.I)
 _FILTERED = re.compile(
     r"content.?(?:filter|policy|management)|responsible.?ai|safety|moderation|"
     r"(?:prompt|input|message|content|request) (?:was|is|has been) (?:flagged|blocked)",
@@ -169,8 +177,11 @@ def fault_of(
     Gateways answer 403 both to callers without access and to a prompt that a filter stopped.
     """
     said = f"{endpoint} answered {status}: {message[:_TOLD]}"
-    if status in _OF_THE_PROMPT and not _SURELY_OUT_OF_CREDIT.search(message):
+    of_all = _SURELY_OUT_OF_CREDIT.search(message) or _OF_ALL_PROMPTS.search(message)
+    if status in _OF_THE_PROMPT and not of_all:
         return _about_the_prompt(status, message, said)
+    if status == 429 and _NEVER_FITS.search(message):
+        return PromptRejected(AnswerStatus.UNPARSEABLE, said, known=True)
     if status == 403 and _FILTERED.search(message) and not _OF_THE_CALLER.search(message):
         return PromptRejected(AnswerStatus.REFUSED, said, known=False)
     if 300 <= status < 400:

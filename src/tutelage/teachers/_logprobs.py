@@ -119,7 +119,8 @@ def label_distribution(
     share the unlisted mass, at most `EPSILON` of a token's. The result sums to 1.
 
     None where the label can't be found in the tokens, where they end before it is told from one that begins
-    like it (some endpoints don't list the token that ends a bare answer), or where no number is usable.
+    like it (some endpoints don't list the token that ends a bare answer), where no alternative is listed for
+    a token that tells labels apart, or where no number is usable.
     """
     try:
         return _distribution(tokens, answered, labels, key, spell)
@@ -256,7 +257,7 @@ def _step(
 ) -> tuple[float, frozenset[int]] | None:
     """Give away, into `masses`, what leads elsewhere at this token; return what stays and who stays."""
     path = ahead.leads_to(token.text)
-    if answered not in path:
+    if answered not in path or (path != ahead.everyone and _stands_alone(token)):
         return None
     stay, leave = 0.0, dict[frozenset[int], float]()
     for option, probability in token.options.items():
@@ -278,6 +279,11 @@ def _step(
     if unseen:
         masses[list(unseen)] += share * spare / len(unseen)
     return share * (1 - spare) * stay / listed, path
+
+
+def _stands_alone(token: Token) -> bool:
+    """Whether something else could have stood there and isn't listed; some endpoints never list anything."""
+    return len(token.options) == 1 and next(iter(token.options.values())) < 1.0 - EPSILON
 
 
 _NOBODY: frozenset[int] = frozenset()
