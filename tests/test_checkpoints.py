@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.checkpoints import resolve_checkpoint
+from tiny_world import put_in_hub_cache
+from tutelage.checkpoints import Weights, resolve_checkpoint
 from tutelage.config import EMBEDDED_ENCODER
 from tutelage.errors import ConfigError, MissingExtraError, TutelageError, UnsafeModelError
 
@@ -108,3 +109,51 @@ def test_a_configuration_that_is_no_json_is_an_error_that_names_it(tmp_path, con
     (model(tmp_path / "m") / "config.json").write_bytes(content)
     with pytest.raises(TutelageError, match=r"config\.json"):
         resolve_checkpoint("m", tmp_path)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Puts a model into the hub's cache on this machine, under a commit that becomes its newest."""
+    pytest.importorskip("huggingface_hub")
+
+    def put(commit, name="somebody/tiny"):
+        put_in_hub_cache(
+            monkeypatch, tmp_path / "hub", name, model(tmp_path / commit, {"model_type": "bert"}), commit
+        )
+
+    return put
+
+
+def test_a_hub_model_is_held_to_its_snapshots_commit(hub):
+    weights = Weights("somebody/tiny")
+    hub("a" * 40)
+    pinned = weights.pinned()
+    assert (pinned.commit, pinned.hash) == ("a" * 40, f"somebody/tiny@{'a' * 40}")
+    assert pinned.options == {"trust_remote_code": False, "revision": "a" * 40, "use_safetensors": True}
+    hub("b" * 40)
+    assert weights.pinned().commit == "b" * 40
+    assert pinned.source["revision"] == "a" * 40, "what was pinned stays"
+
+
+def test_a_hub_model_that_is_not_here_has_its_name_alone(hub):
+    hub("a" * 40)
+    weights = Weights("somebody/else").pinned()
+    assert (weights.commit, weights.hash, weights.source) == (
+        None,
+        "somebody/else",
+        {"trust_remote_code": False},
+    )
+
+
+def test_files_are_known_by_their_content(tmp_path):
+    folder = model(tmp_path / "m", {"model_type": "bert"})
+    before = Weights(str(folder)).pinned()
+    assert before.commit is None and "revision" not in before.source
+    known = before.hash
+    (folder / "model.safetensors").write_bytes(b"other weights")
+    assert Weights(str(folder)).hash != known
+    (folder / "one.gguf").write_bytes(b"GGUF")
+    one = Weights(str(folder), "one.gguf")
+    known = one.hash
+    (folder / "model.safetensors").write_bytes(b"weights")
+    assert one.hash == known, "only the file itself counts"

@@ -146,12 +146,11 @@ def _byte_tokenizer(folder: Path, corpus, chat_template) -> int:
     return len(tokenizer)
 
 
-def put_in_hub_cache(monkeypatch, cache: Path, name: str, checkpoint: Path) -> None:
+def put_in_hub_cache(monkeypatch, cache: Path, name: str, checkpoint: Path, commit: str = "0" * 40) -> None:
     """Make `checkpoint` what transformers finds, without a network, under the hub name `name`."""
-    commit = "0" * 40
     repository = cache / f"models--{name.replace('/', '--')}"
     shutil.copytree(checkpoint, repository / "snapshots" / commit)
-    (repository / "refs").mkdir()
+    (repository / "refs").mkdir(exist_ok=True)
     (repository / "refs" / "main").write_text(commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

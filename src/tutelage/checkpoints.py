@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,54 @@ _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What transformers loads from: a folder or a hub name, and the GGUF file in it where it is one."""
+    """What transformers loads from: a folder or a hub name, and the GGUF file in it where it is one.
+
+    `commit` is the hub's, None where nobody asked for it or it isn't known.
+    """
 
     checkpoint: str
     gguf_file: str | None = None
+    commit: str | None = None
+
+    def pinned(self) -> Weights:
+        """The same, where they are a hub model held to the commit that its name means on this machine.
+
+        That is the snapshot in the hub's cache, which is fetched where there is none; a newer one isn't
+        looked for. Without a snapshot, and where the hub can't be reached, there is no commit.
+        """
+        if self._path.exists():
+            return self
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+        found = try_to_load_from_cache(self.checkpoint, "config.json")
+        if not isinstance(found, str):
+            try:
+                found = hf_hub_download(self.checkpoint, "config.json")
+            except OSError:  # loading will say what is wrong
+                return self
+        return replace(self, commit=Path(found).parent.name)
+
+    @property
+    def hash(self) -> str:
+        """Of the files' contents; of a hub model its name, with its commit where that is known."""
+        if self._path.exists():
+            return storage.hash_path(self._path)
+        return self.checkpoint if self.commit is None else f"{self.checkpoint}@{self.commit}"
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.checkpoint) / (self.gguf_file or "")
 
     @property
     def source(self) -> dict[str, Any]:
         """Options of `from_pretrained` for configurations and tokenizers."""
         # Absent, transformers would ask on a terminal whether to run a model's own code.
-        safely: dict[str, Any] = {"trust_remote_code": False}
-        return safely if self.gguf_file is None else {**safely, "gguf_file": self.gguf_file}
+        source: dict[str, Any] = {"trust_remote_code": False}
+        if self.gguf_file is not None:
+            source["gguf_file"] = self.gguf_file
+        if self.commit is not None:
+            source["revision"] = self.commit
+        return source
 
     @property
     def options(self) -> dict[str, Any]:

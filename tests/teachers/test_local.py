@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from tiny_world import TEXTS
+from tiny_world import TEXTS, put_in_hub_cache
 from tiny_writers import CHAT, LABELS, save_sure_writer
 from tutelage.config import LocalTeacherConfig
 from tutelage.errors import ConfigError, MissingExtraError, UnsafeModelError
@@ -251,6 +251,17 @@ def test_the_revision_follows_from_all_that_shapes_an_answer_and_needs_no_model(
     ]
     assert len({teacher.revision, *(other.revision for other in others)}) == 6
     assert "_model" not in teacher.__dict__
+
+
+def test_a_hub_models_revision_is_its_commits_and_that_commit_is_loaded(models, tmp_path, monkeypatch):
+    put_in_hub_cache(monkeypatch, tmp_path / "hub", "somebody/tiny", models / "causal", "a" * 40)
+    teacher = teacher_of(tmp_path, "somebody/tiny")
+    first = teacher.revision
+    put_in_hub_cache(monkeypatch, tmp_path / "hub", "somebody/tiny", models / "chat", "b" * 40)
+    assert teacher_of(tmp_path, "somebody/tiny").revision != first
+    (answer,) = ask(teacher, TEXTS[:1])
+    np.testing.assert_array_equal(answer.distribution, ask(teacher_of(models), TEXTS[:1])[0].distribution)
+    assert teacher.manifest("embeddings").revision == f"somebody/tiny@{'a' * 40}"
 
 
 def test_it_lets_go_of_its_memory(models):

@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tutelage import storage
-from tutelage.checkpoints import quieten_loading, resolve_checkpoint
+from tutelage.checkpoints import Weights, quieten_loading, resolve_checkpoint
 from tutelage.config import EncoderTeacherConfig
 from tutelage.errors import DataError, MissingExtraError
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage, dump_value
@@ -58,14 +57,17 @@ class EncoderTeacher:
     @cached_property
     def revision(self) -> str:
         """Follows from the weights, the training part, the task and this recipe, not from the machine."""
-        weights = self._weights
+        weights = self._weights_hash
         examples = [(item.prompt.text, dump_value(item.value)) for item in self._training]
         return storage.hash_json([_RECIPE, weights, self._config.max_tokens, self._task.version, examples])
 
     @cached_property
-    def _weights(self) -> str:
-        local = Path(self._checkpoint)
-        return storage.hash_path(local) if local.is_dir() else self._checkpoint
+    def _weights(self) -> Weights:
+        return Weights(self._checkpoint).pinned()
+
+    @cached_property
+    def _weights_hash(self) -> str:
+        return self._weights.hash
 
     def most_expensive(self, prompts: Sequence[Prompt]) -> float:
         """Nothing: it runs here."""
@@ -124,9 +126,9 @@ class EncoderTeacher:
         origin = Origin(
             teacher=self.name,
             model=self._config.model,
-            revision=self._weights,
-            checkpoint=self._checkpoint,
-            source={"trust_remote_code": False},
+            revision=self._weights_hash,
+            checkpoint=self._weights.checkpoint,
+            source=self._weights.source,
             shown=["the text alone", self._config.max_tokens],
             pooling="mean, l2",
         )
@@ -161,11 +163,10 @@ class EncoderTeacher:
         from transformers import AutoModel, AutoTokenizer
 
         quieten_loading()
+        weights = self._weights
         device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model = AutoModel.from_pretrained(
-            self._checkpoint, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-        )
-        tokenizer = AutoTokenizer.from_pretrained(self._checkpoint, trust_remote_code=False)
+        model = AutoModel.from_pretrained(weights.checkpoint, **weights.options, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(weights.checkpoint, **weights.source)
         return tokenizer, model.eval().to(device)
 
     @cached_property

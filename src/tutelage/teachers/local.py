@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tutelage import storage
-from tutelage.checkpoints import resolve_weights
+from tutelage.checkpoints import Weights, resolve_weights
 from tutelage.config import LocalTeacherConfig
 from tutelage.errors import ConfigError, MissingExtraError
 from tutelage.generation import LanguageModel, Written
@@ -57,9 +56,9 @@ class LocalTeacher:
         if find_spec("torch") is None or find_spec("transformers") is None:
             raise MissingExtraError("torch", "train", "the teacher 'local'")
         self._config, self._task, self._top_k = config, context.task, context.top_k
-        self._weights = resolve_weights(config.model, context.folder, "teacher.model")
+        self._named = resolve_weights(config.model, context.folder, "teacher.model")
         if config.backend == "vllm":
-            require_vllm(self._weights)
+            require_vllm(self._named)
         self._labelled = _scored(config, context)
         self._hidden_layers = context.hidden_layers
         self.reveals = KINDS if config.backend == "transformers" else ()
@@ -73,9 +72,12 @@ class LocalTeacher:
         return storage.hash_json([_RECIPE, self._weights_hash, settings, self._task.version, *kept])
 
     @cached_property
+    def _weights(self) -> Weights:
+        return self._named.pinned()
+
+    @cached_property
     def _weights_hash(self) -> str:
-        local = Path(self._weights.checkpoint) / (self._weights.gguf_file or "")
-        return storage.hash_path(local) if local.exists() else self._weights.checkpoint
+        return self._weights.hash
 
     def most_expensive(self, prompts: Sequence[Prompt]) -> float:
         """Nothing: it runs here."""
@@ -96,7 +98,7 @@ class LocalTeacher:
             scored = max((len(text.encode()) + 2 for text in self._label_texts), default=0)  # tokens at most
             return VllmModel(
                 self._weights.checkpoint,
-                None,
+                self._weights.commit,
                 config.dtype,
                 places=config.max_input_tokens + max(config.max_output_tokens, scored),
                 k=max(self._top_k, _OPTIONS),

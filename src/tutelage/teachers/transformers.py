@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tutelage import storage
-from tutelage.checkpoints import quieten_loading, resolve_checkpoint
+from tutelage.checkpoints import Weights, quieten_loading, resolve_checkpoint
 from tutelage.config import TransformersTeacherConfig
 from tutelage.errors import ConfigError, MissingExtraError
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage
@@ -57,12 +56,15 @@ class TransformersTeacher:
     def revision(self) -> str:
         """Follows from weights, task and settings."""
         settings = self._config.model_dump(exclude={"rights", "batch_size", "model"})
-        return storage.hash_json([_RECIPE, self._weights, settings, self._task.version])
+        return storage.hash_json([_RECIPE, self._weights_hash, settings, self._task.version])
 
     @cached_property
-    def _weights(self) -> str:
-        local = Path(self._checkpoint)
-        return storage.hash_path(local) if local.is_dir() else self._checkpoint
+    def _weights(self) -> Weights:
+        return Weights(self._checkpoint).pinned()
+
+    @cached_property
+    def _weights_hash(self) -> str:
+        return self._weights.hash
 
     def most_expensive(self, prompts: Sequence[Prompt]) -> float:
         """Nothing: it runs here."""
@@ -142,9 +144,9 @@ class TransformersTeacher:
         origin = Origin(
             teacher=self.name,
             model=self._config.model,
-            revision=self._weights,
-            checkpoint=self._checkpoint,
-            source={"trust_remote_code": False},
+            revision=self._weights_hash,
+            checkpoint=self._weights.checkpoint,
+            source=self._weights.source,
             shown=["the text alone", self._config.max_tokens],
         )
         return origin.manifest(kind, self._hidden_layers)
@@ -176,11 +178,12 @@ class TransformersTeacher:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         quieten_loading()
+        weights = self._weights
         device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
         model = AutoModelForSequenceClassification.from_pretrained(
-            self._checkpoint, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+            weights.checkpoint, **weights.options, dtype=torch.float32
         )
-        tokenizer = AutoTokenizer.from_pretrained(self._checkpoint, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(weights.checkpoint, **weights.source)
         return tokenizer, model.eval().to(device)
 
     @cached_property
