@@ -128,6 +128,7 @@ def test_more_headers_and_more_of_the_body(faulty_teacher: FaultyTeacher) -> Non
         ({"headers": {"X-Auth-Token": "secret"}}, "put it into an environment variable"),
         ({"headers": {"Ocp-Apim-Subscription-Key": "secret"}}, "put it into an environment variable"),
         ({"headers": {"cf-aig-authorization": "Bearer secret"}}, "put it into an environment variable"),
+        ({"headers": {"X-Tenant": "Tenant ${TENANT}"}}, "of which a part"),
         ({"api_key_env": "sk-proj-secret"}, "no name of an environment variable"),
         ({"api_key_env": "secret0123456789abcdef0123456789abcdef"}, "no name of an environment variable"),
     ],

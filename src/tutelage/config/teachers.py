@@ -229,6 +229,11 @@ class EndpointConfig(Section):
                     f"headers has {name!r}, which by its name carries a key. Mend: put it into an "
                     "environment variable, and ${NAME} here"
                 )
+            if "${" in content and not _FROM_ENVIRONMENT.fullmatch(content):
+                raise ValueError(
+                    f"headers has {name!r}, of which a part is to come from the environment. Mend: put all "
+                    "of its value into a variable, and ${NAME} alone here"
+                )
             if name.lower() in _OF_THE_TRANSPORT:
                 raise ValueError(f"headers has {name!r}, which Tutelage sets itself. Mend: leave it out")
             if not (name + content).isascii() or not (name + content).isprintable() or not name.strip():

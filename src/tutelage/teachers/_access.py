@@ -26,16 +26,39 @@ class Secrets:
 
     def __init__(self, values: Iterable[str]) -> None:
         known = sorted({value for value in values if value}, key=len, reverse=True)
-        self._in_faults = _any_of(known)
-        self._anywhere = _any_of([value for value in known if len(value) >= _SURELY_A_SECRET])
+        self._in_faults = [_Secret.of(value) for value in known]
+        self._anywhere = [_Secret.of(value) for value in known if len(value) >= _SURELY_A_SECRET]
 
     def out_of_fault(self, text: str) -> str:
         """The text of a fault without them."""
-        return self._in_faults.sub(_HIDDEN, text) if self._in_faults else text
+        return _without(self._in_faults, text)
 
     def out_of_reply(self, text: str) -> str:
         """A reply, which is kept, without those of them that can't stand in it by chance."""
-        return self._anywhere.sub(_HIDDEN, text) if self._anywhere else text
+        return _without(self._anywhere, text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Secret:
+    """`part` of it stands in whatever holds it; the pattern finds it also as JSON may spell it.
+
+    Its letters and digits are never escaped, other characters may be: `+` as `\\u002b`, `/` as `\\/`.
+    """
+
+    part: str
+    pattern: re.Pattern[str]
+
+    @classmethod
+    def of(cls, value: str) -> _Secret:
+        part = max(re.findall(r"[^\W_]+", value), key=len, default="")
+        return cls(part, re.compile("".join(map(_in_json, value))))
+
+
+def _without(secrets: Iterable[_Secret], text: str) -> str:
+    for secret in secrets:
+        if secret.part in text:  # looking for that takes next to no time, and replies are many
+            text = secret.pattern.sub(_HIDDEN, text)
+    return text
 
 
 _HIDDEN = "[the key]"
@@ -47,12 +70,6 @@ _CHARGED_APART: dict[str, tuple[Any, ...]] = {
     "inference_geo": (None, "global"),
     "web_search_options": (None,),
 }
-
-
-def _any_of(values: list[str]) -> re.Pattern[str] | None:
-    """Finds each of them, also as JSON may spell it: `+` as `\\u002b`, `/` as `\\/`."""
-    spelt = ["".join(map(_in_json, value)) for value in values]
-    return re.compile("|".join(spelt)) if spelt else None
 
 
 def _in_json(character: str) -> str:
