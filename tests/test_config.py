@@ -157,6 +157,22 @@ def test_a_key_of_another_teacher_is_not_proposed_for_itself(key):
             "student",
             "base belongs to family encoder or causal or seq2seq, not static",
         ),
+        ({"student__recipe": "sequence"}, "student", "recipe sequence teaches family causal or seq2seq, not encoder"),
+        (
+            {"student__family": "causal", "student__recipe": "step-by-step"},
+            "student",
+            "recipe step-by-step teaches family seq2seq, not causal",
+        ),
+        (
+            {"student__family": "causal", "student__temperature": 2.0, "student__hard_weight": 0.1},
+            "student",
+            "temperature and hard_weight belong to recipe soft-targets, not sequence",
+        ),
+        (
+            {"student__family": "causal", "student__rationale": "after"},
+            "student",
+            "rationale belongs to recipe rationale-causal, not sequence",
+        ),
         ({"student__members": 2}, "student", "members belongs to family static, not encoder"),
         ({"student__template": "own"}, "student", "template belongs to family causal or seq2seq, not encoder"),
         (

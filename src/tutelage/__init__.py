@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tutelage.config import ProgrammeConfig, load_config
-    from tutelage.distillation import Distilled, Signals, distil
+    from tutelage.distillation import Distilled, Signals, TextSignals, distil, distil_texts
     from tutelage.errors import TutelageError
     from tutelage.evaluation import Arm, evaluate, release_decision, render_report
     from tutelage.gates import Decision, Evidence, Verdict
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tutelage.programme import Programme
     from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Gold, Prompt, Usage
     from tutelage.stages import Outcome, Status, read_status, run_all, run_stage
-    from tutelage.students import Student, load_student
+    from tutelage.students import Student, Writer, load_student
     from tutelage.tasks import Classify, Extract, Generate, Judge
     from tutelage.teachers import Teacher, TeacherContext, build_teacher
 
@@ -28,7 +28,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "config": ("ProgrammeConfig", "load_config"),
-    "distillation": ("Distilled", "Signals", "distil"),
+    "distillation": ("Distilled", "Signals", "TextSignals", "distil", "distil_texts"),
     "errors": ("TutelageError",),
     "evaluation": ("Arm", "evaluate", "release_decision", "render_report"),
     "gates": ("Decision", "Evidence", "Verdict"),
@@ -36,7 +36,7 @@ _MODULES = {
     "programme": ("Programme",),
     "records": ("Answer", "AnswerStatus", "DistributionOrigin", "Gold", "Prompt", "Usage"),
     "stages": ("Outcome", "Status", "read_status", "run_all", "run_stage"),
-    "students": ("Student", "load_student"),
+    "students": ("Student", "Writer", "load_student"),
     "tasks": ("Classify", "Extract", "Generate", "Judge"),
     "teachers": ("Teacher", "TeacherContext", "build_teacher"),
 }
@@ -65,11 +65,14 @@ __all__ = [
     "Student",
     "Teacher",
     "TeacherContext",
+    "TextSignals",
     "TutelageError",
     "Usage",
     "Verdict",
+    "Writer",
     "build_teacher",
     "distil",
+    "distil_texts",
     "evaluate",
     "label",
     "load_config",

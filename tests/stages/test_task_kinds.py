@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tiny_world import save_writer
 from tutelage import storage
 from tutelage.errors import ConfigError, DataError, UsageError
 from tutelage.programme import Programme
@@ -16,6 +17,7 @@ from tutelage.progress import Silent
 from tutelage.records import Fields, dump_value, load_value
 from tutelage.stages import run_all, run_stage
 from tutelage.stages.task import resolved_task
+from tutelage.students import load_student
 
 WORDS = "parcel invoice password refund courier charge account payment tracking price".split()
 TEXTS = [f"{one} and {other}: what now" for one in WORDS for other in WORDS if one != other]
@@ -133,7 +135,9 @@ def test_gold_of_records_is_read_sealed_and_split(tmp_path):
         ("missing_column", "no 'label'"),
         ("not_text", "'label' holds list"),
     ]
-    assert any("students for task.type extract aren't there yet" in line for line in heard.lines)
+    assert any(
+        "task.type extract has none: what comes out is the transfer set" in line for line in heard.lines
+    )
 
 
 def test_a_programme_of_records_ends_with_the_transfer_set(tmp_path, faulty_teacher):
@@ -150,7 +154,7 @@ def test_a_programme_of_records_ends_with_the_transfer_set(tmp_path, faulty_teac
     [schema] = {json.dumps(request["response_format"]["json_schema"]) for request in faulty_teacher.requests}
     assert json.loads(schema)["strict"] is True
     with pytest.raises(
-        UsageError, match=r"task\.type is extract, .*aren't there yet.*Mend: .*transfer\.parquet"
+        UsageError, match=r"task\.type is extract, .*student\.family static is of labels.*causal"
     ):
         run_stage(programme, "train")
     with pytest.raises(UsageError, match="evaluate builds on train"):
@@ -181,6 +185,65 @@ def test_a_programme_of_texts_ends_with_the_transfer_set(tmp_path, faulty_teache
     assert [row["reason"] for row in rejected] == ["answer_misfit", "empty_label"]
     assert all("response_format" not in request for request in faulty_teacher.requests)
     with pytest.raises(UsageError, match=r"task\.type is generate"):
+        run_stage(programme, "train")
+
+
+SHORT = {"layers": 1, "hidden_size": 16, "heads": 2, "intermediate_size": 32, "epochs": 1, "base": "tiny"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "student", "control"),
+    [
+        (EXTRACT, {"family": "causal"}, {"labels": "gold", "examples": 14}),
+        (GENERATE, {"family": "causal", "control": "teacher"}, {"labels": "none", "examples": 0}),
+        (
+            {**JUDGE, "reasons": "before"},
+            {"family": "seq2seq", "recipe": "step-by-step", "control": "teacher"},
+            {"labels": "answers", "examples": 59},
+        ),
+    ],
+)
+def test_students_that_write_are_trained_with_their_control(
+    tmp_path, faulty_teacher, one_torch_thread, task, student, control
+):
+    answers = {
+        "extract": lambda text: _record(text),
+        "generate": lambda text: f"We look into the {text.split()[0]}.",
+        "judge": lambda text: int(_score(text)),
+    }
+    of = answers[task["type"]]
+    rows = [{"text": text, "label": of(text)} for text in TEXTS[:40]]
+    programme = _programme(tmp_path, task, rows, faulty_teacher.url, student={**SHORT, **student})
+    save_writer(tmp_path / "tiny", student["family"], corpus=TEXTS)
+    for text in TEXTS:
+        value = of(text)
+        reasoned = {"reasons": "By its words.", "score": value}
+        said = {"extract": value, "judge": reasoned}.get(task["type"])
+        faulty_teacher.answers[text] = value if said is None else json.dumps(said)
+    _until(programme, "train")
+    run = storage.read_json(programme.student / "run.json")
+    assert run["control"].items() >= control.items()
+    assert run["student"]["examples"] > 40 and run["student"]["record"]["steps"] > 0
+    for arm in ("student", "control"):
+        trained = load_student(programme.student / arm)
+        found = trained.answers(TEXTS[:3], resolved_task(programme))
+        assert len(found) == 3 and trained.family == student["family"]
+    if task["type"] != "judge":
+        with pytest.raises(UsageError, match="evaluation as yet is of labels"):
+            run_stage(programme, "evaluate")
+    else:
+        assert run_all(programme).metrics["arms"]["student"]["accuracy"]["estimate"] >= 0.0
+
+
+def test_recipes_of_reasons_ask_for_them(tmp_path, faulty_teacher):
+    rows = [{"text": text, "label": f"The {text.split()[0]}."} for text in TEXTS[:40]]
+    student = {**SHORT, "family": "causal", "recipe": "rationale-causal"}
+    programme = _programme(tmp_path, GENERATE, rows, faulty_teacher.url, student=student)
+    for text in TEXTS:
+        faulty_teacher.answers[text] = f"The {text.split()[0]}."
+    _until(programme, "label")
+    with pytest.raises(DataError, match="rationale-causal learns from reasons, and no answer has any"):
         run_stage(programme, "train")
 
 

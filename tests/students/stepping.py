@@ -13,8 +13,6 @@ def step(learner, encoded, rate=0.01):
     labels = batch.pop("labels")
     optimizer = learner.optimizer(learner.module, rate)
     logits = learner.module(**batch).logits
-    if learner.module.config.is_encoder_decoder is False:
-        logits, labels = logits[:, :-1], labels[:, 1:]
     loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
     optimizer.zero_grad()
     loss.backward()

@@ -131,10 +131,10 @@ def test_causal_batches_count_the_answers_tokens_alone(models):
     examples = CausalExamples([Pair([5, 6, 7], [8, 1]), Pair([5], [9, 9, 9, 1]), Pair([5], [2, 1])], 0)
     assert len(examples) == 3 and examples.lengths.tolist() == [5, 5, 3]
     batch = examples.batch(np.array([2, 0]))
-    assert batch["input_ids"].tolist() == [[5, 2, 1, 0, 0], [5, 6, 7, 8, 1]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
+    assert batch["input_ids"].tolist() == [[5, 2, 0, 0], [5, 6, 7, 8]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
     x = IGNORED
-    assert batch["labels"].tolist() == [[x, 2, 1, x, x], [x, x, x, 8, 1]]
+    assert batch["labels"].tolist() == [[2, 1, x, x], [x, x, 8, 1]]
     assert {value.dtype for value in batch.values()} == {torch.int64}
 
 

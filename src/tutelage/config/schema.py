@@ -198,14 +198,26 @@ class LoraConfig(Section):
     )
 
 
-# Keys that only some families take. What isn't named here all of them do.
+# Keys that only some families, or recipes, take. What isn't named here all of them do.
+_KeysOf = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
 _TRANSFORMERS = ("encoder", "causal", "seq2seq")
 _WRITERS = ("causal", "seq2seq")
-_KEYS_OF_FAMILIES = (
+_KEYS_OF_FAMILIES: _KeysOf = (
     (_TRANSFORMERS, ("base", "layers", "hidden_size", "heads", "intermediate_size")),
     (("static",), ("members",)),
     (_WRITERS, ("max_answer_tokens", "template")),
     (("causal",), ("lora",)),
+)
+_FAMILIES_OF_RECIPES: dict[str, tuple[str, ...]] = {
+    "soft-targets": ("encoder", "static"),
+    "sequence": _WRITERS,
+    "step-by-step": ("seq2seq",),
+    "rationale-causal": ("causal",),
+}
+_KEYS_OF_RECIPES: _KeysOf = (
+    (("soft-targets",), ("temperature", "hard_weight")),
+    (("rationale-causal",), ("rationale",)),
+    (("step-by-step",), ("rationale_weight",)),
 )
 
 
@@ -268,7 +280,19 @@ class StudentConfig(Section):
     lora: LoraConfig | None = Field(
         None, description="Low-rank adapters in place of all weights; merged when the student is saved."
     )
-    recipe: Literal["soft-targets"] = Field("soft-targets", description="The training plan.")
+    recipe: Literal["soft-targets", "sequence", "step-by-step", "rationale-causal"] | None = Field(
+        None,
+        description="The training plan; where absent `soft-targets` for families of labels, `sequence` for "
+        "those that write. See docs/students.md.",
+    )
+    rationale: Literal["before", "after"] | None = Field(
+        None, description="Where `rationale-causal` has reasons stand: `before` the answer where absent."
+    )
+    rationale_weight: float | None = Field(
+        None,
+        gt=0.0,
+        description="Weight of reasons in `step-by-step`, beside 1 for answers; 1 if absent.",
+    )
     temperature: float | None = Field(
         None, gt=0.0, description="Softens teacher and student alike; the family's default where absent."
     )
@@ -316,19 +340,36 @@ class StudentConfig(Section):
         return self
 
     def _check_family(self) -> None:
-        """Raise ValueError for keys of another family, and where the family lacks what it needs."""
-        for families, keys in _KEYS_OF_FAMILIES:
-            given = [key for key in keys if getattr(self, key) is not None]
-            if given and self.family not in families:
-                raise ValueError(
-                    f"{' and '.join(given)} {'belong' if len(given) > 1 else 'belongs'} to family "
-                    f"{' or '.join(families)}, not {self.family}"
-                )
+        """Raise ValueError for keys of another family or recipe, and where the family lacks what it needs."""
+        families = _FAMILIES_OF_RECIPES[self.plan]
+        if self.family not in families:
+            raise ValueError(f"recipe {self.plan} teaches family {' or '.join(families)}, not {self.family}")
+        self._check_keys("family", self.family, _KEYS_OF_FAMILIES)
+        self._check_keys("recipe", self.plan, _KEYS_OF_RECIPES)
         if self.family == "seq2seq" and self.base is None:
             raise ValueError(
                 "family seq2seq needs base, a folder or a hub name such as google/flan-t5-small; with "
                 "hidden_size, heads and intermediate_size only its tokenizer and kind are taken"
             )
+
+    def _check_keys(self, kind: str, own: str, keys_of: _KeysOf) -> None:
+        for owners, keys in keys_of:
+            given = [key for key in keys if getattr(self, key) is not None]
+            if given and own not in owners:
+                raise ValueError(
+                    f"{' and '.join(given)} {'belong' if len(given) > 1 else 'belongs'} to {kind} "
+                    f"{' or '.join(owners)}, not {own}"
+                )
+
+    @property
+    def writes(self) -> bool:
+        """Whether the family writes text."""
+        return self.family in _WRITERS
+
+    @property
+    def plan(self) -> str:
+        """`recipe`, or what holds where it is absent."""
+        return self.recipe or ("sequence" if self.writes else "soft-targets")
 
     @property
     def run(self) -> str:

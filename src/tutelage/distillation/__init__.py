@@ -1,14 +1,31 @@
 """Distillation: from a transfer set and a recipe to a student and its control arm."""
 
-from tutelage.distillation.distilled import LEAST_EXAMPLES, Distilled, distil, require_enough
+from tutelage.distillation.distilled import (
+    LEAST_EXAMPLES,
+    Distilled,
+    distil,
+    distil_texts,
+    require_enough,
+    require_reasons,
+    untrained,
+)
 from tutelage.distillation.signals import Signals, hard_labels, read_signals
+from tutelage.distillation.texts import TextSignals, best_of, chosen_answers, humans_alone, read_texts
 
 __all__ = [
     "LEAST_EXAMPLES",
     "Distilled",
     "Signals",
+    "TextSignals",
+    "best_of",
+    "chosen_answers",
     "distil",
+    "distil_texts",
     "hard_labels",
+    "humans_alone",
     "read_signals",
+    "read_texts",
     "require_enough",
+    "require_reasons",
+    "untrained",
 ]

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from tutelage import storage
 from tutelage.checkpoints import checkpoint_folder
 from tutelage.config import StudentConfig
-from tutelage.distillation.phases import Material, Recipe
-from tutelage.distillation.recipes import RECIPES
+from tutelage.distillation.phases import Material, Phase, Recipe, TextMaterial, TextRecipe
+from tutelage.distillation.recipes import RECIPES, TEXT_RECIPES
 from tutelage.distillation.record import TrainingRecord, together
 from tutelage.distillation.signals import Signals, hold_back
+from tutelage.distillation.texts import TextSignals, hold_texts_back
 from tutelage.errors import DataError
 from tutelage.progress import Progress
-from tutelage.students import Student, average_students, new_learner
-from tutelage.tasks import LabelTask
+from tutelage.students import Student, Writer, average_students, new_learner, new_writing_learner
+from tutelage.tasks import LabelTask, Task
+
+if TYPE_CHECKING:
+    from tutelage.students.writing_learner import WritingLearner
 
 LEAST_EXAMPLES = 10
+_OF_REASONS = ("step-by-step", "rationale-causal")
+S = TypeVar("S", covariant=True)  # the kind of student
 
 
 @dataclass(frozen=True)
-class Distilled:
+class Distilled(Generic[S]):
     """A student with the plan it was trained by and what happened."""
 
-    student: Student
-    recipe: Recipe
+    student: S
+    recipe: Recipe | TextRecipe
     record: TrainingRecord
     examples: int
 
@@ -40,7 +47,15 @@ class Distilled:
         }
 
 
-def require_enough(signals: Signals, whose: str = "the student") -> None:
+class _Trainable(Protocol[S]):
+    """What `run_phases` asks of a learner."""
+
+    threads: int | None
+
+    def finished(self) -> S: ...
+
+
+def require_enough(signals: Signals | TextSignals, whose: str = "the student") -> None:
     """Raise DataError where there are too few examples to learn from."""
     if len(signals) < LEAST_EXAMPLES:
         raise DataError(
@@ -60,6 +75,70 @@ def _hash_of(signals: Signals) -> str:
     return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
 
+def distil_texts(
+    signals: TextSignals,
+    task: Task,
+    config: StudentConfig,
+    folder: Path,
+    progress: Progress,
+    *,
+    description: str = "training",
+    checkpoint: Path | None = None,
+    other_steps: int = 0,
+) -> Distilled[Writer]:
+    """As `distil`, of a student that writes: family `causal` or `seq2seq`, whatever the task.
+
+    The student is a `Writer`, and a `Student` too where the task's values are labels.
+    """
+    require_enough(signals)
+    learning, validation = hold_texts_back(signals, config.validation, config.seed)
+    recipe = TEXT_RECIPES[config.plan](config, learning, other_steps)
+    learner = new_writing_learner(config, task, folder, rationale=recipe.rationale, prefix=recipe.prefix)
+    material = TextMaterial(task, learner, learning, validation, folder)
+    fingerprint = storage.hash_json(
+        [
+            recipe.to_json(),
+            config.model_dump(),
+            _base_hash(config, folder),
+            task.version,
+            signals.to_json(),
+        ]
+    )
+    student, record = run_phases(
+        recipe.phases(material), learner, progress, description, checkpoint, fingerprint
+    )
+    _tell_of_losses(learner, progress)
+    return Distilled(student, recipe, record, len(learning))
+
+
+def untrained(signals: TextSignals, task: Task, config: StudentConfig, folder: Path) -> Distilled[Writer]:
+    """The student that `distil_texts` would train on `signals`, as it is before."""
+    learning, _ = hold_texts_back(signals, config.validation, config.seed)
+    recipe = TEXT_RECIPES[config.plan](config, learning, 0)
+    learner = new_writing_learner(config, task, folder, rationale=recipe.rationale, prefix=recipe.prefix)
+    learner.encode(learning.texts, learning.targets, learning.reasons)  # how long answers are
+    return Distilled(learner.finished(), recipe, TrainingRecord(), 0)
+
+
+def require_reasons(signals: TextSignals, config: StudentConfig) -> None:
+    """Raise DataError where the recipe learns from reasons and no answer has any."""
+    if config.plan in _OF_REASONS and not any(signals.reasons):
+        raise DataError(
+            f"student.recipe {config.plan} learns from reasons, and no answer has any. "
+            "Mend: prompting.rationale before, or recipe sequence"
+        )
+
+
+def _tell_of_losses(learner: WritingLearner, progress: Progress) -> None:
+    if learner.cut:
+        progress.note(f"{learner.cut:,} prompts were longer than student.max_tokens and cut at their end")
+    if learner.unwritable:
+        progress.warn(
+            f"{learner.unwritable:,} answers hold letters that the tokenizer of student.base doesn't have, "
+            "and the student can't learn them"
+        )
+
+
 def distil(
     signals: Signals,
     task: LabelTask,
@@ -70,7 +149,7 @@ def distil(
     description: str = "training",
     checkpoint: Path | None = None,
     other_steps: int = 0,
-) -> Distilled:
+) -> Distilled[Student]:
     """Train a student on `signals`; a part of them is held back to choose the best step.
 
     `folder` is where relative checkpoint paths of models start; `checkpoint` where a killed run goes on;
@@ -79,7 +158,7 @@ def distil(
     """
     require_enough(signals)
     learning, validation = hold_back(signals, config.validation, config.seed)
-    recipe = RECIPES[config.recipe](config, len(learning), other_steps)
+    recipe = RECIPES[config.plan](config, len(learning), other_steps)
     fingerprint = storage.hash_json(
         [
             recipe.to_json(),
@@ -99,8 +178,8 @@ def distil(
         )
         named = f"{description} {number + 1}/{recipe.members}" if recipe.members > 1 else description
         return run_phases(
-            recipe.seeded(seed),
-            material,
+            recipe.seeded(seed).phases(material),
+            material.learner,
             progress,
             named,
             checkpoint and checkpoint / str(number),
@@ -117,18 +196,18 @@ def distil(
 
 
 def run_phases(
-    recipe: Recipe,
-    material: Material,
+    phases: Iterable[Phase],
+    learner: _Trainable[S],
     progress: Progress,
     description: str,
     checkpoint: Path | None,
     fingerprint: str,
-) -> tuple[Student, TrainingRecord]:
-    """Train the material's learner, phase after phase; one that a killed run had ended is taken as it was."""
+) -> tuple[S, TrainingRecord]:
+    """Train the learner, phase after phase; one that a killed run had ended is taken as it was."""
     from tutelage.distillation.trainer import train
 
     records = []
-    for number, phase in enumerate(recipe.phases(material)):
+    for number, phase in enumerate(phases):
         records.append(
             train(
                 phase.objective,
@@ -141,7 +220,7 @@ def run_phases(
                 start=phase.start,
                 checkpoint=checkpoint and checkpoint / f"{number}-{phase.name.replace(' ', '-')}",
                 fingerprint=fingerprint,
-                threads=material.learner.threads,
+                threads=learner.threads,
             )
         )
-    return material.learner.finished(), together(records, "phase")
+    return learner.finished(), together(records, "phase")

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tutelage.distillation.schedule import Schedule
 from tutelage.distillation.signals import Signals
+from tutelage.distillation.texts import TextSignals
 from tutelage.students import Learner
 from tutelage.students.protocol import Examples
-from tutelage.tasks import LabelTask
+from tutelage.tasks import LabelTask, RationaleMode, Task
 
 if TYPE_CHECKING:
     import torch
 
     from tutelage.distillation.objectives import Objective
+    from tutelage.students.writing_learner import WritingLearner
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,17 @@ class Material:
     learner: Learner
     learning: Signals
     validation: Signals
+    folder: Path
+
+
+@dataclass(frozen=True)
+class TextMaterial:
+    """What a recipe of a student that writes works with, as `Material`."""
+
+    task: Task
+    learner: WritingLearner
+    learning: TextSignals
+    validation: TextSignals
     folder: Path
 
 
@@ -71,6 +84,33 @@ class Recipe(Protocol):
         ...
 
     def phases(self, material: Material) -> Iterator[Phase]:
+        """What is done, from top to bottom."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """For run.json."""
+        ...
+
+
+class TextRecipe(Protocol):
+    """A named training plan of a student that writes, as `Recipe`; one student, of one seed."""
+
+    @property
+    def rationale(self) -> RationaleMode:
+        """Where the student says its reasons, if it does."""
+        ...
+
+    @property
+    def prefix(self) -> str:
+        """What the student's prompts begin with."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Of all phases, which a control arm on fewer examples is granted."""
+        ...
+
+    def phases(self, material: TextMaterial) -> Iterator[Phase]:
         """What is done, from top to bottom."""
         ...
 

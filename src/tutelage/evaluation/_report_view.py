@@ -104,7 +104,7 @@ def _verdict(decision: Json) -> dict[str, Any]:
 
 
 def _control_source(context: Json) -> str | None:
-    """Whose hard labels the control learned from: `gold` (people's) or `teacher`; None where not recorded."""
+    """What the control learned from, by `_CONTROLS`; None where not recorded."""
     control = (context.get("student") or {}).get("control")
     source = control.get("labels") if isinstance(control, Mapping) else None
     return source if isinstance(source, str) else None
@@ -137,14 +137,26 @@ def _apart(comparison: Json) -> str:
     return "level with" if size.startswith("0.0 ") else f"{size} {side}"
 
 
+# By what the control arm learned from: what the student learned beyond that, and what the control is.
+_LEARNED = {
+    "teacher": "learning the teacher’s probabilities",
+    "answers": "learning the teacher’s reasons",
+}
+_CONTROLS = {
+    "gold": "trained on people’s labels alone",
+    "teacher": "trained on the teacher’s hard labels alone",
+    "answers": "trained on the teacher’s answers alone",
+    "none": "before any training",
+}
+
+
 def _worth(comparison: Json, source: str | None) -> str:
     """Whether distillation helped, said plainly."""
     difference = comparison["difference"]
     low, high = difference.get("low"), difference.get("high")
-    what = "learning the teacher’s probabilities" if source == "teacher" else "learning from the teacher"
-    whose = {"gold": "people’s labels alone", "teacher": "the teacher’s hard labels alone"}
+    what = _LEARNED.get(source or "", "learning from the teacher")
     gain, interval = fmt.points(difference["estimate"]), fmt.points_interval(difference)
-    same = f"the same student trained on {whose.get(source or '', 'hard labels alone')}"
+    same = f"the same student {_CONTROLS.get(source or '', 'trained on hard labels alone')}"
     if fmt.is_number(low) and low > 0:
         return f"{fmt.opening(what)} helped: {gain} over {same} ({interval})."
     if fmt.is_number(high) and high < 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tutelage import __version__
+from tutelage.config import StudentConfig
 from tutelage.data import gold_gate, read_prompts
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
@@ -53,10 +54,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     if teacher.paid:
         size.require()
     if with_labels(task) is None:
-        progress.warn(
-            f"students for task.type {task.kind} aren't there yet: what comes out is the transfer set, after "
-            "`tutelage label`"
-        )
+        progress.warn(_how_far(task.kind, config.student))
     tell_bound(teacher, traffic.accepted, config.labelling.budget, progress)
     for reason in size.reasons:
         progress.warn(f"gold is small: {reason}")
@@ -65,6 +63,16 @@ def _work(programme: Programme, progress: Progress) -> str:
         f"{described_values(task, labels)}; "
         f"{len(traffic.accepted):,} of the first {traffic.total:,} traffic rows usable; "
         f"rights: {rights.verdict}; journal: {entries} entries, whole"
+    )
+
+
+def _how_far(kind: str, student: StudentConfig) -> str:
+    """What a programme of open values comes to."""
+    if student.writes:
+        return f"task.type {kind} isn't evaluated yet: what comes out is a student, after `tutelage train`"
+    return (
+        f"student.family {student.family} learns labels, and task.type {kind} has none: what comes out is "
+        "the transfer set, after `tutelage label`. Mend: student.family causal or seq2seq"
     )
 
 

@@ -41,7 +41,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
 def _work(programme: Programme, progress: Progress) -> str:
     from tutelage.evaluation import evaluate, predictions_table, release_decision
 
-    task = label_task(programme)
+    task = label_task(programme, "evaluation as yet")
     gold = read_sealed(programme.sealed, programme.seal)
     texts = [item.prompt.text for item in gold]
     with progress.track("evaluating", 3, "arms") as tracker:

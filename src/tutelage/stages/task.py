@@ -44,8 +44,8 @@ def labels_fingerprint(programme: Programme) -> str:
     return fingerprint([labels, fingerprint(path)])
 
 
-def label_task(programme: Programme) -> LabelTask:
-    """The resolved task, for stages that make or measure students of labels.
+def label_task(programme: Programme, whose: str) -> LabelTask:
+    """The resolved task, for stages that make or measure students of labels; `whose` is for the message.
 
     Raises UsageError where values are open.
     """
@@ -53,9 +53,8 @@ def label_task(programme: Programme) -> LabelTask:
     labelled = with_labels(task)
     if labelled is None:
         raise UsageError(
-            f"task.type is {task.kind}, whose students write (seq2seq, causal), and those aren't there yet; "
-            "students of today learn labels. Mend: `tutelage run` as far as label; the transfer set "
-            f"{programme.transfer} holds prompts with the teacher's answers, for a trainer of your own"
+            f"task.type is {task.kind}, whose values are open, and {whose} is of labels. Mend: "
+            "student.family causal or seq2seq, whose students write, as far as `tutelage train`"
         )
     return labelled
 

@@ -159,16 +159,17 @@ class PairExamples(ABC):
 
 @dataclass(frozen=True)
 class CausalExamples(PairExamples):
-    """Pairs as one sequence each: labels are the answers' tokens alone, the rest is `IGNORED`."""
+    """Pairs as one sequence each, of which only the answers' tokens are labels; the rest is `IGNORED`."""
 
     def batch(self, indices: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
         """`input_ids`, `attention_mask` and `labels`, int64 [rows, longest], padded at the end.
 
-        The logits at one place are of the label at the next.
+        Nothing is left to shift: the logits at a place are of the label at the same. What follows an answer's
+        last token is nobody's to predict, so it is no input.
         """
         pairs = [self.pairs[index] for index in indices]
-        ids, mask = padded([[*pair.prompt, *pair.answer] for pair in pairs], self.padding)
-        labels, _ = padded([[*[IGNORED] * len(pair.prompt), *pair.answer] for pair in pairs], IGNORED)
+        ids, mask = padded([[*pair.prompt, *pair.answer[:-1]] for pair in pairs], self.padding)
+        labels, _ = padded([[*[IGNORED] * (len(pair.prompt) - 1), *pair.answer] for pair in pairs], IGNORED)
         return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from tutelage.config import LoraConfig
 from tutelage.errors import ConfigError, MissingExtraError
-from tutelage.students._learning import WritingLearner
 from tutelage.students._tokens import CausalExamples, Codec, padding_of
+from tutelage.students.writing_learner import WritingLearner
 
 
 class CausalLearner(WritingLearner):

@@ -14,7 +14,7 @@ from tutelage.students.static import StaticStudent
 from tutelage.tasks import LabelTask, RationaleMode, Task
 
 if TYPE_CHECKING:
-    from tutelage.students._learning import WritingLearner
+    from tutelage.students.writing_learner import WritingLearner
 
 
 def new_learner(config: StudentConfig, task: LabelTask, texts: Sequence[str], folder: Path) -> Learner:
@@ -25,10 +25,10 @@ def new_learner(config: StudentConfig, task: LabelTask, texts: Sequence[str], fo
     transformers, whose Trainer takes the steps of every family, and ConfigError for a family that writes,
     whose learners are `new_writing_learner`'s.
     """
-    if config.family in ("causal", "seq2seq"):
+    if config.writes:
         raise ConfigError(
-            f"student.family is {config.family}, which learns to write, and student.recipe {config.recipe} "
-            "teaches labels. Mend: student.family encoder or static; in Python new_writing_learner"
+            f"student.family is {config.family}, which learns to write, and labels were to be learned. "
+            "Mend: student.family encoder or static; in Python new_writing_learner"
         )
     _require_packages(config.family)
     if config.family == "static":

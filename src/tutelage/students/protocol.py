@@ -180,7 +180,7 @@ def load_student(folder: Path | str) -> Student:
 
         return EncoderStudent.load(folder)
     if family in ("causal", "seq2seq"):
-        from tutelage.students._writing import WritingStudent
+        from tutelage.students.writing import WritingStudent
 
         return WritingStudent.load(folder)
     raise IntegrityError(f"{folder / STUDENT_FILE} names no known family: {family!r}")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from tutelage.students._learning import WritingLearner
 from tutelage.students._tokens import Codec, Seq2SeqExamples, padding_of
+from tutelage.students.writing_learner import WritingLearner
 
 
 class Seq2SeqLearner(WritingLearner):

@@ -3,8 +3,12 @@
 from collections.abc import Callable
 
 from tutelage.config import StudentConfig
-from tutelage.distillation.phases import Recipe
+from tutelage.distillation.phases import Recipe, TextRecipe
+from tutelage.distillation.recipes.rationale_causal import RationaleCausal
+from tutelage.distillation.recipes.sequence import Sequence
 from tutelage.distillation.recipes.soft_targets import SoftTargets
+from tutelage.distillation.recipes.step_by_step import StepByStep
+from tutelage.distillation.texts import TextSignals
 
 # By the name that `student.recipe` takes: from the configuration, the examples learned from, and the steps of
 # the arm that this one is compared to.
@@ -12,4 +16,11 @@ RECIPES: dict[str, Callable[[StudentConfig, int, int], Recipe]] = {
     "soft-targets": SoftTargets.planned,
 }
 
-__all__ = ["RECIPES", "SoftTargets"]
+# Likewise, of students that write; from the signals learned from in place of their number.
+TEXT_RECIPES: dict[str, Callable[[StudentConfig, TextSignals, int], TextRecipe]] = {
+    "sequence": Sequence.planned,
+    "step-by-step": StepByStep.planned,
+    "rationale-causal": RationaleCausal.planned,
+}
+
+__all__ = ["RECIPES", "TEXT_RECIPES", "RationaleCausal", "Sequence", "SoftTargets", "StepByStep"]

@@ -19,8 +19,8 @@ from tutelage.records import Value
 from tutelage.students._bases import initial_model
 from tutelage.students._form import answer_parts, form_of, read_answer
 from tutelage.students._tokens import Codec, PairExamples
-from tutelage.students._writing import Limits, WritingStudent
 from tutelage.students.optimizers import adamw
+from tutelage.students.writing import Limits, WritingStudent
 from tutelage.tasks import RationaleMode, Task, with_labels
 
 _HEADROOM = 1.25  # of the longest answer learned from: what a student may write

@@ -1,0 +1,136 @@
+"""What a student that writes learns from: texts with answers, and the reasons for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tutelage.records import AnswerStatus, Value, dump_value, load_value
+from tutelage.tasks import Task
+
+
+@dataclass(frozen=True)
+class TextSignals:
+    """Texts with what is to be said of each, row by row.
+
+    `values` are the teacher's answers, None where it has none; `rationales` its reasons, empty where it gave
+    none; `gold` the humans' answers, None where there is none.
+    """
+
+    texts: tuple[str, ...]
+    values: tuple[Value | None, ...]
+    rationales: tuple[str, ...]
+    gold: tuple[Value | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def targets(self) -> tuple[Value, ...]:
+        """The best known answer of each row: the human's, else the teacher's."""
+        best = [value if gold is None else gold for gold, value in zip(self.gold, self.values, strict=True)]
+        return tuple(value for value in best if value is not None)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The teacher's reasons; none where a human answered otherwise: they argue for another answer."""
+        rows = zip(self.rationales, self.values, self.gold, strict=True)
+        return tuple("" if gold is not None and gold != value else why for why, value, gold in rows)
+
+    def take(self, indices: npt.NDArray[np.int64]) -> TextSignals:
+        """The rows at `indices`."""
+        return TextSignals(
+            *(
+                tuple(column[index] for index in indices)
+                for column in (self.texts, self.values, self.rationales, self.gold)
+            )
+        )
+
+    def without_rationales(self) -> TextSignals:
+        """The same answers without a word why: what a control arm learns from."""
+        return replace(self, rationales=("",) * len(self))
+
+    def with_reasons(self) -> TextSignals:
+        """The rows that have reasons."""
+        return self.take(np.flatnonzero([bool(why) for why in self.reasons]))
+
+    def to_json(self) -> list[Any]:
+        """All of it, to be hashed."""
+        dumped = [
+            [None if value is None else dump_value(value) for value in column]
+            for column in (self.values, self.gold)
+        ]
+        return [self.texts, self.rationales, *dumped]
+
+
+def read_texts(transfer: pa.Table) -> TextSignals:
+    """The rows of `answers/transfer.parquet` that teach; quarantined answers without a human one don't."""
+    rows = [
+        row for row in transfer.to_pylist() if row["status"] == AnswerStatus.OK or row["gold"] is not None
+    ]
+    is_ok = [row["status"] == AnswerStatus.OK for row in rows]
+    return TextSignals(
+        tuple(row["text"] for row in rows),
+        tuple(load_value(row["value"]) if ok else None for row, ok in zip(rows, is_ok, strict=True)),
+        tuple((row["rationale"] or "") if ok else "" for row, ok in zip(rows, is_ok, strict=True)),
+        tuple(None if row["gold"] is None else load_value(row["gold"]) for row in rows),
+    )
+
+
+def humans_alone(signals: TextSignals) -> TextSignals:
+    """The rows that a human answered, with that answer alone: what a team has without a teacher."""
+    chosen = np.flatnonzero([gold is not None for gold in signals.gold])
+    part = signals.take(chosen)
+    return TextSignals(part.texts, part.gold, ("",) * len(part), part.gold)
+
+
+def hold_texts_back(signals: TextSignals, share: float, seed: int) -> tuple[TextSignals, TextSignals]:
+    """Split into (learning, validation) at random; either has at least one row where there are two."""
+    count = min(max(1, round(share * len(signals))), len(signals) - 1)
+    order = np.random.default_rng(seed).permutation(len(signals))
+    return signals.take(np.sort(order[count:])), signals.take(np.sort(order[:count]))
+
+
+def best_of(task: Task, samples: Sequence[Value], reference: Value | None = None) -> Value:
+    """Of several answers to one prompt the one to learn from.
+
+    With a human's `reference` the one that comes closest to it by `task.compare`, ties to the one that more
+    of the others agree with: sequence-level interpolation (Kim and Rush 2016, section 3.3), which is near
+    the truth and yet something that the teacher is likely to say. Without, the one that agrees most with
+    the others (`task.vote`). Raises ValueError for none.
+    """
+    if not samples:
+        raise ValueError("no answer to choose from")
+    likeliest, _ = task.vote(samples)
+    if reference is None:
+        return likeliest
+    candidates = dict.fromkeys([likeliest, *samples])
+    return max(candidates, key=lambda value: task.compare(value, reference).score)
+
+
+def chosen_answers(
+    task: Task,
+    texts: Sequence[str],
+    samples: Sequence[Sequence[Value]],
+    gold: Mapping[int, Value] | None = None,
+    rationales: Iterable[str] | None = None,
+) -> TextSignals:
+    """Signals of the best of several answers to each text (`best_of`).
+
+    `gold` has the humans' answers by the text's place. They choose among the teacher's, and aren't learned
+    from themselves. Texts without an answer are left out.
+    """
+    known = gold or {}
+    reasons = list(rationales) if rationales is not None else [""] * len(texts)
+    kept = [place for place, some in enumerate(samples) if some]
+    return TextSignals(
+        tuple(texts[place] for place in kept),
+        tuple(best_of(task, samples[place], known.get(place)) for place in kept),
+        tuple(reasons[place] for place in kept),
+        (None,) * len(kept),
+    )

@@ -1,0 +1,126 @@
+"""The arms that `train` makes: the student and its control, of labels or of texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tutelage import storage
+from tutelage.distillation import (
+    LEAST_EXAMPLES,
+    Distilled,
+    Signals,
+    TextSignals,
+    distil,
+    distil_texts,
+    hard_labels,
+    humans_alone,
+    read_signals,
+    read_texts,
+    require_enough,
+    require_reasons,
+    untrained,
+)
+from tutelage.programme import Programme
+from tutelage.progress import Progress
+from tutelage.stages.task import label_task, resolved_task
+from tutelage.students import Student, Writer
+
+
+@dataclass(frozen=True)
+class Arms:
+    """What was trained.
+
+    `source` is what the control learned from: hard labels of humans (`gold`) or of the `teacher`, the
+    teacher's `answers` without its reasons, or nothing (`none`).
+    """
+
+    student: Distilled[Student | Writer]
+    control: Distilled[Student | Writer]
+    source: str
+
+    @property
+    def control_text(self) -> str:
+        """The control in a few words."""
+        if self.source == "none":
+            return "control as it was before training"
+        whose = "humans’" if self.source == "gold" else "the teacher’s"
+        what = "answers" if self.source == "answers" else "hard labels"
+        control = self.control
+        return f"control on {control.examples:,} {what} ({whose}) in {control.record.seconds:.0f} s"
+
+
+def label_arms(programme: Programme, progress: Progress, checkpoints: Path) -> Arms:
+    """Of a student of labels: soft targets, and hard labels alone."""
+    task = label_task(programme, f"student.family {programme.config.student.family}")
+    signals = read_signals(storage.read_table(programme.transfer), task)
+    source = _told_source(programme, int(signals.has_gold.sum()), progress)
+    control = hard_labels(signals, source, task)
+    require_enough(signals)
+    require_enough(control, "the control arm")
+
+    def trained(arm: str, learned: Signals, other_steps: int) -> Distilled[Student]:
+        return distil(
+            learned,
+            task,
+            programme.config.student,
+            programme.folder,
+            progress,
+            description=f"training {arm}",
+            checkpoint=checkpoints / arm,
+            other_steps=other_steps,
+        )
+
+    student = trained("student", signals, 0)
+    return Arms(student, trained("control", control, student.recipe.steps), source)
+
+
+def text_arms(programme: Programme, progress: Progress, checkpoints: Path) -> Arms:
+    """Of a student that writes: the teacher's texts, with reasons where the recipe has them; and without.
+
+    Without humans' answers a control that learns the teacher's would be the student itself where the recipe
+    learns nothing else; then it isn't trained.
+    """
+    config, task = programme.config.student, resolved_task(programme)
+    signals = read_texts(storage.read_table(programme.transfer))
+    require_reasons(signals, config)
+    source = _control_source(programme, sum(gold is not None for gold in signals.gold))
+    if source == "teacher":
+        source = "none" if config.plan == "sequence" else "answers"
+    if source == "none":
+        progress.note("the control isn't trained: without human answers it would learn what the student does")
+    control = humans_alone(signals) if source == "gold" else signals.without_rationales()
+    require_enough(signals)
+    require_enough(control, "the control arm")
+
+    def trained(arm: str, learned: TextSignals, other_steps: int) -> Distilled[Writer]:
+        return distil_texts(
+            learned,
+            task,
+            config,
+            programme.folder,
+            progress,
+            description=f"training {arm}",
+            checkpoint=checkpoints / arm,
+            other_steps=other_steps,
+        )
+
+    student = trained("student", signals, 0)
+    if source == "none":
+        return Arms(student, untrained(signals, task, config, programme.folder), source)
+    return Arms(student, trained("control", control, student.recipe.steps), source)
+
+
+def _told_source(programme: Programme, humans: int, progress: Progress) -> str:
+    source = _control_source(programme, humans)
+    if source == "teacher" and humans:
+        progress.note(f"the control learns from the teacher's labels: {humans} human ones are too few")
+    return source
+
+
+def _control_source(programme: Programme, humans: int) -> str:
+    """Whose hard labels the control arm learns from, given how many are the humans': `gold` or `teacher`."""
+    wanted = programme.config.student.control
+    if wanted != "auto":
+        return wanted
+    return "gold" if humans >= LEAST_EXAMPLES else "teacher"
