@@ -103,6 +103,24 @@ def test_parquet_reads_the_same_rows_and_isolates_bytes_that_are_not_utf8(tmp_pa
     assert _reasons(read) == ["not_utf8", "missing_column"]
 
 
+@pytest.mark.parametrize(("name", "form"), [("traffic.txt", None), ("traffic.log", "lines")])
+def test_a_text_file_has_a_prompt_a_line(tmp_path, name, form):
+    path = _write(tmp_path, name, 'where, "exactly"\r\n\nsecond\n')
+    read = read_prompts(path, ColumnsConfig(), form=form)
+    assert [item.text for item in read.accepted] == ['where, "exactly"', "second"]
+    assert [(item.row, item.reason) for item in read.rejected] == [(2, "empty_text")]
+    with pytest.raises(DataError, match="traffic.* has lines of text and no column 'body'; .*'text'"):
+        read_prompts(path, ColumnsConfig(text="body"), form=form)
+    with pytest.raises(DataError, match="no column 'label'.*CSV"):
+        read_gold(path, ColumnsConfig(), task=ONE_LABEL, form=form)
+
+
+def test_a_json_list_says_how_it_can_be_read(tmp_path):
+    path = _write(tmp_path, "traffic.json", '[{"text": "a"}]')
+    with pytest.raises(DataError, match="ending '.json'.* JSONL, an object a line"):
+        read_prompts(path, ColumnsConfig())
+
+
 def test_paired_lines(tmp_path):
     _write(tmp_path, "seq.in", "turn it on\nstop\n")
     _write(tmp_path, "label", "on\noff\n")

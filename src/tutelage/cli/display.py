@@ -37,7 +37,8 @@ class _Rate(ProgressColumn):
     """Units a second."""
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:,.0f} {task.fields['unit']}/s", style="cyan")
+        speed = task.speed or 0.0
+        return Text(f"{speed:,.{0 if speed >= 10 else 1}f} {task.fields['unit']}/s", style="cyan")
 
 
 class _Tracker:

@@ -37,14 +37,16 @@ class ColumnsConfig(Section):
 
 
 class SourceConfig(Section):
-    """Rows to read: a CSV, JSONL or Parquet file, or `hf://owner/name[[/config]/split]`."""
+    """Rows to read: a CSV, JSONL, Parquet or text file, or `hf://owner/name[[/config]/split]`."""
 
     path: str = Field(
         description="File, relative to tutelage.yaml, or `hf://owner/name[[/config]/split]`; "
         "`${NAME}` is taken from the environment."
     )
     format: Literal["csv", "jsonl", "parquet", "lines"] | None = Field(
-        None, description="Guessed from the file's ending."
+        None,
+        description="Guessed from the file's ending where absent. `lines`: a text file with a prompt a line, "
+        "or a folder of `seq.in` and, for gold, `label`.",
     )
     columns: ColumnsConfig = Field(ColumnsConfig(), description="The column map.")
     limit: int | None = Field(None, gt=0, description="Take only the first rows.")

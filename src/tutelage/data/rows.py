@@ -15,7 +15,14 @@ from typing import Any
 from tutelage.errors import DataError, MissingExtraError
 
 HUB = "hf://"
-_FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "lines",
+}
 _LINES = ("seq.in", "label")
 _BATCH = 4096
 _BREAK = re.compile(r"\r\n|\r|\n")
@@ -49,11 +56,12 @@ def open_rows(path: Path | str, form: str | None, wanted: Mapping[str, str]) -> 
             f"{path} {found}. Mend: correct the path in tutelage.yaml, which starts at its own folder"
         )
     form = form or _FORMATS.get(path.suffix.lower())
-    readers = {"csv": _csv_rows, "jsonl": _jsonl_rows, "parquet": _parquet_rows}
+    readers = {"csv": _csv_rows, "jsonl": _jsonl_rows, "parquet": _parquet_rows, "lines": _text_rows}
     if form not in readers:
         raise DataError(
             f"{path}: format unknown from its ending {path.suffix!r}. "
-            "Mend: set format to csv, jsonl or parquet; a spreadsheet has to be exported as CSV first"
+            "Mend: set format to csv, jsonl, parquet or lines, or save it so: a spreadsheet as CSV, a JSON "
+            "list as JSONL, an object a line"
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty. Mend: give it a header and rows")
@@ -297,6 +305,18 @@ def _line_rows(folder: Path) -> Iterator[Row]:
     for index, text in enumerate(texts):
         cells = {"text": text} if labels is None else {"text": text, "label": labels[index]}
         yield Row(index + 1, cells)
+
+
+def _text_rows(path: Path, wanted: Mapping[str, str]) -> Iterator[Row]:
+    """A text file's lines, each a prompt."""
+    for name, key in wanted.items():
+        if name != "text":
+            raise DataError(
+                f"{path} has lines of text and no column {name!r}; its one column is 'text'. "
+                f"Mend: leave {key} out, or save the file as CSV with a header"
+            )
+    for number, text in enumerate(_lines(path), start=1):
+        yield Row(number, {"text": text})
 
 
 def _lines(path: Path) -> list[str]:
