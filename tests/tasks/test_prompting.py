@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tutelage.records import AnswerStatus, Fields
+from tutelage.storage import hash_json
 from tutelage.tasks import (
     Classify,
     Example,
@@ -18,6 +19,7 @@ from tutelage.tasks import (
     Prompting,
     RationaleMode,
     Task,
+    _asking,
 )  # fmt: skip
 
 LABELS = ("card", "refund")
@@ -172,3 +174,39 @@ def test_an_answers_text_is_read_as_its_value(task, value, mode):
     parsed = task.parse(task.answer_text(value, "It says so."))
     assert (parsed.status, parsed.value) == (AnswerStatus.OK, value)
     assert parsed.rationale == ("" if mode is RationaleMode.NONE else "It says so.")
+
+
+RECORD = {"type": "object", "properties": {"order": {"type": "string"}, "days": {"type": "integer"}}}
+WORDED = {  # a task, and an answer to it
+    "classify": (Classify(LABELS, descriptions={"card": "Of a card."}, out_of_scope="refund"), "card"),
+    "several": (SEVERAL, ("card", "refund")),
+    "verdict": (Judge(("yes", "no"), "Is it polite?", descriptions={"no": "Rude."}), "yes"),
+    "score": (Judge(("1", "2"), "How polite?", scored=True, reasons=RationaleMode.NONE), "2"),
+    "extract": (Extract(RECORD), Fields({"order": "7", "days": 1})),
+    "generate": (Generate(max_characters=1000), "Yes."),
+}
+WORDS = {
+    "classify": "f0f9e8c037a46cc6c4f55524cf34c5a8",
+    "several": "bd3a291731e7910ace6c9c97fec5bfd7",
+    "verdict": "dc712ff5fbd97bbdeff2c7ce01ea2c4c",
+    "score": "b2987412028b1bfd07bd34bc2698ba87",
+    "extract": "406da3cdff3d56cafb6851096923ed0c",
+    "generate": "b3d2bad1856c7ec7070f2f42a192c198",
+}
+
+
+def test_whoever_changes_the_words_of_a_prompt_raises_their_number(monkeypatch):
+    """Answers on record are kept under a task's version, which knows the wording by `_asking.WORDING` alone."""
+    found = {}
+    for name, (task, value) in WORDED.items():
+        shown = [
+            [asked.render("x"), asked.json_schema()]
+            for mode in RationaleMode
+            for examples in ((), (Example("y", value),))
+            for asked in [task.with_prompting(Prompting(examples, mode))]
+        ]
+        found[name] = hash_json(shown)
+    assert (_asking.WORDING, found) == (1, WORDS)
+    before = {name: task.version for name, (task, _) in WORDED.items()}
+    monkeypatch.setattr(_asking, "WORDING", 2)
+    assert all(task.version != before[name] for name, (task, _) in WORDED.items())
