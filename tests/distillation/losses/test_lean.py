@@ -124,6 +124,52 @@ def test_cross_entropy_too(dtype, chunk):
     same(world.gradients(loss), world.gradients(wanted), ACCURACY[dtype])
 
 
+# Forward KL by parts of the vocabulary
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    monkeypatch.setattr("tutelage.distillation.losses.lean._TILE_CELLS", 12)
+    monkeypatch.setattr("tutelage.distillation.losses.lean._TILE_TOKENS", 3)
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("kind", [ForwardKL(), JensenShannon(0.0)])
+@pytest.mark.parametrize("teacher", ["head", "logits"])
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("dtype", ACCURACY)
+def test_by_parts_of_the_vocabulary_it_is_the_same(kind, teacher, temperature, bias, dtype):
+    compare(World(dtype=dtype, bias=bias), kind, teacher, temperature, chunk=None)
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("shift", [0.0, 3e3])
+def test_by_parts_large_logits_and_those_of_nothing_do_no_harm(shift):
+    world = World(dtype=torch.float32)
+    logits = 100 * world.target("logits") + shift
+    logits[..., 2:9] = -math.inf  # whole parts that the teacher never says
+    kept = logits.clone()
+    world.bias.data += shift
+    loss = lean_divergence(ForwardKL(), world.student, logits, world.mask)
+    assert torch.equal(logits, kept), "a teacher's logits stay as they are"
+    wanted = token_divergence(ForwardKL(), whole(world.student), logits, world.mask)
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    same(world.gradients(loss), world.gradients(wanted), 1e-5 if shift == 0.0 else 1e-3)
+
+
+def test_a_wide_head_is_taken_by_tokens(monkeypatch):
+    monkeypatch.setattr("tutelage.distillation.losses.lean._by_vocabulary", None)
+    compare(World(width=513, tokens=3, dtype=torch.float64), ForwardKL(), "head", chunk=None)
+
+
+@pytest.mark.parametrize("kind", [ForwardKL(), ReverseKL()])
+def test_a_mask_of_nothing_costs_nothing_either_way(kind):
+    world = World()
+    loss = lean_divergence(kind, world.student, world.teacher, torch.zeros_like(world.mask))
+    assert loss.item() == 0.0
+
+
 def test_a_large_vocabulary_in_float32():
     world = World(tokens=40, width=32, vocabulary=20_000, dtype=torch.float32)
     for kind in (ForwardKL(), ReverseKL(), JensenShannon()):
@@ -195,7 +241,9 @@ def test_only_what_asks_for_a_gradient_gets_one(frozen):
         getattr(world, name).requires_grad_(False)
     loss = lean_divergence(ForwardKL(), world.student, world.teacher, world.mask)
     held = loss.grad_fn.gradients
-    assert [one is None for one in held] == [name in frozen for name in expected], "nothing is made in vain"
+    assert [getattr(held, name) is None for name in expected] == [name in frozen for name in expected], (
+        "nothing is made in vain"
+    )
     loss.backward()
     for name, gradient in expected.items():
         ours = getattr(world, name).grad
@@ -272,7 +320,7 @@ def test_half_precision_is_summed_in_float32(dtype, teacher):
 
 
 def test_a_head_in_half_precision_is_converted_in_blocks(monkeypatch):
-    monkeypatch.setattr("tutelage.distillation.losses.lean._WEIGHT_CELLS", 64 * 7)
+    monkeypatch.setattr("tutelage.distillation.losses._fused._WEIGHT_CELLS", 64 * 7)
     test_half_precision_is_summed_in_float32(torch.bfloat16, "head")
 
 
@@ -303,7 +351,7 @@ def test_hidden_states_that_the_head_cant_read_are_refused():
 
 
 @pytest.mark.parametrize("teacher", ["head", "logits", "list"])
-def test_no_more_logits_are_held_than_a_chunk_has(teacher):
+def test_no_more_logits_are_held_than_a_chunk_has(monkeypatch, teacher):
     """Nothing that the forward and backward passes make is as large as the logits of all tokens."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -326,3 +374,10 @@ def test_no_more_logits_are_held_than_a_chunk_has(teacher):
         loss = lean_divergence(JensenShannon(), world.student, target, world.mask, chunk=4)
         loss.backward()
     assert max(made) == 4 * 1000 < world.mask.sum() * 1000 / 20
+    if teacher == "list":
+        return
+    monkeypatch.setattr("tutelage.distillation.losses.lean._TILE_CELLS", 4 * 1000)
+    made.clear()
+    with Watch():
+        lean_divergence(ForwardKL(), world.student, target, world.mask).backward()
+    assert 3 * 1000 < max(made) <= 4 * 1000

@@ -1,5 +1,6 @@
 """Losses: on labels, on token distributions (dense, or lean in memory), and between layers."""
 
+from tutelage.distillation.losses._fused import Projection
 from tutelage.distillation.losses.divergences import (
     Divergence,
     ForwardKL,
@@ -21,7 +22,7 @@ from tutelage.distillation.losses.layers import (
     relations,
     similarity_mse,
 )
-from tutelage.distillation.losses.lean import Projection, lean_cross_entropy, lean_divergence
+from tutelage.distillation.losses.lean import lean_cross_entropy, lean_divergence
 from tutelage.distillation.losses.tokens import TopK, completion_cross_entropy, token_divergence
 
 __all__ = [

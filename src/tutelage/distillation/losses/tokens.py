@@ -86,8 +86,7 @@ def teacher_events(teacher: Tensor | TopK, vocabulary: int, temperature: float, 
     if isinstance(teacher, TopK):
         return _listed_and_tail(teacher, vocabulary, temperature, computed_in(dtype))
     require_same_vocabulary(teacher.shape[-1], vocabulary)
-    logits = teacher.detach().to(computed_in(dtype))
-    return torch.log_softmax(logits / temperature, dim=-1)
+    return log_softmax_at(temperature, teacher.detach().to(computed_in(dtype)))
 
 
 def require_same_vocabulary(teacher: int, student: int) -> None:
@@ -106,7 +105,12 @@ def student_events(logits: Tensor, ids: Tensor | None, temperature: float) -> Te
         listed, rest = split_listed(logits, ids)
         # Never log(1 − Σ listed): where the student is sure of what is listed, nothing but rounding is left.
         logits = torch.cat([listed, log_sum_exp(rest)], dim=-1)
-    return torch.log_softmax(logits / temperature, dim=-1)
+    return log_softmax_at(temperature, logits)
+
+
+def log_softmax_at(temperature: float, logits: Tensor) -> Tensor:
+    """log softmax(logits / T) over the last dimension, without a copy of the logits where T is 1."""
+    return torch.log_softmax(logits if temperature == 1.0 else logits / temperature, dim=-1)
 
 
 def split_listed(logits: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,4 +139,4 @@ def _listed_and_tail(teacher: TopK, vocabulary: int, temperature: float, dtype: 
     least = torch.finfo(teacher.logprobs.dtype).eps / 2
     tail = torch.log((1.0 - mass).clamp_min(least))
     tail = tail.masked_fill((teacher.ids >= 0).sum(-1, keepdim=True) >= vocabulary, -torch.inf)
-    return torch.log_softmax(torch.cat([listed, tail], dim=-1) / temperature, dim=-1).to(dtype)
+    return log_softmax_at(temperature, torch.cat([listed, tail], dim=-1)).to(dtype)
