@@ -73,10 +73,14 @@ def lean_divergence(
 
     def loss_of(logits: Tensor, part: slice) -> tuple[Tensor, Tensor]:
         target = every[places[part]]
-        ids = target.ids if isinstance(target, TopK) else None
         whole = logits_of(target, dtype) if isinstance(target, Projection) else target
         log_p = teacher_events(whole, vocabulary, temperature, dtype)
-        return _divergence_of(kind, logits, log_p, ids, temperature)
+        del whole  # what isn't needed any more is as large as what is
+        if isinstance(target, TopK):
+            return _listed_divergence(kind, logits, log_p, target.ids, temperature)
+        log_q = log_softmax_at(temperature, logits)
+        del logits
+        return kind.value(log_p, log_q).sum(), _through_softmax(kind, log_p, log_q, temperature)
 
     return fused(rows, _by_tokens(loss_of, chunk))
 
@@ -171,13 +175,10 @@ def _forward_kl_of(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
     return torch.dot(p.flatten(), gap.flatten()), log_q.exp_().sub_(p)
 
 
-def _divergence_of(
-    kind: Divergence, logits: Tensor, log_p: Tensor, ids: Tensor | None, temperature: float
+def _listed_divergence(
+    kind: Divergence, logits: Tensor, log_p: Tensor, ids: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """The sum of rows' divergences, and its derivative with respect to their logits [n, vocabulary]."""
-    if ids is None:
-        log_q = log_softmax_at(temperature, logits)
-        return kind.value(log_p, log_q).sum(), _through_softmax(kind, log_p, log_q, temperature)
+    """The sum of rows' divergences from a list, and its derivative with respect to logits [n, vocabulary]."""
     listed, rest = split_listed(logits, ids)
     tail = log_sum_exp(rest)
     log_q = log_softmax_at(temperature, torch.cat([listed, tail], dim=-1))
