@@ -333,12 +333,15 @@ def test_money_of_a_large_run_stands_whole_in_eighty_columns(eighty, capsys):
 
 def test_the_closing_table_stands_whole_in_eighty_columns(eighty, capsys, tmp_path):
     outcome = _outcome("", report=str(tmp_path / "none"))
-    outcome.metrics["arms"]["control"] = _arm("hard labels (humans')", 0.98)
+    outcome.metrics["arms"]["control"] = _arm("encoder-3 on hard labels", 0.98)
+    outcome.metrics["arms"]["teacher"]["title"] = "teacher (anthropic:claude-haiku-4-5)"
+    outcome.metrics["arms"]["student"] = _arm("encoder-3", 0.87)
     outcome.decision["evidence"] = []
     print_outcome(outcome)
-    _whole(
-        capsys.readouterr().out, "90.0% (88.0–92.0)", "98.0% (96.0–100.0)", "calibration (ECE)", "1,234,567"
-    )
+    shown = capsys.readouterr().out
+    for interval in ("90.0% (88.0–92.0)", "98.0% (96.0–100.0)", "87.0% (85.0–89.0)"):
+        _whole(shown, interval)
+    assert shown.count("1,234,567") == 2 and "calibration (ECE)" in shown and "claude-" in shown
 
 
 def test_a_pilot_stands_whole_in_eighty_columns(eighty, capsys):

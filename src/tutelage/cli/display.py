@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -31,6 +32,7 @@ _INDENT = " " * 10
 _DAYS_SHOWN = 14
 _MONEY_COLUMNS = ("tokens in", "out", "cost", "for 1,000")
 _WIDEST_INTERVAL = len("100.0% (98.9–100.0)")
+_ROOM_FOR_TITLES = 120  # columns of a terminal from which three arms' titles stand in a line each
 
 
 class _Rate(ProgressColumn):
@@ -88,7 +90,7 @@ def print_outcome(outcome: Outcome) -> None:
     """The closing table of `tutelage run`, the decision and where the report lies."""
     out = console()
     out.print()
-    out.print(_arms_table(outcome.metrics))
+    out.print(_arms_table(outcome.metrics, _WIDEST_INTERVAL if out.width < _ROOM_FOR_TITLES else out.width))
     out.print()
     decision = outcome.decision
     out.print(Text.assemble("Release: ", _verdict(decision["verdict"], decision["verdict"])))
@@ -103,12 +105,11 @@ def _verdict(text: str, verdict: str) -> tuple[str, str]:
     return text, _VERDICT_STYLE.get(verdict, "dim")
 
 
-def _arms_table(metrics: dict[str, Any]) -> Table:
+def _arms_table(metrics: dict[str, Any], widest_title: int) -> Table:
     drawn = table(f"On {metrics['n']:,} sealed gold examples, 95% intervals")
     arms = [metrics["arms"][name] for name in ("teacher", "control", "student") if name in metrics["arms"]]
     add_names(drawn, "")
-    for arm in arms:
-        drawn.add_column(Text(arm["title"]), justify="right", min_width=_WIDEST_INTERVAL)
+    add_numbers(drawn, *(Text("\n".join(wrap(arm["title"], widest_title))) for arm in arms))
     exact = " (of all labels at once)" if metrics["task"]["multi_label"] else ""
     for name, show in _ARM_ROWS.items():
         drawn.add_row(name + exact if name == "accuracy" else name, *(show(arm) for arm in arms))
