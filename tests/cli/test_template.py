@@ -76,6 +76,7 @@ def test_every_task_and_teacher_load_and_pass_check_once_what_is_to_be_set_is_se
     assert (programme.config.task.type, programme.config.teacher.type) == (task, teacher)
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.setenv(name, "sk-test")
+    assert programme.config.student.writes == (task in {"extract", "generate"})
     if "override:" in (tmp_path / CONFIG_NAME).read_text():
         with pytest.raises(GateRefused, match="review"):
             run_stage(programme, "check")

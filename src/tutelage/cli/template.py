@@ -43,6 +43,11 @@ release:
   max_loss: 0.03             # largest acceptable accuracy loss against the teacher
 """
 
+_WRITING_STUDENT = """\
+student:
+  family: causal             # writes, as far as tutelage train; or seq2seq, with a base
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -75,7 +80,7 @@ def write_template(
         raise UsageError(f"{folder} is a file. Mend: name a folder")
     override = _override(task, answering.entries)
     sources = _SOURCES.format(**_quoted(folder, gold=gold, traffic=traffic, text=text, label=label))
-    student = _STUDENT if task in _WITH_LABELS else ""
+    student = _STUDENT if task in _WITH_LABELS else _WRITING_STUDENT
     content = "".join((_HEAD, asked.text, _RIGHTS, override.text, sources, answering.text, student))
     import yaml
 
