@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tutelage import storage
+from tutelage.checkpoints import Weights
 from tutelage.errors import ConfigError
 from tutelage.signals import Manifest, Vocabulary
 
 KINDS = ("embeddings", "hidden_states")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Origin:
     """Where a teacher's signals come from.
 
-    `checkpoint` and `source` are what `from_pretrained` takes, `revision` is a hash of the weights, `shown`
-    all that shapes what the model reads beside the prompt's text, `pooling` how embeddings are made of
-    tokens. `templated` tells that the text goes through the chat template.
+    `shown` is all that shapes what the model reads beside the prompt's text, `pooling` how embeddings are
+    made of tokens. `templated` tells that the text goes through the chat template.
     """
 
     teacher: str
     model: str
-    revision: str
-    checkpoint: str
-    source: Mapping[str, Any]
+    weights: Weights
     shown: Sequence[object]
     pooling: str = "mean"
     templated: bool = False
 
     def manifest(self, kind: str, wanted: Sequence[int]) -> Manifest:
         """Of hidden states of the layers `wanted`, or of embeddings; loads no weights. See `layers_of`."""
-        from transformers import AutoConfig
-
-        shape = AutoConfig.from_pretrained(self.checkpoint, **self.source)
-        vocabulary = self.vocabulary()
+        shape, vocabulary = self._shape, self.vocabulary
         layers = layers_of(kind, wanted, shape, self.model)
         return Manifest(
             kind=kind,
@@ -56,11 +52,23 @@ class Origin:
             template=vocabulary.template if self.templated else "",
         )
 
+    @cached_property
+    def revision(self) -> str:
+        """A hash of the weights, which may take seconds."""
+        return self.weights.hash
+
+    @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The tokenizer's."""
+        """The tokenizer's. Out of a GGUF file it takes seconds."""
         from transformers import AutoTokenizer
 
-        return Vocabulary.of(AutoTokenizer.from_pretrained(self.checkpoint, **self.source))
+        return Vocabulary.of(AutoTokenizer.from_pretrained(self.weights.checkpoint, **self.weights.source))
+
+    @cached_property
+    def _shape(self) -> Any:
+        from transformers import AutoConfig
+
+        return AutoConfig.from_pretrained(self.weights.checkpoint, **self.weights.source)
 
 
 def layers_of(kind: str, wanted: Sequence[int], shape: Any, model: str) -> tuple[int, ...]:

@@ -57,17 +57,13 @@ class EncoderTeacher:
     @cached_property
     def revision(self) -> str:
         """Follows from the weights, the training part, the task and this recipe, not from the machine."""
-        weights = self._weights_hash
+        weights = self._origin.revision
         examples = [(item.prompt.text, dump_value(item.value)) for item in self._training]
         return storage.hash_json([_RECIPE, weights, self._config.max_tokens, self._task.version, examples])
 
     @cached_property
     def _weights(self) -> Weights:
         return Weights(self._checkpoint).pinned()
-
-    @cached_property
-    def _weights_hash(self) -> str:
-        return self._weights.hash
 
     def most_expensive(self, prompts: Sequence[Prompt]) -> float:
         """Nothing: it runs here."""
@@ -123,16 +119,17 @@ class EncoderTeacher:
 
     def manifest(self, kind: str) -> Manifest:
         """See `Revealing`: float16 on disk; hidden states have a row for each token."""
-        origin = Origin(
+        return self._origin.manifest(kind, self._hidden_layers)
+
+    @cached_property
+    def _origin(self) -> Origin:
+        return Origin(
             teacher=self.name,
             model=self._config.model,
-            revision=self._weights_hash,
-            checkpoint=self._weights.checkpoint,
-            source=self._weights.source,
+            weights=self._weights,
             shown=["the text alone", self._config.max_tokens],
             pooling="mean, l2",
         )
-        return origin.manifest(kind, self._hidden_layers)
 
     def reveal(self, prompts: Sequence[Prompt], kind: str) -> list[npt.NDArray[np.float16]]:
         """See `Revealing`. Raises ValueError for a kind that isn't in `reveals`."""

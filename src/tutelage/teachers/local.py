@@ -69,15 +69,11 @@ class LocalTeacher:
         """Follows from weights, tokenizer, chat template, task and settings."""
         settings = self._config.model_dump(exclude={"rights", "batch_size", "model"})
         kept = [self._top_k] if self._top_k else []
-        return storage.hash_json([_RECIPE, self._weights_hash, settings, self._task.version, *kept])
+        return storage.hash_json([_RECIPE, self._origin.revision, settings, self._task.version, *kept])
 
     @cached_property
     def _weights(self) -> Weights:
         return self._named.pinned()
-
-    @cached_property
-    def _weights_hash(self) -> str:
-        return self._weights.hash
 
     def most_expensive(self, prompts: Sequence[Prompt]) -> float:
         """Nothing: it runs here."""
@@ -271,18 +267,16 @@ class LocalTeacher:
 
     def token_manifest(self) -> Manifest:
         """What kept token log-probabilities are made with; loads no weights."""
-        vocabulary = self._origin.vocabulary()
         task = storage.hash_json(list(self._origin.shown))
+        vocabulary = self._origin.vocabulary
         return token_manifest(self.name, self._config.model, self.revision, task, self._top_k, vocabulary)
 
-    @property
+    @cached_property
     def _origin(self) -> Origin:
         return Origin(
             teacher=self.name,
             model=self._config.model,
-            revision=self._weights_hash,
-            checkpoint=self._weights.checkpoint,
-            source=self._weights.source,
+            weights=self._weights,
             shown=["the prompt", self._task.version, self._config.max_input_tokens, self._config.dtype],
             templated=True,
         )

@@ -56,15 +56,11 @@ class TransformersTeacher:
     def revision(self) -> str:
         """Follows from weights, task and settings."""
         settings = self._config.model_dump(exclude={"rights", "batch_size", "model"})
-        return storage.hash_json([_RECIPE, self._weights_hash, settings, self._task.version])
+        return storage.hash_json([_RECIPE, self._origin.revision, settings, self._task.version])
 
     @cached_property
     def _weights(self) -> Weights:
         return Weights(self._checkpoint).pinned()
-
-    @cached_property
-    def _weights_hash(self) -> str:
-        return self._weights.hash
 
     def most_expensive(self, prompts: Sequence[Prompt]) -> float:
         """Nothing: it runs here."""
@@ -141,15 +137,16 @@ class TransformersTeacher:
 
     def manifest(self, kind: str) -> Manifest:
         """See `Revealing`: float16 on disk; of the text without a hypothesis, a row for each token."""
-        origin = Origin(
+        return self._origin.manifest(kind, self._hidden_layers)
+
+    @cached_property
+    def _origin(self) -> Origin:
+        return Origin(
             teacher=self.name,
             model=self._config.model,
-            revision=self._weights_hash,
-            checkpoint=self._weights.checkpoint,
-            source=self._weights.source,
+            weights=self._weights,
             shown=["the text alone", self._config.max_tokens],
         )
-        return origin.manifest(kind, self._hidden_layers)
 
     def reveal(self, prompts: Sequence[Prompt], kind: str) -> list[npt.NDArray[np.float16]]:
         """See `Revealing`. Raises ValueError for a kind that isn't in `reveals`."""
