@@ -110,7 +110,7 @@ _MAY_CARRY_A_KEY = re.compile(
 )
 _BEHAVIOUR = re.compile(r"-(?:beta|version)$", re.I)
 _FROM_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_LONGEST_WORD = 24  # characters of an environment variable's name without an underscore
+_LONGEST_WORD = 24  # characters of an environment variable's name that is one word with digits
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -207,8 +207,9 @@ class EndpointConfig(Section):
     @field_validator("api_key_env")
     @classmethod
     def _is_a_name(cls, value: str) -> str:
-        # A key that was put here by mistake has dashes, or is long and has no underscore. It isn't repeated.
-        if not _NAME.fullmatch(value) or ("_" not in value and len(value) >= _LONGEST_WORD):
+        # A key that was put here by mistake has dashes, or is one long word with digits. It isn't repeated.
+        word = "_" not in value and any(map(str.isdigit, value))
+        if not _NAME.fullmatch(value) or (word and len(value) >= _LONGEST_WORD):
             raise ValueError(
                 "api_key_env is no name of an environment variable. Mend: put the key into one, and its name "
                 "here, e.g. MY_API_KEY; should the key stand here, take it out"
