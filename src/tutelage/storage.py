@@ -132,11 +132,11 @@ def hash_file(path: Path) -> str:
 
 
 def stat_path(path: Path) -> str:
-    """A hash of names, sizes and times of change of the files in a folder, 32 hex digits.
+    """A hash of names, sizes and times of change of a file or the files in a folder, 32 hex digits.
 
     Of weights of many gigabytes, where reading them to see whether they changed would take minutes.
     """
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     stats = [(str(file.relative_to(path)), file.stat()) for file in files]
     return hash_json([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 

@@ -13,6 +13,7 @@ from tutelage.errors import ConfigError, DataError, GateRefused
 from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.stages import run_stage
+from tutelage.stages.rights import rights_decision
 
 WORDS = "parcel invoice password refund courier charge account payment tracking price".split()
 QUESTIONS = [f"{one} and {other}: what now" for one in WORDS for other in WORDS if one != other][:60]
@@ -72,6 +73,20 @@ def test_a_sound_programme_is_quiet(tmp_path):
 def test_rights_that_do_not_allow_refuse_here_already(tmp_path):
     with pytest.raises(GateRefused, match="rights gate.*openai-api"):
         heard(programme(tmp_path, teacher=LOCAL | {"rights": "opnai-api"}))
+
+
+@pytest.mark.parametrize(
+    ("student", "kind"),
+    [
+        ({"family": "static"}, "classifier"),
+        ({"family": "causal"}, "classifier"),
+        ({"family": "causal", "recipe": "rationale-causal"}, "generator"),
+        ({"family": "seq2seq", "base": "x", "recipe": "step-by-step"}, "generator"),
+    ],
+)
+def test_a_student_that_learns_to_say_reasons_is_a_generator_to_the_rights_gate(tmp_path, student, kind):
+    decision = rights_decision(programme(tmp_path, student=student)).to_json()
+    assert f'"student_kind": "{kind}"' in json.dumps(decision)
 
 
 def test_a_key_or_price_that_is_missing_is_found(tmp_path, monkeypatch):

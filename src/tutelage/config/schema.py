@@ -367,6 +367,11 @@ class StudentConfig(Section):
         return self.family in _WRITERS
 
     @property
+    def learns_reasons(self) -> bool:
+        """Whether it learns to say the teacher's reasons, whatever the task."""
+        return self.plan in ("step-by-step", "rationale-causal")
+
+    @property
     def plan(self) -> str:
         """`recipe`, or what holds where it is absent."""
         return self.recipe or ("sequence" if self.writes else "soft-targets")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from tutelage import storage
-from tutelage.checkpoints import checkpoint_folder
+from tutelage.checkpoints import checkpoint_path
 from tutelage.config import StudentConfig
 from tutelage.distillation.phases import Material, Phase, Recipe, TextMaterial, TextRecipe
 from tutelage.distillation.recipes import RECIPES, TEXT_RECIPES
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tutelage.students.writing_learner import WritingLearner
 
 LEAST_EXAMPLES = 10
-_OF_REASONS = ("step-by-step", "rationale-causal")
 S = TypeVar("S", covariant=True)  # the kind of student
 
 
@@ -66,7 +65,7 @@ def require_enough(signals: Signals | TextSignals, whose: str = "the student") -
 
 def _base_hash(config: StudentConfig, folder: Path) -> str:
     """Of the weights on disk that the student starts from, which may change under one name."""
-    local = checkpoint_folder(config.base, folder) if config.base else None
+    local = checkpoint_path(config.base, folder) if config.base else None
     return storage.hash_path(local) if local else ""
 
 
@@ -122,7 +121,7 @@ def untrained(signals: TextSignals, task: Task, config: StudentConfig, folder: P
 
 def require_reasons(signals: TextSignals, config: StudentConfig) -> None:
     """Raise DataError where the recipe learns from reasons and no answer has any."""
-    if config.plan in _OF_REASONS and not any(signals.reasons):
+    if config.learns_reasons and not any(signals.reasons):
         raise DataError(
             f"student.recipe {config.plan} learns from reasons, and no answer has any. "
             "Mend: prompting.rationale before, or recipe sequence"

@@ -19,12 +19,14 @@ STUDENT_KINDS = {
     "extract": "extractor",
     "generate": "generator",
 }
+_WRITER = STUDENT_KINDS["generate"]
 
 
 def rights_decision(programme: Programme) -> Decision:
     """The rights gate's answer for this programme today; of an ensemble each member and the judge pass it."""
     config = programme.config
-    kind, today = STUDENT_KINDS[config.task.type], datetime.now(UTC).date()
+    today = datetime.now(UTC).date()
+    kind = _WRITER if config.student.learns_reasons else STUDENT_KINDS[config.task.type]
     teacher = config.teacher
     if teacher.type != "ensemble":
         return rights_gate(_subject(teacher, programme), kind, config.rights, load_registry(), today)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tutelage import storage
-from tutelage.checkpoints import checkpoint_folder
+from tutelage.checkpoints import checkpoint_path
 from tutelage.errors import DataError
 from tutelage.programme import Programme, fingerprint
 
@@ -22,8 +22,8 @@ def source_fingerprint(programme: Programme, path: str) -> str:
 
 
 def model_fingerprint(programme: Programme, name: str | None) -> str:
-    """Of a model's folder on disk, by its files' sizes and times of change; of any other model its name."""
-    local = checkpoint_folder(name, programme.folder) if name else None
+    """Of a model on disk, by its files' sizes and times of change; of any other model its name."""
+    local = checkpoint_path(name, programme.folder) if name else None
     return fingerprint(name) if local is None else storage.stat_path(local)
 
 
