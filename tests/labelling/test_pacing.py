@@ -129,7 +129,11 @@ def test_a_window_doubles_until_the_first_congestion_and_then_grows_by_one() -> 
         rounds(window, 1.0, 1, float(number))
         limits.append(window.limit)
     assert limits == [4, 8, 16, 32, 64]
-    window.failed(window.sent(5.0), 6.0, congested=True)
+    tickets = [window.sent(5.0) for _ in range(3)]
+    for ticket in tickets[:2]:
+        window.failed(ticket, 6.0, congested=True)
+        assert window.limit == 64  # may be chance
+    window.failed(tickets[2], 6.0, congested=True)
     assert window.limit == 44
     now = rounds(window, 1.0, 3, 6.0)
     assert window.limit == 47
@@ -137,6 +141,40 @@ def test_a_window_doubles_until_the_first_congestion_and_then_grows_by_one() -> 
     assert window.limit == 47
     rounds(window, 1.0, 99, now)
     assert window.limit == 100
+
+
+def test_a_window_in_which_some_were_turned_away_stays_as_it_is() -> None:
+    window = Window(100)
+    rounds(window, 1.0, 4)
+    tickets = [window.sent(4.0) for _ in range(32)]
+    window.filled()
+    window.failed(tickets[0], 5.0, congested=True)
+    for ticket in tickets[1:]:
+        window.answered(ticket, 5.0, 1.0)
+    assert window.limit == 32
+    rounds(window, 1.0, 1, 5.0)
+    assert window.limit == 64  # slow start goes on
+
+
+def test_a_small_window_believes_the_first_call_that_is_turned_away() -> None:
+    window = Window(64)
+    rounds(window, 1.0, 1)
+    window.failed(window.sent(1.0), 2.0, congested=True)
+    assert window.limit == 2
+
+
+@pytest.mark.parametrize(("share", "slower"), [(0.005, 1.6), (0.01, 2.2)])
+def test_calls_turned_away_by_chance_leave_the_window_high(
+    tmp_path: Path, share: float, slower: float
+) -> None:
+    chance, count = random.Random(1), 4000
+
+    async def serve(endpoint: Endpoint) -> None:
+        if chance.random() < share:
+            raise TeacherUnavailable("slow down", fault="429")
+        await asyncio.sleep(0.5 * chance.uniform(0.7, 1.3))
+
+    assert labelled(Endpoint(serve), count, tmp_path).seconds < slower * count * 0.5 / 64
 
 
 def test_a_window_is_cut_once_for_all_calls_sent_before() -> None:

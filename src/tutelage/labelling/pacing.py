@@ -18,6 +18,11 @@ QUEUEING = 2.5  # median latency over the best one, from which calls are thought
 GAIN = 1.2  # speed over the last round's, from which a larger window was worth it
 HELD = 0.85  # speed after a cut over that before, from which the window before was not needed
 SPARE = 0.125  # of the window
+TOLERATED = (
+    0.08  # share of calls turned away, of late, that is taken for chance by a window of `LARGE` or more
+)
+LARGE = 8
+_LATELY = 1 / 30  # weight of the newest call in that share
 _ALONE = 2  # calls of the first round
 _TELLING = 8  # calls from which a speed is told from chance
 
@@ -100,8 +105,9 @@ class Window:
     """The pace of an endpoint whose limit nobody knows, up to `ceiling` calls at once.
 
     A round ends when as many calls as the window holds were sent in it and came back. In slow start the
-    window doubles each round; after the first sign of congestion it grows by 1 a round. A fault that tells
-    of too much work cuts it, once for all calls sent before the cut. So does a median latency beyond
+    window doubles each round; after the first cut for congestion it grows by 1 a round. Faults that tell of
+    too much work cut it, once for all calls sent before the cut; a large window takes a share of up to
+    `TOLERATED` for chance, and doesn't grow in a round that had one. So does a median latency beyond
     `QUEUEING` times the best round's where the round was not `GAIN` times as fast as the last. That cut is an
     experiment: where the speed falls with the window, the latency was no queue of our own making; the window
     comes back, and latency is measured against what it is now.
@@ -113,12 +119,14 @@ class Window:
         self._best: float | None = None  # seconds: the lowest of the rounds' median latencies
         self._speed = 0.0  # calls a second of the last round
         self._cut: _Cut | None = None
+        self._away = 0.0  # share of calls that were turned away of late
         self._round = self._cut_in = 0
         self._begin()
 
     def _begin(self) -> None:
         self._latencies: list[float] = []
         self._came, self._full = 0, False  # `_came`: of the calls sent in this round
+        self._tolerated = 0
         self._since: float | None = None  # when the first of them was sent
         self._served = 0  # answers since then, to whichever call
         self._round += 1
@@ -145,6 +153,7 @@ class Window:
 
     def answered(self, ticket: Ticket, now: float, latency: float) -> None:
         """See `Pace`."""
+        self._away *= 1 - _LATELY
         if self._since is not None and now > self._since:
             self._served += 1
         if ticket.round == self._round:
@@ -154,13 +163,16 @@ class Window:
 
     def failed(self, ticket: Ticket, now: float, congested: bool) -> None:
         """See `Pace`."""
-        if congested:
-            if ticket.round > self._cut_in:
-                self._cut_in = self._round
+        if congested and ticket.round > self._cut_in:
+            self._away += (1 - self._away) * _LATELY
+            if self.limit < LARGE or self._away > TOLERATED:
+                self._cut_in, self._away = self._round, 0.0
                 self._set(self._limit * SHRINK)
                 self._slow_start, self._cut = False, None
                 self._begin()
-        elif ticket.round == self._round:
+                return
+            self._tolerated += 1
+        if ticket.round == self._round:
             self._came += 1
             self._close_if_over(now)
 
@@ -169,6 +181,7 @@ class Window:
         self._cut_in = self._round
         self._set(min(self._limit, START))
         self._slow_start, self._cut, self._speed = True, None, 0.0
+        self._away = 0.0
         self._begin()
 
     @property
@@ -205,6 +218,8 @@ class Window:
             self._cut = _Cut(self._limit, speed, self._slow_start)
             self._slow_start = False
             self._set(self._limit * SHRINK)
+        elif self._tolerated:
+            return
         elif self._slow_start:
             self._set(START if self._limit == 1 else 2 * self._limit)
         else:
