@@ -63,6 +63,37 @@ def test_where_one_write_fails_none_is_kept_nor_counted(tmp_path: Path) -> None:
         assert ledger.answered(KEY, [prompt.hash for prompt in PROMPTS[:2]]) == {PROMPTS[1].hash}
 
 
+def test_a_commit_waits_for_enough_writes_but_not_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[int] = []
+
+    class Counted(AnswerLedger):
+        def record(self, key: LedgerKey, answers: Any, *more: Any, **named: Any) -> None:
+            commits.append(len(answers))
+            super().record(key, answers, *more, **named)
+
+    async def run(ledger: AnswerLedger) -> None:
+        recorder = Recorder(ledger, KEY, lambda answers: None, lambda: 3)
+        monkeypatch.setattr("tutelage.labelling.recorder.GATHERED", 60.0)
+        futures = []
+        for prompt in PROMPTS[:6]:
+            await asyncio.sleep(0)
+            futures.append(recorder.keep([(prompt, ANSWER)], None))
+        await asyncio.gather(*futures)
+        assert sum(commits) == 6 and len(commits) <= 2
+        monkeypatch.setattr("tutelage.labelling.recorder.GATHERED", 0.001)
+        await recorder.keep([(PROMPTS[6], ANSWER)], None)
+        assert commits[-1] == 1
+        monkeypatch.setattr("tutelage.labelling.recorder.GATHERED", 60.0)
+        last = recorder.keep([(PROMPTS[7], ANSWER)], None)
+        await recorder.close()
+        assert last.done() and commits[-1] == 1
+
+    with Counted(tmp_path / "a.sqlite") as ledger:
+        asyncio.run(run(ledger))
+
+
 def _in_a_loop(
     ledger: AnswerLedger,
     queue: Callable[[Recorder], list[asyncio.Future[Any]]],

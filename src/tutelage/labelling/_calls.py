@@ -14,6 +14,7 @@ from tutelage.labelling._checking import checked
 from tutelage.labelling._doubts import HeldBack
 from tutelage.labelling.budget import Purse
 from tutelage.labelling.ledger import AnswerLedger, LedgerKey
+from tutelage.labelling.pacing import SPARE
 from tutelage.labelling.recorder import Recorder
 from tutelage.progress import Progress
 from tutelage.records import Answer, Prompt
@@ -56,7 +57,7 @@ class Calls:
         # loses no more than the calls under way. Batches that cost nothing don't wait for the disk.
         self._waits_for_disk = teacher.paid or teacher.batch_size == 1
         self._under_way: set[asyncio.Task[Any] | None] = set()
-        self._recorder = Recorder(ledger, key, count)
+        self._recorder = Recorder(ledger, key, count, lambda: int(SPARE * len(self._under_way)))
 
     async def close(self) -> None:
         """Commit what waits. Raises what a write failed of."""

@@ -12,6 +12,8 @@ from typing import Any
 from tutelage.labelling.ledger import AnswerLedger, LedgerKey
 from tutelage.records import Answer, Prompt
 
+GATHERED = 0.01  # seconds that a write waits for others, at most
+
 Write = Callable[[], Any]
 Done = asyncio.Future[Any]
 
@@ -60,18 +62,24 @@ class _Work:
 class Recorder:
     """Gathers writes under a key, and a task commits them.
 
-    A commit syncs the disk, which takes milliseconds; meanwhile the event loop goes on, and what arrives is
-    taken together in the next transaction, with few statements whatever the number of answers. `count` is
-    told, in the event loop, of answers that are on disk.
+    A commit syncs the disk, which takes milliseconds, and costs as much as recording dozens of answers. So
+    it begins once `enough()` writes wait, or one has waited for `GATHERED`; meanwhile the event loop goes on,
+    and what arrives is taken together in the next transaction, with few statements whatever the number of
+    answers. `count` is told, in the event loop, of answers that are on disk.
     """
 
     def __init__(
-        self, ledger: AnswerLedger, key: LedgerKey, count: Callable[[Sequence[Answer]], None]
+        self,
+        ledger: AnswerLedger,
+        key: LedgerKey,
+        count: Callable[[Sequence[Answer]], None],
+        enough: Callable[[], int] = lambda: 1,
     ) -> None:
-        self._ledger, self._key, self._count = ledger, key, count
+        self._ledger, self._key, self._count, self._enough = ledger, key, count, enough
         self._loop = asyncio.get_running_loop()
         self._next = _Work()
-        self._arrived = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._arrived = asyncio.Event()  # what is to be committed now
         self._closing = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tutelage-recorder")
         self._error: BaseException | None = None
@@ -89,25 +97,30 @@ class Recorder:
 
     def open(self, bound: float) -> Opening:
         """Queue a call of at most `bound` US dollars to be written down."""
-        opening = Opening(bound, self._future())
+        opening = Opening(bound, self._loop.create_future())
         self._next.openings.append(opening)
+        self._commit_in_time()
         return opening
 
     def put(self, write: Write) -> Done:
         """Queue a write, made after all openings. The future has its error if it fails."""
-        done = self._future()
+        done = self._loop.create_future()
         self._next.writes.append((write, done))
+        self._commit_in_time()
         return done
 
     def keep(self, pairs: Sequence[tuple[Prompt, Answer]], attempt: int | None) -> Done:
         """Queue answers, recorded after all else, and the attempt that brought them, which is closed."""
-        done = self._future()
+        done = self._loop.create_future()
         self._next.kept.append(_Kept(pairs, attempt, done))
+        self._commit_in_time()
         return done
 
-    def _future(self) -> Done:
-        self._arrived.set()
-        return self._loop.create_future()
+    def _commit_in_time(self) -> None:
+        if self._next.size >= self._enough():
+            self._arrived.set()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(GATHERED, self._arrived.set)
 
     async def close(self) -> None:
         """Commit what waits, then stop. Raises what a write failed of; later ones were not tried."""
@@ -122,6 +135,9 @@ class Recorder:
         while not self._closing or self._next.size:
             await self._arrived.wait()
             self._arrived.clear()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             work, self._next = self._next, _Work()
             if work.size:
                 await self._commit(work)
