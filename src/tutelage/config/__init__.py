@@ -1,5 +1,6 @@
 """The schema of `tutelage.yaml`, and its reading. An unknown key is an error that names the nearest one."""
 
+from tutelage.config.body import BODY_RECIPES, BodyConfig
 from tutelage.config.reading import (
     known_keys,
     load_config,
@@ -52,10 +53,12 @@ from tutelage.config.teachers import (
 )
 
 __all__ = [
+    "BODY_RECIPES",
     "EMBEDDED_ENCODER",
     "EMBEDDED_WRITER",
     "LONGEST_NAME",
     "AnthropicTeacherConfig",
+    "BodyConfig",
     "ClassifyConfig",
     "ColumnsConfig",
     "EncoderTeacherConfig",

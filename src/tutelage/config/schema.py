@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from tutelage.config.body import BODY_RECIPES, BodyConfig, check_body
 from tutelage.config.section import Probability, Section, Share
 from tutelage.config.sources import ColumnsConfig, SourceConfig
 from tutelage.config.tasks import ClassifyConfig, TaskConfig
@@ -210,12 +211,14 @@ _KEYS_OF_FAMILIES: _KeysOf = (
 )
 _FAMILIES_OF_RECIPES: dict[str, tuple[str, ...]] = {
     "soft-targets": ("encoder", "static"),
+    **dict.fromkeys(BODY_RECIPES, ("encoder",)),
     "sequence": _WRITERS,
     "step-by-step": ("seq2seq",),
     "rationale-causal": ("causal",),
 }
 _KEYS_OF_RECIPES: _KeysOf = (
-    (("soft-targets",), ("temperature", "hard_weight")),
+    (("soft-targets", *BODY_RECIPES), ("temperature", "hard_weight")),
+    (BODY_RECIPES, ("body",)),
     (("rationale-causal",), ("rationale",)),
     (("step-by-step",), ("rationale_weight",)),
 )
@@ -280,11 +283,24 @@ class StudentConfig(Section):
     lora: LoraConfig | None = Field(
         None, description="Low-rank adapters in place of all weights; merged when the student is saved."
     )
-    recipe: Literal["soft-targets", "sequence", "step-by-step", "rationale-causal"] | None = Field(
+    recipe: (
+        Literal[
+            "soft-targets",
+            "distilbert",
+            "tinybert",
+            "minilm",
+            "sequence",
+            "step-by-step",
+            "rationale-causal",
+        ]
+        | None
+    ) = Field(
         None,
         description="The training plan; where absent `soft-targets` for families of labels, `sequence` for "
-        "those that write. See docs/students.md.",
+        "those that write. `distilbert`, `tinybert` and `minilm` teach an encoder's layers before the task. "
+        "See docs/students.md and docs/methods.md.",
     )
+    body: BodyConfig | None = Field(None, description="Of those three recipes: how layers are taught.")
     rationale: Literal["before", "after"] | None = Field(
         None, description="Where `rationale-causal` has reasons stand: `before` the answer where absent."
     )
@@ -337,6 +353,7 @@ class StudentConfig(Section):
         if self.hidden_size and self.heads and self.hidden_size % self.heads:
             raise ValueError(f"hidden_size {self.hidden_size} is no multiple of heads {self.heads}")
         self._check_family()
+        check_body(self.plan, self.body, self.hidden_size)
         return self
 
     def _check_family(self) -> None:

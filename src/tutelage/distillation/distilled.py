@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -13,8 +13,9 @@ from tutelage.checkpoints import checkpoint_path
 from tutelage.config import StudentConfig
 from tutelage.distillation.phases import Material, Phase, Recipe, TextMaterial, TextRecipe
 from tutelage.distillation.recipes import RECIPES, TEXT_RECIPES
-from tutelage.distillation.record import TrainingRecord, together
+from tutelage.distillation.record import TrainingRecord, of_phase, together
 from tutelage.distillation.signals import Signals, hold_back
+from tutelage.distillation.teacher_body import configured_body
 from tutelage.distillation.texts import TextSignals, hold_texts_back
 from tutelage.errors import DataError
 from tutelage.progress import Progress
@@ -148,15 +149,29 @@ def distil(
     description: str = "training",
     checkpoint: Path | None = None,
     other_steps: int = 0,
+    unlabelled: Sequence[str] = (),
+    teacher_body: str | None = None,
+    control: bool = False,
 ) -> Distilled[Student]:
     """Train a student on `signals`; a part of them is held back to choose the best step.
 
     `folder` is where relative checkpoint paths of models start; `checkpoint` where a killed run goes on;
     `other_steps` those of the arm that this one is compared to (see `SoftTargets.planned`).
-    Raises DataError where there is too little to learn from.
+    `unlabelled` are more texts of the kind, and `teacher_body` the teacher's own model, for recipes whose
+    student learns from its layers (see `student.body`); where the student has no base, it is made of that.
+    `control`: the same student, from the same weights on, without those layers.
+    Raises DataError where there is too little to learn from, ConfigError where teacher and student don't go
+    together.
     """
     require_enough(signals)
+    body = configured_body(config, folder, teacher_body)
+    if body is not None and config.base is None:
+        config = config.model_copy(update={"base": body.name})
+    if control and body is not None:
+        config, body, unlabelled = config.model_copy(update={"recipe": "soft-targets"}), None, ()
     learning, validation = hold_back(signals, config.validation, config.seed)
+    held = set(validation.texts)
+    texts = tuple(dict.fromkeys(text for text in (*learning.texts, *unlabelled) if text not in held))
     recipe = RECIPES[config.plan](config, len(learning), other_steps)
     fingerprint = storage.hash_json(
         [
@@ -166,15 +181,18 @@ def distil(
             task.version,
             signals.texts,
             _hash_of(signals),
+            texts if unlabelled else [],
+            body.revision if body else "",
         ]
     )
 
     def member(number: int) -> tuple[Student, TrainingRecord]:
         seed = recipe.members * config.seed + number
         seeded = config.model_copy(update={"seed": seed})
-        material = Material(
-            task, new_learner(seeded, task, learning.texts, folder), learning, validation, folder
-        )
+        learner = new_learner(seeded, task, learning.texts, folder)
+        material = Material(task, learner, learning, validation, folder, texts, body)
+        if body is not None:
+            body.require_same_tokens(material.encoder, texts)
         named = f"{description} {number + 1}/{recipe.members}" if recipe.members > 1 else description
         return run_phases(
             recipe.seeded(seed).phases(material),
@@ -207,19 +225,20 @@ def run_phases(
 
     records = []
     for number, phase in enumerate(phases):
-        records.append(
-            train(
-                phase.objective,
-                phase.learning,
-                phase.validation,
-                phase.schedule,
-                progress,
-                description if number == 0 else f"{description}: {phase.name}",
-                optimizer=phase.optimizer,
-                start=phase.start,
-                checkpoint=checkpoint and checkpoint / f"{number}-{phase.name.replace(' ', '-')}",
-                fingerprint=fingerprint,
-                threads=learner.threads,
-            )
+        if phase.note:
+            progress.note(phase.note)
+        record = train(
+            phase.objective,
+            phase.learning,
+            phase.validation,
+            phase.schedule,
+            progress,
+            description if number == 0 else f"{description}: {phase.name}",
+            optimizer=phase.optimizer,
+            start=phase.start,
+            checkpoint=checkpoint and checkpoint / f"{number}-{phase.name.replace(' ', '-')}",
+            fingerprint=fingerprint,
+            threads=learner.threads,
         )
+        records.append(of_phase(record, phase.name, phase.note))
     return learner.finished(), together(records, "phase")

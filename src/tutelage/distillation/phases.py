@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tutelage.distillation.schedule import Schedule
 from tutelage.distillation.signals import Signals
+from tutelage.distillation.teacher_body import TeacherBody
 from tutelage.distillation.texts import TextSignals
+from tutelage.errors import ConfigError
 from tutelage.students import Learner
 from tutelage.students.protocol import Examples
 from tutelage.tasks import LabelTask, RationaleMode, Task
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from tutelage.distillation.objectives import Objective
+    from tutelage.students.encoder import EncoderLearner
     from tutelage.students.writing_learner import WritingLearner
 
 
@@ -26,6 +29,8 @@ class Material:
     """What a recipe works with.
 
     `learning` and `validation` are the parts of the transfer set; `folder` is where relative paths start.
+    `unlabelled` are texts for phases that need no answer: those of `learning`, and whatever else there is.
+    `teacher` is the body whose layers teach, for recipes that want one.
     """
 
     task: LabelTask
@@ -33,6 +38,24 @@ class Material:
     learning: Signals
     validation: Signals
     folder: Path
+    unlabelled: tuple[str, ...] = ()
+    teacher: TeacherBody | None = None
+
+    @property
+    def body(self) -> TeacherBody:
+        """The teacher's body. Raises ConfigError where there is none."""
+        if self.teacher is None:
+            raise ConfigError("this recipe learns from a teacher's layers. Mend: give a teacher_body")
+        return self.teacher
+
+    @property
+    def encoder(self) -> EncoderLearner:
+        """The learner, which has a body. Raises ConfigError for one of another family."""
+        from tutelage.students.encoder import EncoderLearner
+
+        if not isinstance(self.learner, EncoderLearner):
+            raise ConfigError("this recipe teaches layers. Mend: student.family encoder")
+        return self.learner
 
 
 @dataclass(frozen=True)
@@ -54,7 +77,8 @@ def nothing() -> None:
 class Phase:
     """One objective, trained on one set of examples by one schedule; `start` comes before the first step.
 
-    A phase is made when the one before it has ended, so that it may build on what was learned.
+    A phase is made when the one before it has ended, so that it may build on what was learned. `note` is for
+    run.json: what was done otherwise than the recipe would have it.
     """
 
     name: str
@@ -64,6 +88,7 @@ class Phase:
     schedule: Schedule
     optimizer: Callable[[torch.nn.Module, float], torch.optim.Optimizer]
     start: Callable[[], None] = nothing
+    note: str = ""
 
 
 class Recipe(Protocol):
@@ -76,7 +101,7 @@ class Recipe(Protocol):
 
     @property
     def steps(self) -> int:
-        """Of all phases of one member, which a control arm on fewer examples is granted."""
+        """Of one member's phase that learns the task, which a control arm on fewer examples is granted."""
         ...
 
     def seeded(self, seed: int) -> Recipe:

@@ -9,18 +9,36 @@ from typing import Any
 
 @dataclass
 class TrainingRecord:
-    """`history` has a line for each check: step, losses, and what the objective measures on validation."""
+    """`history` has a line for each check: step, losses, and what the objective measures on validation.
+
+    `phases`, once all are done, has a line for each: its name, steps, the best one, and a note where a recipe
+    did otherwise than its paper.
+    """
 
     steps: int = 0
     best_step: int = 0
     seconds: float = 0.0
     stopped_early: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
+    phases: list[dict[str, Any]] = field(default_factory=list)
     pending: list[float] = field(default_factory=list)  # losses of the steps since the last check
 
     def to_json(self) -> dict[str, Any]:
         """For run.json, once the run is done."""
         return {name: value for name, value in asdict(self).items() if name != "pending"}
+
+
+def of_phase(record: TrainingRecord, name: str, note: str) -> TrainingRecord:
+    """The record of one phase, with its line in `phases`."""
+    line = {
+        "name": name,
+        "steps": record.steps,
+        "best_step": record.best_step,
+        "seconds": record.seconds,
+        "stopped_early": record.stopped_early,
+        **({"note": note} if note else {}),
+    }
+    return replace(record, phases=[line])
 
 
 def together(records: Sequence[TrainingRecord], unit: str) -> TrainingRecord:
@@ -32,7 +50,10 @@ def together(records: Sequence[TrainingRecord], unit: str) -> TrainingRecord:
         steps=sum(record.steps for record in records),
         seconds=sum(record.seconds for record in records),
         stopped_early=any(record.stopped_early for record in records),
-        history=[
-            {unit: number, **check} for number, record in enumerate(records) for check in record.history
-        ],
+        history=_numbered(unit, [record.history for record in records]),
+        phases=_numbered(unit, [record.phases for record in records]),
     )
+
+
+def _numbered(unit: str, parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [{unit: number, **line} for number, part in enumerate(parts) for line in part]

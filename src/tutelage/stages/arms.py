@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tutelage import storage
+from tutelage.config import BODY_RECIPES
 from tutelage.distillation import (
     LEAST_EXAMPLES,
     Distilled,
@@ -23,6 +24,7 @@ from tutelage.distillation import (
 )
 from tutelage.programme import Programme
 from tutelage.progress import Progress
+from tutelage.stages.sources import own_body
 from tutelage.stages.task import label_task, resolved_task
 from tutelage.students import Student, Writer
 
@@ -69,10 +71,21 @@ def label_arms(programme: Programme, progress: Progress, checkpoints: Path) -> A
             description=f"training {arm}",
             checkpoint=checkpoints / arm,
             other_steps=other_steps,
+            unlabelled=_unlabelled(programme),
+            teacher_body=own_body(programme),
+            control=arm == "control",
         )
 
     student = trained("student", signals, 0)
     return Arms(student, trained("control", control, student.recipe.steps), source)
+
+
+def _unlabelled(programme: Programme) -> list[str]:
+    """Texts of all prompts, answered or not, for recipes that teach layers."""
+    if programme.config.student.plan not in BODY_RECIPES:
+        return []
+    texts: list[str] = storage.read_table(programme.prompts).column("text").to_pylist()
+    return texts
 
 
 def text_arms(programme: Programme, progress: Progress, checkpoints: Path) -> Arms:

@@ -27,6 +27,12 @@ def model_fingerprint(programme: Programme, name: str | None) -> str:
     return fingerprint(name) if local is None else storage.stat_path(local)
 
 
+def own_body(programme: Programme) -> str | None:
+    """The teacher's own model, where it runs here and its layers can be read."""
+    teacher = programme.config.teacher
+    return teacher.model if teacher.type in ("encoder", "transformers") else None
+
+
 def require_usable(path: str, usable: int, total: int) -> None:
     """Raise DataError where a source has no row that can be used."""
     if usable:

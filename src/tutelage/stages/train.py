@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tutelage import __version__, storage
+from tutelage.config import BODY_RECIPES
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.stages.rights import require_rights, rights_fingerprint
 from tutelage.stages.signals import check_signals, signals_inputs
-from tutelage.stages.sources import model_fingerprint
+from tutelage.stages.sources import model_fingerprint, own_body
 from tutelage.stages.task import labels_fingerprint
 
 if TYPE_CHECKING:
@@ -27,9 +28,22 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "labels": labels_fingerprint(programme),
         "student": fingerprint(programme.config.student),
         "student.base": model_fingerprint(programme, programme.config.student.base),
+        **_body_inputs(programme),
         "task": fingerprint(programme.config.task),
         "rights": rights_fingerprint(programme),
         **signals_inputs(programme),
+    }
+
+
+def _body_inputs(programme: Programme) -> Mapping[str, str]:
+    """Of what only recipes that teach layers read: the teacher's body, and all prompts."""
+    student = programme.config.student
+    if student.plan not in BODY_RECIPES:
+        return {}
+    body = (student.body.teacher if student.body else None) or own_body(programme)
+    return {
+        "student.body.teacher": model_fingerprint(programme, body),
+        "prompts/prompts.parquet": fingerprint(programme.prompts),
     }
 
 

@@ -15,22 +15,25 @@ from torch import nn
 from tutelage import storage
 from tutelage.checkpoints import quieten_loading, resolve_checkpoint
 from tutelage.config import EMBEDDED_ENCODER, StudentConfig
-from tutelage.errors import ConfigError, IntegrityError
+from tutelage.errors import IntegrityError
 from tutelage.heads import regress
-from tutelage.students.architecture import architecture_of, keep_layers, spaced_layers
+from tutelage.students.bodies import (
+    cut_body,
+    load_shape,
+    load_tokenizer,
+    longest_input,
+    new_body,
+    shaped_body,
+)
 from tutelage.students.protocol import read_student_file, refuse_one_text, write_student_file
 from tutelage.tasks import LabelTask
 
 _WEIGHTS = "model.safetensors"
-_DEFAULT_LAYERS = 3
 _HEAD_RATE = 7.0  # of the body's learning rate: the head starts from nothing
 _WEIGHT_DECAY = 0.01
 _PREDICT_BATCH = 64
 _WARM_UP_TEXTS = 4_000
 _WARM_UP_STRENGTH = 10.0
-_SAFELY = {"trust_remote_code": False}  # absent, transformers would ask on a terminal whether to run it
-_OFFSET_POSITIONS = frozenset({"roberta", "mpnet", "xlm-roberta", "camembert"})
-_NO_LIMIT = 1_000_000
 
 
 class EncoderNetwork(nn.Module):
@@ -54,7 +57,7 @@ class EncoderNetwork(nn.Module):
         return nn.functional.normalize(pooled, dim=-1)
 
 
-class _Tokens:
+class TokenExamples:
     """Token ids of texts, padded batch by batch to that batch's longest."""
 
     def __init__(self, tokenizer: Any, texts: Sequence[str], max_tokens: int) -> None:
@@ -105,7 +108,7 @@ class EncoderStudent:
     def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """See `Student.predict`. Batches are sorted by length."""
         refuse_one_text(texts)
-        tokens = _Tokens(self._tokenizer, texts, self._max_tokens)
+        tokens = TokenExamples(self._tokenizer, texts, self._max_tokens)
         order = np.argsort(-tokens.lengths, kind="stable")
         device = next(self._network.parameters()).device
         result = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
@@ -139,56 +142,57 @@ class EncoderStudent:
         """Load what `save` wrote. Raises IntegrityError where parts don't fit each other."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
-        from transformers import AutoConfig, AutoModel, AutoTokenizer
 
         about = read_student_file(folder)
-        shape = AutoConfig.from_pretrained(folder, **_SAFELY)
-        body = AutoModel.from_config(shape, **_body_options(shape))
-        network = EncoderNetwork(body, len(about["labels"]))
+        network = EncoderNetwork(new_body(load_shape(str(folder))), len(about["labels"]))
         try:
             network.load_state_dict(load_file(folder / _WEIGHTS))
         except (SafetensorError, RuntimeError) as error:
             raise IntegrityError(f"{folder / _WEIGHTS} is damaged: {error}. Mend: train again") from error
-        tokenizer = AutoTokenizer.from_pretrained(folder, **_SAFELY)
+        tokenizer = load_tokenizer(str(folder))
         return cls(about["labels"], about["multi_label"], network, tokenizer, about["max_tokens"])
 
 
 class EncoderLearner:
     """See `Learner`. Token embeddings taken from a base are frozen: moving 30,000 rows for the few that a
-    batch holds costs much and gains nothing measurable."""
+    batch holds costs much and gains nothing measurable.
+
+    `is_random` where its weights are, of its own shape, until something has taught them.
+    """
 
     threads: int | None = None
 
     def __init__(self, config: StudentConfig, task: LabelTask, folder: Path) -> None:
-        from transformers import AutoConfig, AutoTokenizer
-
         quieten_loading()
         checkpoint = resolve_checkpoint(config.base or EMBEDDED_ENCODER, folder)
-        shape = AutoConfig.from_pretrained(checkpoint, **_SAFELY)
         self._task = task
-        self._max_tokens = min(config.max_tokens, longest_input(shape))
-        self._tokenizer = AutoTokenizer.from_pretrained(checkpoint, **_SAFELY)
+        self.max_tokens = min(config.max_tokens, longest_input(load_shape(checkpoint)))
+        self.tokenizer = load_tokenizer(checkpoint)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(config.seed)
-        self._is_random = config.hidden_size is not None
-        make = _own_shape if config.hidden_size else _evenly_spaced
-        body = make(config, checkpoint, shape)
+        self.is_random = config.hidden_size is not None
+        body = (shaped_body if config.hidden_size else cut_body)(config, checkpoint)
         self.module: nn.Module = EncoderNetwork(body, len(task.labels)).to(self._device)
         if not config.hidden_size:
             for weight in body.get_input_embeddings().parameters():
                 weight.requires_grad_(False)
 
-    def examples(self, texts: Sequence[str]) -> _Tokens:
-        """Token ids of each text."""
-        return _Tokens(self._tokenizer, texts, self._max_tokens)
+    @property
+    def body(self) -> Any:
+        """The module without its head."""
+        return self.module.body
 
-    def warm_up(self, examples: _Tokens, targets: npt.NDArray[np.float32]) -> None:
+    def examples(self, texts: Sequence[str]) -> TokenExamples:
+        """Token ids of each text."""
+        return TokenExamples(self.tokenizer, texts, self.max_tokens)
+
+    def warm_up(self, examples: TokenExamples, targets: npt.NDArray[np.float32]) -> None:
         """Fit the head on the embeddings as they are, so that the first steps don't spoil them.
 
-        Linear probing, then fine-tuning: Kumar et al. 2022. Some thousand texts are enough for it. A student
-        of its own shape has random embeddings, and nothing is done.
+        Linear probing, then fine-tuning: Kumar et al. 2022. Some thousand texts are enough for it. Where
+        embeddings are random, nothing is done.
         """
-        if self._is_random:
+        if self.is_random:
             return
         count = min(len(targets), _WARM_UP_TEXTS)
         chosen = np.sort(np.random.default_rng(0).permutation(len(targets))[:count])
@@ -226,52 +230,9 @@ class EncoderLearner:
         """A copy of the network as it stands, on the CPU."""
         network: EncoderNetwork = copy.deepcopy(self.module).cpu()
         return EncoderStudent(
-            self._task.labels, self._task.multi_label, network, self._tokenizer, self._max_tokens
+            self._task.labels, self._task.multi_label, network, self.tokenizer, self.max_tokens
         )
 
 
 def _on(device: torch.device, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: part.to(device) for name, part in batch.items()}
-
-
-def _evenly_spaced(config: StudentConfig, checkpoint: str, shape: Any) -> Any:
-    from transformers import AutoModel
-
-    body = AutoModel.from_pretrained(checkpoint, use_safetensors=True, **_body_options(shape))
-    base = config.base or EMBEDDED_ENCODER
-    total = len(architecture_of(body, f"student.base {base!r}").layers)
-    kept = config.layers or _DEFAULT_LAYERS
-    if kept > total:
-        raise ConfigError(f"student.layers is {kept}, and {base!r} has {total}")
-    keep_layers(body, spaced_layers(total, kept))
-    return body
-
-
-def _own_shape(config: StudentConfig, checkpoint: str, shape: Any) -> Any:
-    from transformers import AutoModel
-
-    shape.num_hidden_layers = config.layers or _DEFAULT_LAYERS
-    shape.hidden_size = config.hidden_size
-    shape.num_attention_heads = config.heads
-    name = (
-        "hidden_dim" if hasattr(shape, "hidden_dim") else "intermediate_size"
-    )  # DistilBERT's own, or BERT's
-    setattr(shape, name, config.intermediate_size)
-    return AutoModel.from_config(shape, **_body_options(shape))
-
-
-def longest_input(shape: Any) -> int:
-    """The most tokens that a model of this configuration has positions for.
-
-    RoBERTa and MPNet count positions from the padding index + 1, so that two are lost.
-    """
-    positions: int = getattr(shape, "max_position_embeddings", None) or _NO_LIMIT
-    return positions - 2 if shape.model_type in _OFFSET_POSITIONS else positions
-
-
-def _body_options(shape: Any) -> dict[str, Any]:
-    """Full precision, in which students learn; and no pooler, whose weights no loss would reach."""
-    options: dict[str, Any] = {"dtype": torch.float32, **_SAFELY}
-    if shape.model_type in {"bert", *_OFFSET_POSITIONS}:
-        options["add_pooling_layer"] = False
-    return options

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tutelage.config import StudentConfig
 from tutelage.distillation.phases import Recipe, TextRecipe
+from tutelage.distillation.recipes.distilbert import DistilBert
 from tutelage.distillation.recipes.rationale_causal import RationaleCausal
 from tutelage.distillation.recipes.sequence import Sequence
 from tutelage.distillation.recipes.soft_targets import SoftTargets
@@ -14,6 +15,7 @@ from tutelage.distillation.texts import TextSignals
 # the arm that this one is compared to.
 RECIPES: dict[str, Callable[[StudentConfig, int, int], Recipe]] = {
     "soft-targets": SoftTargets.planned,
+    "distilbert": DistilBert.planned,
 }
 
 # Likewise, of students that write; from the signals learned from in place of their number.
@@ -23,4 +25,12 @@ TEXT_RECIPES: dict[str, Callable[[StudentConfig, TextSignals, int], TextRecipe]]
     "rationale-causal": RationaleCausal.planned,
 }
 
-__all__ = ["RECIPES", "TEXT_RECIPES", "RationaleCausal", "Sequence", "SoftTargets", "StepByStep"]
+__all__ = [
+    "RECIPES",
+    "TEXT_RECIPES",
+    "DistilBert",
+    "RationaleCausal",
+    "Sequence",
+    "SoftTargets",
+    "StepByStep",
+]
