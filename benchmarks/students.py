@@ -24,7 +24,7 @@ from rich.table import Table
 
 from tutelage.config import ColumnsConfig, EncoderTeacherConfig, StudentConfig
 from tutelage.data import clean_gold, drop_repeats, exclude_gold, read_gold, read_prompts, split_training
-from tutelage.distillation import Signals, distil, hard_labels
+from tutelage.distillation import Signals, distil_student, hard_labels
 from tutelage.evaluation import measure_footprint
 from tutelage.progress import Silent
 from tutelage.tasks import Classify
@@ -94,7 +94,7 @@ def measure(world: World, name: str, seed: int) -> dict[str, Any]:
         ("control", hard_labels(world.signals, "gold", world.task)),
     ):
         started = time.perf_counter()
-        trained = distil(signals, world.task, config, DATA, Silent())
+        trained = distil_student(signals, world.task, config, DATA, Silent())
         result[f"{arm}_seconds"] = time.perf_counter() - started
         result[arm] = trained.student.predict(world.gold_texts).argmax(1) == world.gold_targets
         result[f"{arm}_object"] = trained.student

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tutelage.config import ProgrammeConfig, load_config
-    from tutelage.distillation import Distilled, Signals, TextSignals, distil, distil_texts
+    from tutelage.distillation import (
+        Distilled,
+        Hint,
+        Schedule,
+        Signals,
+        SoftTargets,
+        TextSignals,
+        TrainingRecord,
+        distil,
+        distil_student,
+        distil_texts,
+    )
     from tutelage.errors import TutelageError
     from tutelage.evaluation import Arm, evaluate, release_decision, render_report
     from tutelage.gates import Decision, Evidence, Verdict
@@ -28,7 +39,18 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "config": ("ProgrammeConfig", "load_config"),
-    "distillation": ("Distilled", "Signals", "TextSignals", "distil", "distil_texts"),
+    "distillation": (
+        "Distilled",
+        "Hint",
+        "Schedule",
+        "Signals",
+        "SoftTargets",
+        "TextSignals",
+        "TrainingRecord",
+        "distil",
+        "distil_student",
+        "distil_texts",
+    ),
     "errors": ("TutelageError",),
     "evaluation": ("Arm", "evaluate", "release_decision", "render_report"),
     "gates": ("Decision", "Evidence", "Verdict"),
@@ -55,23 +77,28 @@ __all__ = [
     "Extract",
     "Generate",
     "Gold",
+    "Hint",
     "Judge",
     "Outcome",
     "Programme",
     "ProgrammeConfig",
     "Prompt",
+    "Schedule",
     "Signals",
+    "SoftTargets",
     "Status",
     "Student",
     "Teacher",
     "TeacherContext",
     "TextSignals",
+    "TrainingRecord",
     "TutelageError",
     "Usage",
     "Verdict",
     "Writer",
     "build_teacher",
     "distil",
+    "distil_student",
     "distil_texts",
     "evaluate",
     "label",

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score
 from tiny_world import TASK, TEXTS, TRUTH, save_checkpoint, signals
 from tutelage import storage
 from tutelage.config import StudentConfig
-from tutelage.distillation import distil, hard_labels
+from tutelage.distillation import distil_student, hard_labels
 from tutelage.errors import DataError
 from tutelage.progress import Silent
 from tutelage.students import average_students
@@ -23,14 +23,14 @@ ALONE = QUICK.model_copy(update={"members": 1})
 
 
 def trained(tmp_path, config=QUICK, given=SIGNALS, progress=None, **options):
-    return distil(given, TASK, config, tmp_path, progress or Silent(), **options)
+    return distil_student(given, TASK, config, tmp_path, progress or Silent(), **options)
 
 
 def began_at(tmp_path, checkpoint, config=QUICK, given=SIGNALS, task=TASK):
     """The step from which a run with this checkpoint folder goes on."""
     progress = Interrupting(0)
     with pytest.raises(Killed):
-        distil(given, task, config, tmp_path, progress, checkpoint=checkpoint)
+        distil_student(given, task, config, tmp_path, progress, checkpoint=checkpoint)
     return progress.began[0]
 
 

@@ -3,23 +3,32 @@
 from tutelage.distillation.distilled import (
     LEAST_EXAMPLES,
     Distilled,
-    distil,
+    distil_student,
     distil_texts,
     require_enough,
     require_reasons,
     untrained,
 )
+from tutelage.distillation.modules import Hint, distil
+from tutelage.distillation.recipes import SoftTargets
+from tutelage.distillation.record import TrainingRecord
+from tutelage.distillation.schedule import Schedule
 from tutelage.distillation.signals import Signals, hard_labels, read_signals
 from tutelage.distillation.texts import TextSignals, best_of, chosen_answers, humans_alone, read_texts
 
 __all__ = [
     "LEAST_EXAMPLES",
     "Distilled",
+    "Hint",
+    "Schedule",
     "Signals",
+    "SoftTargets",
     "TextSignals",
+    "TrainingRecord",
     "best_of",
     "chosen_answers",
     "distil",
+    "distil_student",
     "distil_texts",
     "hard_labels",
     "humans_alone",

@@ -86,7 +86,7 @@ def distil_texts(
     checkpoint: Path | None = None,
     other_steps: int = 0,
 ) -> Distilled[Writer]:
-    """As `distil`, of a student that writes: family `causal` or `seq2seq`, whatever the task.
+    """As `distil_student`, of a student that writes: family `causal` or `seq2seq`, whatever the task.
 
     The student is a `Writer`, and a `Student` too where the task's values are labels.
     """
@@ -139,7 +139,7 @@ def _tell_of_losses(learner: WritingLearner, progress: Progress) -> None:
         )
 
 
-def distil(
+def distil_student(
     signals: Signals,
     task: LabelTask,
     config: StudentConfig,

@@ -12,7 +12,7 @@ from tutelage.distillation import (
     Distilled,
     Signals,
     TextSignals,
-    distil,
+    distil_student,
     distil_texts,
     hard_labels,
     humans_alone,
@@ -62,7 +62,7 @@ def label_arms(programme: Programme, progress: Progress, checkpoints: Path) -> A
     require_enough(control, "the control arm")
 
     def trained(arm: str, learned: Signals, other_steps: int) -> Distilled[Student]:
-        return distil(
+        return distil_student(
             learned,
             task,
             programme.config.student,
