@@ -38,7 +38,7 @@ class Secrets:
         return _without(self._anywhere, text)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Secret:
     """`part` of it stands in whatever holds it; the pattern finds it also as JSON may spell it.
 
