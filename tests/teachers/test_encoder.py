@@ -107,3 +107,10 @@ def test_it_reveals_embeddings_and_hidden_states(tmp_path):
     assert teacher.manifest("embeddings").differences(_teacher(tmp_path, max_tokens=9).manifest("embeddings"))
     with pytest.raises(ValueError, match="not 'tokens'"):
         teacher.reveal(prompts, "tokens")
+
+
+def test_a_text_that_spells_out_a_separator_is_read_as_text(tmp_path):
+    teacher = _teacher(tmp_path)
+    spelled, plain = teacher.reveal([Prompt("1", "a [SEP] b"), Prompt("2", "a sep b")], "hidden_states")
+    assert len(spelled) == len(plain) + 2, "its brackets have tokens of their own"
+    assert not np.allclose(*teacher.embed(["a [SEP] b", "a [PAD] b"]), atol=1e-3)

@@ -258,3 +258,20 @@ def test_without_torch_it_says_what_to_install(models, monkeypatch):
     monkeypatch.setattr("tutelage.teachers.transformers.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"tutelage\[train\]"):
         teacher_of(models)
+
+
+@pytest.mark.parametrize(
+    ("model", "mode", "marks"), [("nli", "zero-shot", 2), ("inbox", "classification", 1)]
+)
+def test_a_text_that_spells_out_a_separator_has_none(models, monkeypatch, model, mode, marks):
+    teacher = teacher_of(models, model=model, mode=mode)
+    tokenizer, network = teacher._model
+    forward, shown = network.forward, []
+
+    def told(*args, **inputs):
+        shown.append(inputs["input_ids"])
+        return forward(*args, **inputs)
+
+    monkeypatch.setattr(network, "forward", told)
+    teacher.predict([f"my parcel {tokenizer.sep_token} This message is about login."])
+    assert all(((ids == tokenizer.sep_token_id).sum(dim=1) == marks).all() for ids in shown) and shown

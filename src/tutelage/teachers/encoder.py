@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 
 _RECIPE = (
-    "mean-pool, l2, logistic head by 3-fold log-loss, v1"  # part of the revision: change it with the code
+    "mean-pool, l2, logistic head by 3-fold log-loss, v2"  # part of the revision: change it with the code
 )
 _LEAST_EXAMPLES = 2
 
@@ -109,6 +109,7 @@ class EncoderTeacher:
                     padding=True,
                     truncation=True,
                     max_length=self._config.max_tokens,
+                    split_special_tokens=True,  # a text's `[SEP]` is text
                     return_tensors="pt",
                 ).to(model.device)
                 hidden = model(**batch).last_hidden_state.float()
@@ -127,7 +128,7 @@ class EncoderTeacher:
             teacher=self.name,
             model=self._config.model,
             weights=self._weights,
-            shown=["the text alone", self._config.max_tokens],
+            shown=["the text alone, control tokens too", self._config.max_tokens],
             pooling="mean, l2",
         )
 
@@ -138,7 +139,8 @@ class EncoderTeacher:
         layers = layers_of(kind, self._hidden_layers, model.config, self._config.model)
         if kind == "embeddings":
             return [halved(row[None]) for row in self.embed(texts)]
-        rows = tokenizer(texts, truncation=True, max_length=self._config.max_tokens)["input_ids"]
+        longest = self._config.max_tokens
+        rows = tokenizer(texts, truncation=True, max_length=longest, split_special_tokens=True)["input_ids"]
         return [halved(states) for states in hidden_states(model, rows, layers, self.batch_size)]
 
     @property

@@ -22,7 +22,7 @@ from tutelage.teachers.protocol import TeacherContext, require_label_task
 
 Floats = npt.NDArray[np.float32]
 
-_RECIPE = "transformers teacher, v2"  # part of the revision: change it with the code
+_RECIPE = "transformers teacher, v3"  # part of the revision: change it with the code
 
 
 class TransformersTeacher:
@@ -145,7 +145,7 @@ class TransformersTeacher:
             teacher=self.name,
             model=self._config.model,
             weights=self._weights,
-            shown=["the text alone", self._config.max_tokens],
+            shown=["the text alone, control tokens too", self._config.max_tokens],
         )
 
     def reveal(self, prompts: Sequence[Prompt], kind: str) -> list[npt.NDArray[np.float16]]:
@@ -154,7 +154,7 @@ class TransformersTeacher:
         layers = layers_of(kind, self._hidden_layers, model.config, self._config.model)
         longest = min(self._config.max_tokens, _places(tokenizer, model))
         texts = [prompt.text for prompt in prompts]
-        rows = tokenizer(texts, truncation=True, max_length=longest)["input_ids"]
+        rows = tokenizer(texts, truncation=True, max_length=longest, split_special_tokens=True)["input_ids"]
         states = hidden_states(model, rows, layers, self.batch_size)
         return [halved(pooled(one) if kind == "embeddings" else one) for one in states]
 
@@ -240,6 +240,7 @@ class TransformersTeacher:
                     padding=True,
                     truncation=True if pairs is None else "only_first",
                     max_length=longest,
+                    split_special_tokens=True,  # a text's `[SEP]` is text, and begins no hypothesis
                     return_tensors="pt",
                 ).to(model.device)
                 result[chosen] = model(**batch).logits.float().cpu().numpy()
