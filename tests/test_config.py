@@ -182,6 +182,11 @@ def test_a_key_of_another_teacher_is_not_proposed_for_itself(key):
         ),
         ({"student__family": "seq2seq"}, "student", "family seq2seq needs base"),
         ({"student__family": "causal", "student__lora": {"rank": 0}}, "student.lora.rank", "greater than or equal to 1"),
+        (
+            {"task": {"multi_label": True}, "student": {"family": "causal"}},
+            "the file",
+            "student.family is causal, which weighs one label against the others, and task.multi_label",
+        ),
         ({"student__control": "gold", "gold": {"path": "g"}, "teacher": TEACHERS["openai"]}, "the file",
          "student.control is gold, and gold.training is absent. Mend:"),
         ({"gold": {"path": "g"}}, "the file", "a teacher is of type encoder, whose head is fitted on gold.training"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.errors import ConfigError, DataError, GateRefused
+from tutelage.errors import ConfigError, DataError, GateRefused, UnsafeModelError
 from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.stages import run_stage
@@ -87,6 +87,16 @@ def test_rights_that_do_not_allow_refuse_here_already(tmp_path):
 def test_a_student_that_learns_to_say_reasons_is_a_generator_to_the_rights_gate(tmp_path, student, kind):
     decision = rights_decision(programme(tmp_path, student=student)).to_json()
     assert f'"student_kind": "{kind}"' in json.dumps(decision)
+
+
+def test_a_base_that_is_not_there_is_found_before_anything_is_paid(tmp_path):
+    for base, error in (("no/such/folder", "no folder"), ("none.gguf", "is no file"), ("code", "auto_map")):
+        (tmp_path / "code").mkdir(exist_ok=True)
+        (tmp_path / "code" / "config.json").write_text('{"auto_map": {}}')
+        (tmp_path / "code" / "model.safetensors").touch()
+        student = {"family": "seq2seq" if base == "code" else "causal", "base": base}
+        with pytest.raises((ConfigError, UnsafeModelError), match=error):
+            heard(programme(tmp_path, student=student))
 
 
 def test_a_key_or_price_that_is_missing_is_found(tmp_path, monkeypatch):

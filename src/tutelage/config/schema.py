@@ -443,6 +443,11 @@ class ProgrammeConfig(Section):
                 "a teacher is of type encoder, whose head is fitted on gold.training, and there is none. "
                 "Mend: add gold.training with a share"
             )
+        if self.student.writes and isinstance(self.task, ClassifyConfig) and self.task.multi_label:
+            raise ValueError(
+                f"student.family is {self.student.family}, which weighs one label against the others, and "
+                "task.multi_label allows several. Mend: student.family encoder or static"
+            )
         if self.student.control == "gold" and self.gold.training is None:
             raise ValueError(
                 "student.control is gold, and gold.training is absent. Mend: add it, or say teacher"

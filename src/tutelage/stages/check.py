@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from tutelage import __version__
-from tutelage.config import StudentConfig
+from tutelage.checkpoints import resolve_weights
+from tutelage.config import EMBEDDED_WRITER, StudentConfig
 from tutelage.data import gold_gate, read_prompts
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
@@ -55,6 +57,7 @@ def _work(programme: Programme, progress: Progress) -> str:
         size.require()
     if with_labels(task) is None:
         progress.warn(_how_far(task.kind, config.student))
+    _require_base(config.student, programme.folder)
     tell_bound(teacher, traffic.accepted, config.labelling.budget, progress)
     for reason in size.reasons:
         progress.warn(f"gold is small: {reason}")
@@ -64,6 +67,13 @@ def _work(programme: Programme, progress: Progress) -> str:
         f"{len(traffic.accepted):,} of the first {traffic.total:,} traffic rows usable; "
         f"rights: {rights.verdict}; journal: {entries} entries, whole"
     )
+
+
+def _require_base(student: StudentConfig, folder: Path) -> None:
+    """Raise what training would, where what a student that writes starts from isn't there to be read."""
+    if student.writes:
+        name, whole = student.base or EMBEDDED_WRITER, student.hidden_size is None
+        resolve_weights(name, folder, "student.base", needs_weights=whole)
 
 
 def _how_far(kind: str, student: StudentConfig) -> str:
