@@ -111,6 +111,8 @@ def _judged(parsed: Parsed, finish: Finish, text: str, limit: int) -> Parsed:
 
 def combine(replies: Sequence[Reply], task: Task) -> Answer:
     """One answer from all replies to a prompt; its cost leaves out what errors have told already."""
+    if len(replies) == 1 and replies[0].parsed.status is AnswerStatus.OK and not replies[0].told:
+        return _alone(replies[0])
     usages = [reply.usage for reply in replies]
     usage = Usage(
         input_tokens=sum(item.input_tokens for item in usages),
@@ -142,6 +144,22 @@ def combine(replies: Sequence[Reply], task: Task) -> Answer:
         rationale=kept_text(shown.parsed.rationale),
         tokens=shown.tokens,
         repeatability=_repeatability(_values(good), task),
+    )
+
+
+def _alone(reply: Reply) -> Answer:
+    """What `combine` makes of one usable reply, of which most answers are: without its sums and searches."""
+    value, distribution, origin = _one(reply)
+    return Answer(
+        AnswerStatus.OK,
+        value,
+        distribution,
+        origin,
+        kept_text(reply.text),
+        model=reply.model,
+        usage=reply.usage,
+        rationale=kept_text(reply.parsed.rationale),
+        tokens=reply.tokens,
     )
 
 
