@@ -207,10 +207,18 @@ class FaultyTeacher:
     def _go_away(self, seconds: float, how: str) -> None:
         self._out_until = time.monotonic() + seconds
         if how == "refuse":
-            self._server.close()
-            for connection in list(self._open):
-                connection.abort()
-            self._loop.call_later(seconds, lambda: self._loop.create_task(self._come_back()))
+            self._leaving = self._loop.create_task(self._leave(seconds))
+
+    async def _leave(self, seconds: float) -> None:
+        # asyncio leaves a connection open that it has accepted and not yet handed over when the server closes.
+        for listening in self._server.sockets:
+            self._loop.remove_reader(listening.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self._server.close()
+        for connection in list(self._open):
+            connection.abort()
+        self._loop.call_later(seconds, lambda: self._loop.create_task(self._come_back()))
 
     async def _come_back(self) -> None:
         self._server = await self._listen()
