@@ -327,5 +327,13 @@ def test_a_changed_file_is_an_integrity_error(models, tmp_path, name):
 
 def test_an_encoder_is_no_base(tmp_path):
     save_checkpoint(tmp_path / "bert")
+    for layers in ({}, {"layers": 2}):
+        with pytest.raises(ConfigError, match="'bert' is a model of family encoder"):
+            learner_of(tmp_path, "causal", "bert", **layers)
+
+
+def test_layers_that_are_not_known_are_refused(tmp_path):
+    save_writer(tmp_path / "mpt", "mpt")
+    assert np.isfinite(learner_of(tmp_path, "causal", "mpt").finished().predict(TEXTS[:1])).all()
     with pytest.raises(ConfigError, match="doesn't know how to take"):
-        learner_of(tmp_path, "causal", "bert", layers=2)
+        learner_of(tmp_path, "causal", "mpt", layers=1)

@@ -48,8 +48,7 @@ def initial_model(config: StudentConfig, folder: Path) -> LanguageModel:
     name = config.base or EMBEDDED_WRITER
     weights = resolve_weights(name, folder, "student.base", needs_weights=config.hidden_size is None)
     shape = AutoConfig.from_pretrained(weights.checkpoint, **weights.source)
-    if bool(shape.is_encoder_decoder) != (config.family == "seq2seq"):
-        right = "seq2seq" if shape.is_encoder_decoder else "causal"
+    if (right := _family_of(shape)) != config.family:
         raise ConfigError(
             f"student.base {name!r} is a model of family {right}, and student.family is {config.family}. "
             f"Mend: student.family {right}, or another base"
@@ -62,6 +61,16 @@ def initial_model(config: StudentConfig, folder: Path) -> LanguageModel:
             model = _cut(model, config.family, config.layers, name)
     tokenizer = AutoTokenizer.from_pretrained(weights.checkpoint, **weights.source)
     return LanguageModel(model, tokenizer)
+
+
+def _family_of(shape: Any) -> str:
+    """The family of a configuration. Encoders load as causal models too, and would look at what comes next."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    if shape.is_encoder_decoder:
+        return "seq2seq"
+    is_masked = shape.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return "encoder" if is_masked and not getattr(shape, "is_decoder", False) else "causal"
 
 
 def _auto_class(family: str) -> Any:
