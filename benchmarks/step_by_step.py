@@ -246,6 +246,12 @@ def measure(name: str, student: str, arguments: argparse.Namespace, clock: Clock
                 config = StudentConfig(**base, seed=seed)
                 rows.append([arm(world, config, examples, tests, reasons) for reasons in (True, False)])
                 clock.took(student, time.monotonic() - started)
+                reasons, labels = np.mean(rows[-1], axis=1)
+                print(
+                    f"{name} {student} {share:.1%} of {len(world.training)} seed {seed}: {reasons:.1%} with reasons, "
+                    f"{labels:.1%} with labels alone, {time.monotonic() - started:.0f} s",
+                    flush=True,
+                )
             if rows:
                 outcomes = np.array(rows, dtype=float)  # [seeds, arms, questions]
                 told(table, name, student, share, outcomes)

@@ -64,7 +64,7 @@ def initial_model(config: StudentConfig, folder: Path) -> LanguageModel:
 
 
 def _family_of(shape: Any) -> str:
-    """The family of a configuration. Encoders load as causal models too, and would look at what comes next."""
+    """The family of a configuration. Encoders load as causal models too, but see what comes next."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
     if shape.is_encoder_decoder:
