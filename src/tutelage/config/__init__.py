@@ -9,6 +9,7 @@ from tutelage.config.reading import (
     sections_in,
 )
 from tutelage.config.schema import (
+    ComparisonConfig,
     GoldConfig,
     LabellingConfig,
     LoraConfig,
@@ -61,6 +62,7 @@ __all__ = [
     "BodyConfig",
     "ClassifyConfig",
     "ColumnsConfig",
+    "ComparisonConfig",
     "EncoderTeacherConfig",
     "EnsembleTeacherConfig",
     "ExtractConfig",

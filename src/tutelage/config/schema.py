@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tutelage.config.body import BODY_RECIPES, BodyConfig, check_body
 from tutelage.config.section import Probability, Section, Share
@@ -400,6 +400,36 @@ class StudentConfig(Section):
         return self.name or (f"{self.family}-{layers}" if layers else self.family)
 
 
+class ComparisonConfig(Section):
+    """What `tutelage compare` sets beside each other."""
+
+    candidates: dict[str, StudentConfig] = Field(
+        {},
+        description="Students by name, each as the section `student` has one; where there are none, "
+        "`student` and a few of other sizes.",
+    )
+    seeds: tuple[int, ...] = Field(
+        (0, 1, 2), min_length=1, description="Every candidate is trained once with each."
+    )
+    selection: Share = Field(
+        0.2,
+        description="Share of the transfer set held back to compare on. Sealed gold is never chosen on.",
+    )
+    margin: float = Field(
+        0.02,
+        ge=0.0,
+        lt=1.0,
+        description="The smallest student that loses no more than this against the best is proposed.",
+    )
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError("seeds have to be distinct numbers from 0 on")
+        return seeds
+
+
 class ReleaseConfig(Section):
     """Terms of the release gate, all on sealed gold at 95% confidence."""
 
@@ -433,6 +463,9 @@ class ProgrammeConfig(Section):
     )
     labelling: LabellingConfig = Field(LabellingConfig(), description="How the teacher is asked.")
     student: StudentConfig = Field(StudentConfig(), description="The small model.")
+    comparison: ComparisonConfig = Field(
+        ComparisonConfig(), description="Students that `tutelage compare` sets beside each other."
+    )
     release: ReleaseConfig = Field(ReleaseConfig(), description="Terms of release.")
 
     @model_validator(mode="after")

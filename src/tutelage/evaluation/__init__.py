@@ -3,6 +3,7 @@
 from tutelage.evaluation.arms import Arm
 from tutelage.evaluation.fitness import fitness_decision
 from tutelage.evaluation.footprint import Footprint, measure_footprint
+from tutelage.evaluation.frontier import Contender, Frontier, Standing, frontier_of
 from tutelage.evaluation.intervals import (
     clopper_pearson,
     mcnemar_exact,
@@ -17,10 +18,14 @@ from tutelage.evaluation.report import render_report
 
 __all__ = [
     "Arm",
+    "Contender",
     "Footprint",
+    "Frontier",
+    "Standing",
     "clopper_pearson",
     "evaluate",
     "fitness_decision",
+    "frontier_of",
     "mcnemar_exact",
     "measure_footprint",
     "paired_difference_interval",

