@@ -99,6 +99,17 @@ def test_a_base_that_is_not_there_is_found_before_anything_is_paid(tmp_path):
             heard(programme(tmp_path, student=student))
 
 
+def test_a_package_that_only_training_needs_is_told(tmp_path, monkeypatch):
+    student = {"family": "causal"}
+    monkeypatch.setattr("tutelage.checkpoints.find_spec", lambda name: None)
+    assert "can't be trained here yet: the model 'smollm2-135m'" in heard(
+        programme(tmp_path, student=student)
+    )
+    (tmp_path / "tiny.gguf").touch()
+    lines = heard(programme(tmp_path, student={**student, "base": "tiny.gguf"}))
+    assert "can't be trained here yet" in lines and "tutelage[gguf]" in lines
+
+
 def test_a_key_or_price_that_is_missing_is_found(tmp_path, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ConfigError, match="OPENAI_API_KEY"):

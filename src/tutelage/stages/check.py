@@ -9,6 +9,7 @@ from tutelage import __version__
 from tutelage.checkpoints import resolve_weights
 from tutelage.config import EMBEDDED_WRITER, StudentConfig
 from tutelage.data import gold_gate, read_prompts
+from tutelage.errors import MissingExtraError, UsageError
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.stages.asking import open_teacher
@@ -57,7 +58,7 @@ def _work(programme: Programme, progress: Progress) -> str:
         size.require()
     if with_labels(task) is None:
         progress.warn(_how_far(task.kind, config.student))
-    _require_base(config.student, programme.folder)
+    _require_base(config.student, programme.folder, progress)
     tell_bound(teacher, traffic.accepted, config.labelling.budget, progress)
     for reason in size.reasons:
         progress.warn(f"gold is small: {reason}")
@@ -69,11 +70,20 @@ def _work(programme: Programme, progress: Progress) -> str:
     )
 
 
-def _require_base(student: StudentConfig, folder: Path) -> None:
-    """Raise what training would, where what a student that writes starts from isn't there to be read."""
-    if student.writes:
-        name, whole = student.base or EMBEDDED_WRITER, student.hidden_size is None
+def _require_base(student: StudentConfig, folder: Path, progress: Progress) -> None:
+    """Raise what training would, where what a student that writes starts from isn't there to be read.
+
+    A package that isn't installed is only told: training may be done on another machine.
+    """
+    if not student.writes:
+        return
+    name, whole = student.base or EMBEDDED_WRITER, student.hidden_size is None
+    try:
         resolve_weights(name, folder, "student.base", needs_weights=whole)
+    except UsageError as error:
+        if name != EMBEDDED_WRITER and not isinstance(error, MissingExtraError):
+            raise
+        progress.warn(f"the student can't be trained here yet: {error}")
 
 
 def _how_far(kind: str, student: StudentConfig) -> str:
