@@ -211,13 +211,15 @@ _KEYS_OF_FAMILIES: _KeysOf = (
 )
 _FAMILIES_OF_RECIPES: dict[str, tuple[str, ...]] = {
     "soft-targets": ("encoder", "static"),
+    "integrated": ("encoder", "static"),
     **dict.fromkeys(BODY_RECIPES, ("encoder",)),
     "sequence": _WRITERS,
     "step-by-step": ("seq2seq",),
     "rationale-causal": ("causal",),
 }
 _KEYS_OF_RECIPES: _KeysOf = (
-    (("soft-targets", *BODY_RECIPES), ("temperature", "hard_weight")),
+    (("soft-targets", *BODY_RECIPES), ("hard_weight",)),
+    (("soft-targets", "integrated", *BODY_RECIPES), ("temperature",)),
     (BODY_RECIPES, ("body",)),
     (("rationale-causal",), ("rationale",)),
     (("step-by-step",), ("rationale_weight",)),
@@ -286,6 +288,7 @@ class StudentConfig(Section):
     recipe: (
         Literal[
             "soft-targets",
+            "integrated",
             "distilbert",
             "tinybert",
             "minilm",
@@ -297,10 +300,11 @@ class StudentConfig(Section):
     ) = Field(
         None,
         description="The training plan; where absent `soft-targets` for families of labels, `sequence` for "
-        "those that write. `distilbert`, `tinybert` and `minilm` teach an encoder's layers before the task. "
+        "those that write. `integrated` takes human labels in place of the teacher's answers where there are "
+        "any. `distilbert`, `tinybert` and `minilm` teach an encoder's layers before the task. "
         "See docs/students.md and docs/methods.md.",
     )
-    body: BodyConfig | None = Field(None, description="Of those three recipes: how layers are taught.")
+    body: BodyConfig | None = Field(None, description="Of recipes that learn from layers: how these are taught.")
     rationale: Literal["before", "after"] | None = Field(
         None, description="Where `rationale-causal` has reasons stand: `before` the answer where absent."
     )

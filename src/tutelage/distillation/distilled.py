@@ -240,5 +240,5 @@ def run_phases(
             fingerprint=fingerprint,
             threads=learner.threads,
         )
-        records.append(of_phase(record, phase.name, phase.note))
+        records.append(of_phase(record, phase.name, phase.note, phase.figures))
     return learner.finished(), together(records, "phase")

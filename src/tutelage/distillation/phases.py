@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -78,7 +78,8 @@ class Phase:
     """One objective, trained on one set of examples by one schedule; `start` comes before the first step.
 
     A phase is made when the one before it has ended, so that it may build on what was learned. `note` is for
-    run.json: what was done otherwise than the recipe would have it.
+    run.json: what was done otherwise than the recipe would have it; `figures` too: numbers about what it
+    learned from or made.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Phase:
     optimizer: Callable[[torch.nn.Module, float], torch.optim.Optimizer]
     start: Callable[[], None] = nothing
     note: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 class Recipe(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -11,8 +11,8 @@ from typing import Any
 class TrainingRecord:
     """`history` has a line for each check: step, losses, and what the objective measures on validation.
 
-    `phases`, once all are done, has a line for each: its name, steps, the best one, and a note where a recipe
-    did otherwise than its paper.
+    `phases`, once all are done, has a line for each: its name, steps, the best one, a note where a recipe did
+    otherwise than its paper, and what figures it has to tell.
     """
 
     steps: int = 0
@@ -28,7 +28,9 @@ class TrainingRecord:
         return {name: value for name, value in asdict(self).items() if name != "pending"}
 
 
-def of_phase(record: TrainingRecord, name: str, note: str) -> TrainingRecord:
+def of_phase(
+    record: TrainingRecord, name: str, note: str, figures: Mapping[str, float]
+) -> TrainingRecord:
     """The record of one phase, with its line in `phases`."""
     line = {
         "name": name,
@@ -37,6 +39,7 @@ def of_phase(record: TrainingRecord, name: str, note: str) -> TrainingRecord:
         "seconds": record.seconds,
         "stopped_early": record.stopped_early,
         **({"note": note} if note else {}),
+        **figures,
     }
     return replace(record, phases=[line])
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tutelage.config import StudentConfig
 from tutelage.distillation.phases import Recipe, TextRecipe
 from tutelage.distillation.recipes.distilbert import DistilBert
+from tutelage.distillation.recipes.integrated import Integrated
 from tutelage.distillation.recipes.rationale_causal import RationaleCausal
 from tutelage.distillation.recipes.sequence import Sequence
 from tutelage.distillation.recipes.soft_targets import SoftTargets
@@ -15,6 +16,7 @@ from tutelage.distillation.texts import TextSignals
 # the arm that this one is compared to.
 RECIPES: dict[str, Callable[[StudentConfig, int, int], Recipe]] = {
     "soft-targets": SoftTargets.planned,
+    "integrated": Integrated.planned,
     "distilbert": DistilBert.planned,
 }
 
@@ -29,6 +31,7 @@ __all__ = [
     "RECIPES",
     "TEXT_RECIPES",
     "DistilBert",
+    "Integrated",
     "RationaleCausal",
     "Sequence",
     "SoftTargets",
