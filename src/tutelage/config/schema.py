@@ -304,7 +304,9 @@ class StudentConfig(Section):
         "any. `distilbert`, `tinybert` and `minilm` teach an encoder's layers before the task. "
         "See docs/students.md and docs/methods.md.",
     )
-    body: BodyConfig | None = Field(None, description="Of recipes that learn from layers: how these are taught.")
+    body: BodyConfig | None = Field(
+        None, description="Of recipes that learn from layers: how these are taught."
+    )
     rationale: Literal["before", "after"] | None = Field(
         None, description="Where `rationale-causal` has reasons stand: `before` the answer where absent."
     )

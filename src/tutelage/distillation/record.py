@@ -28,9 +28,7 @@ class TrainingRecord:
         return {name: value for name, value in asdict(self).items() if name != "pending"}
 
 
-def of_phase(
-    record: TrainingRecord, name: str, note: str, figures: Mapping[str, float]
-) -> TrainingRecord:
+def of_phase(record: TrainingRecord, name: str, note: str, figures: Mapping[str, float]) -> TrainingRecord:
     """The record of one phase, with its line in `phases`."""
     line = {
         "name": name,

@@ -6,7 +6,7 @@ from interrupting import Interrupting, Killed
 
 from tiny_world import TASK, TEXTS, TRUTH
 from tutelage.config import StudentConfig
-from tutelage.distillation import Signals, distil, hard_labels
+from tutelage.distillation import Signals, distil_student, hard_labels
 from tutelage.progress import Silent
 
 pytest.importorskip("torch")
@@ -27,7 +27,9 @@ def signals(teacher=TRUTH) -> Signals:
 
 def trained(tmp_path, given=None, progress=None, checkpoint=None, **config):
     config = StudentConfig(**(CONFIG | config))
-    return distil(given or signals(), TASK, config, tmp_path, progress or Silent(), checkpoint=checkpoint)
+    return distil_student(
+        given or signals(), TASK, config, tmp_path, progress or Silent(), checkpoint=checkpoint
+    )
 
 
 def right(result, rows=slice(None)):
