@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -204,6 +205,8 @@ def arm(
     """Which tests are answered right: bool [tests]."""
     signals = signals_of(examples, with_reasons)
     student = distil_texts(signals, world.task, config, Path(), Silent()).student
+    if torch.cuda.is_available():
+        student.to("cuda")
     found = student.answers([test.question for test in tests], world.task)
     return np.array(
         [

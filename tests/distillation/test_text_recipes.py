@@ -6,6 +6,7 @@ import dataclasses
 import random
 from statistics import mean
 
+import numpy as np
 import pytest
 import reasons_world as world
 from interrupting import Interrupting, Killed
@@ -138,6 +139,19 @@ def test_a_killed_run_goes_on_to_the_same_weights(models, tmp_path):
     assert last.began[0] >= 10
     texts = [text for text, _, _ in world.UNSEEN]
     assert again.student.predict(texts).tobytes() == whole.student.predict(texts).tobytes()
+
+
+def test_adapters_learn_on_the_trainer_and_end_as_a_plain_student(models, tmp_path):
+    pytest.importorskip("peft")
+    config = StudentConfig(family="causal", base="causal", lora={"rank": 2}, epochs=4, learning_rate=1e-2)
+    before = untrained(world.taught(), world.TASK, config, models).student
+    student = learn(models, world.taught(), config).student
+    student.save(tmp_path)
+    again = load_student(tmp_path)
+    texts = [text for text, _, _ in world.UNSEEN[:8]]
+    assert again.parameters == before.parameters
+    assert again.predict(texts).tobytes() == student.predict(texts).tobytes()
+    assert not np.allclose(student.predict(texts), before.predict(texts), atol=1e-3)
 
 
 def test_recipes_of_reasons_refuse_answers_without_any():
