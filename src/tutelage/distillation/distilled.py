@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -15,7 +15,7 @@ from tutelage.distillation.phases import Material, Phase, Recipe, TextMaterial, 
 from tutelage.distillation.recipes import RECIPES, TEXT_RECIPES
 from tutelage.distillation.record import TrainingRecord, of_phase, together
 from tutelage.distillation.signals import Signals, hold_back
-from tutelage.distillation.teacher_body import configured_body
+from tutelage.distillation.teacher_body import NO_LAYERS, LayerTeaching
 from tutelage.distillation.texts import TextSignals, hold_texts_back
 from tutelage.errors import DataError
 from tutelage.progress import Progress
@@ -149,29 +149,28 @@ def distil_student(
     description: str = "training",
     checkpoint: Path | None = None,
     other_steps: int = 0,
-    unlabelled: Sequence[str] = (),
-    teacher_body: str | None = None,
+    layers: LayerTeaching = NO_LAYERS,
     control: bool = False,
 ) -> Distilled[Student]:
     """Train a student on `signals`; a part of them is held back to choose the best step.
 
     `folder` is where relative checkpoint paths of models start; `checkpoint` where a killed run goes on;
     `other_steps` those of the arm that this one is compared to (see `SoftTargets.planned`).
-    `unlabelled` are more texts of the kind, and `teacher_body` the teacher's own model, for recipes whose
-    student learns from its layers (see `student.body`); where the student has no base, it is made of that.
-    `control`: the same student, from the same weights on, without those layers.
+    `layers` is for recipes whose student learns from its teacher's (see `student.body`); where it has no
+    base, it is made of that teacher. `control`: the same student, from the same weights on, without those
+    layers.
     Raises DataError where there is too little to learn from, ConfigError where teacher and student don't go
     together.
     """
     require_enough(signals)
-    body = configured_body(config, folder, teacher_body)
+    body, own = layers.bodies(config, folder)
     if body is not None and config.base is None:
         config = config.model_copy(update={"base": body.name})
     if control and body is not None:
-        config, body, unlabelled = config.model_copy(update={"recipe": "soft-targets"}), None, ()
+        config, body, own = config.model_copy(update={"recipe": "soft-targets"}), None, None
     learning, validation = hold_back(signals, config.validation, config.seed)
     held = set(validation.texts)
-    texts = tuple(dict.fromkeys(text for text in (*learning.texts, *unlabelled) if text not in held))
+    texts = dict.fromkeys(text for text in (*learning.texts, *layers.unlabelled) if text not in held)
     recipe = RECIPES[config.plan](config, len(learning), other_steps)
     fingerprint = storage.hash_json(
         [
@@ -181,8 +180,8 @@ def distil_student(
             task.version,
             signals.texts,
             _hash_of(signals),
-            texts if unlabelled else [],
-            body.revision if body else "",
+            list(texts) if body else [],
+            [teacher.revision for teacher in (body, own) if teacher],
         ]
     )
 
@@ -190,9 +189,11 @@ def distil_student(
         seed = recipe.members * config.seed + number
         seeded = config.model_copy(update={"seed": seed})
         learner = new_learner(seeded, task, learning.texts, folder)
-        material = Material(task, learner, learning, validation, folder, texts, body)
-        if body is not None:
-            body.require_same_tokens(material.encoder, texts)
+        material = Material(
+            task, learner, learning, validation, folder, tuple(texts), body, own, layers.kept, progress
+        )
+        for teacher in filter(None, (body, own)):
+            teacher.require_same_tokens(material.encoder, material.unlabelled)
         named = f"{description} {number + 1}/{recipe.members}" if recipe.members > 1 else description
         return run_phases(
             recipe.seeded(seed).phases(material),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tutelage.distillation.schedule import Schedule
+from tutelage.distillation.schedule import Passes, Schedule
 from tutelage.distillation.signals import Signals
 from tutelage.distillation.teacher_body import TeacherBody
 from tutelage.distillation.texts import TextSignals
 from tutelage.errors import ConfigError
+from tutelage.progress import Progress, Silent
 from tutelage.students import Learner
 from tutelage.students.protocol import Examples
 from tutelage.tasks import LabelTask, RationaleMode, Task
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import torch
 
     from tutelage.distillation.objectives import Objective
+    from tutelage.distillation.reading import Wanted
+    from tutelage.distillation.teacher_layers import TeacherLayers
     from tutelage.students.encoder import EncoderLearner
     from tutelage.students.writing_learner import WritingLearner
 
@@ -30,7 +33,9 @@ class Material:
 
     `learning` and `validation` are the parts of the transfer set; `folder` is where relative paths start.
     `unlabelled` are texts for phases that need no answer: those of `learning`, and whatever else there is.
-    `teacher` is the body whose layers teach, for recipes that want one.
+    `teacher` is the body whose layers teach, for recipes that want one, and `own` the model that answered,
+    where that is another one and its layers can be read; `kept` the folder where what they
+    compute may be kept, None where it may not.
     """
 
     task: LabelTask
@@ -40,6 +45,9 @@ class Material:
     folder: Path
     unlabelled: tuple[str, ...] = ()
     teacher: TeacherBody | None = None
+    own: TeacherBody | None = None
+    kept: Path | None = None
+    progress: Progress = field(default_factory=Silent)
 
     @property
     def body(self) -> TeacherBody:
@@ -56,6 +64,20 @@ class Material:
         if not isinstance(self.learner, EncoderLearner):
             raise ConfigError("this recipe teaches layers. Mend: student.family encoder")
         return self.learner
+
+    def on_own_body(self) -> Material:
+        """The same with the model that answered as the teacher's body, where that is another one."""
+        if self.own is None:
+            return self
+        return replace(self, teacher=self.own, kept=self.kept and self.kept / "own")
+
+    def teacher_layers(self, wanted: Wanted, passes: Passes, texts: tuple[str, ...]) -> TeacherLayers:
+        """The body's layers for these texts and those of validation; see `teacher_layers`."""
+        from tutelage.distillation.teacher_layers import teacher_layers
+
+        rounds = passes.schedule(len(texts)).steps / passes.steps_of_one(len(texts))
+        every = (*texts, *dict.fromkeys(self.validation.texts))
+        return teacher_layers(self.body, self.encoder, wanted, every, rounds, self.kept, self.progress)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,11 @@ class TeacherBody:
 
         return load_shape(self.checkpoint)
 
+    @property
+    def depth(self) -> int:
+        """Its layers."""
+        return int(self.shape.num_hidden_layers)
+
     def load(self) -> nn.Module:
         """All its layers, without pooler and head."""
         from tutelage.students.bodies import load_body
@@ -90,19 +95,40 @@ class TeacherBody:
             )
 
 
-def configured_body(config: StudentConfig, folder: Path, own: str | None) -> TeacherBody | None:
-    """The body whose layers teach: the one that the configuration names, else `own`, the teacher's.
+@dataclass(frozen=True)
+class LayerTeaching:
+    """What recipes that teach layers have beside the signals.
 
-    None for recipes that want none. Raises ConfigError where one is wanted and there is none.
+    `own` names the model that gave the answers, where its layers can be read; `unlabelled` are more texts of
+    the kind; `kept` is the folder where what a teacher computes is kept, so that it runs once. Without, it
+    runs with every batch.
     """
-    if config.plan not in BODY_RECIPES:
-        return None
-    name = (config.body.teacher if config.body else None) or own
-    if name is None:
-        raise ConfigError(
-            f"student.recipe {config.plan} learns from a teacher's layers, and this teacher shows none: "
-            "teacher.type encoder and transformers have weights here. Mend: name in student.body.teacher a "
-            "checkpoint whose layers teach, e.g. the model that the student is to be a smaller one of; or "
-            "student.recipe soft-targets"
-        )
-    return TeacherBody.at(name, folder)
+
+    own: str | None = None
+    unlabelled: Sequence[str] = ()
+    kept: Path | None = None
+
+    def bodies(
+        self, config: StudentConfig, folder: Path
+    ) -> tuple[TeacherBody, TeacherBody | None] | tuple[None, None]:
+        """The body whose layers teach, and the answering model's where that is another one.
+
+        The first is the one that the configuration names, else `own`. None for recipes that want none. Raises
+        ConfigError where one is wanted and there is none.
+        """
+        if config.plan not in BODY_RECIPES:
+            return None, None
+        named = config.body.teacher if config.body else None
+        if named is None and self.own is None:
+            raise ConfigError(
+                f"student.recipe {config.plan} learns from a teacher's layers, and this teacher shows none: "
+                "teacher.type encoder and transformers have weights here. Mend: name in student.body.teacher "
+                "a checkpoint whose layers teach, e.g. the model that the student is to be a smaller one of; "
+                "or student.recipe soft-targets"
+            )
+        body = TeacherBody.at(str(named or self.own), folder)
+        own = None if self.own is None else TeacherBody.at(self.own, folder)
+        return body, None if own == body or own is None or own.checkpoint == body.checkpoint else own
+
+
+NO_LAYERS = LayerTeaching()

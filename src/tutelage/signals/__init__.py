@@ -1,7 +1,7 @@
 """Signals beside value and distribution: token log-probabilities, embeddings, hidden states."""
 
 from tutelage.signals.manifest import MEND, Manifest, Revealing, TellsTokens
-from tutelage.signals.store import SignalStore, collect_signals, require_signals
+from tutelage.signals.store import SignalRows, SignalStore, collect_signals, require_signals
 from tutelage.signals.tokens import TokenLogprobs, pack, tail, unpack
 from tutelage.signals.vocabulary import (
     Vocabulary,
@@ -16,6 +16,7 @@ __all__ = [
     "MEND",
     "Manifest",
     "Revealing",
+    "SignalRows",
     "SignalStore",
     "TellsTokens",
     "TokenLogprobs",

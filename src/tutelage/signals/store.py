@@ -119,6 +119,35 @@ class SignalStore:
             yield dict(zip(_keys(path), parts, strict=True))
 
 
+class SignalRows:
+    """One kind of signal, read by prompt hash as it is asked for; what isn't asked for stays on disk.
+
+    Raises IntegrityError where there is none, or a shard is absent or not what was written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from safetensors import safe_open
+
+        store = SignalStore.open(folder)
+        store.verify()
+        self._places: dict[str, tuple[Any, int, int]] = {}
+        for shard in store._shards:
+            path = folder / str(shard["file"])
+            file: Any = safe_open(path, framework="numpy")
+            values, offsets = file.get_slice("values"), file.get_tensor("offsets").tolist()
+            for number, key in enumerate(_keys(path)):
+                self._places[key] = (values, offsets[number], offsets[number + 1])
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def __getitem__(self, key: str) -> Array:
+        """[rows, width]. Raises KeyError for a prompt that has none."""
+        values, start, end = self._places[key]
+        rows: Array = values[start:end]
+        return rows
+
+
 def _keys(path: Path) -> list[str]:
     from safetensors import SafetensorError, safe_open
 

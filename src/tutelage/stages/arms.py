@@ -10,6 +10,7 @@ from tutelage.config import BODY_RECIPES
 from tutelage.distillation import (
     LEAST_EXAMPLES,
     Distilled,
+    LayerTeaching,
     Signals,
     TextSignals,
     distil_student,
@@ -24,6 +25,7 @@ from tutelage.distillation import (
 )
 from tutelage.programme import Programme
 from tutelage.progress import Progress
+from tutelage.stages.signals import signals_folder
 from tutelage.stages.sources import own_body
 from tutelage.stages.task import label_task, resolved_task
 from tutelage.students import Student, Writer
@@ -61,6 +63,8 @@ def label_arms(programme: Programme, progress: Progress, checkpoints: Path) -> A
     require_enough(signals)
     require_enough(control, "the control arm")
 
+    layers = _layers(programme)
+
     def trained(arm: str, learned: Signals, other_steps: int) -> Distilled[Student]:
         return distil_student(
             learned,
@@ -71,8 +75,7 @@ def label_arms(programme: Programme, progress: Progress, checkpoints: Path) -> A
             description=f"training {arm}",
             checkpoint=checkpoints / arm,
             other_steps=other_steps,
-            unlabelled=_unlabelled(programme),
-            teacher_body=own_body(programme),
+            layers=layers,
             control=arm == "control",
         )
 
@@ -80,12 +83,16 @@ def label_arms(programme: Programme, progress: Progress, checkpoints: Path) -> A
     return Arms(student, trained("control", control, student.recipe.steps), source)
 
 
-def _unlabelled(programme: Programme) -> list[str]:
-    """Texts of all prompts, answered or not, for recipes that teach layers."""
-    if programme.config.student.plan not in BODY_RECIPES:
-        return []
-    texts: list[str] = storage.read_table(programme.prompts).column("text").to_pylist()
-    return texts
+def _layers(programme: Programme) -> LayerTeaching:
+    """What recipes that teach layers read beside the signals: all prompts, answered or not, among it."""
+    plan = programme.config.student.plan
+    if plan not in BODY_RECIPES:
+        return LayerTeaching()
+    return LayerTeaching(
+        own_body(programme),
+        storage.read_table(programme.prompts).column("text").to_pylist(),
+        signals_folder(programme) / plan,
+    )
 
 
 def text_arms(programme: Programme, progress: Progress, checkpoints: Path) -> Arms:

@@ -17,6 +17,7 @@ from tutelage.checkpoints import quieten_loading, resolve_checkpoint
 from tutelage.config import EMBEDDED_ENCODER, StudentConfig
 from tutelage.errors import IntegrityError
 from tutelage.heads import regress
+from tutelage.students.architecture import LayerNames, architecture_of
 from tutelage.students.bodies import (
     cut_body,
     load_shape,
@@ -181,6 +182,11 @@ class EncoderLearner:
     def body(self) -> Any:
         """The module without its head."""
         return self.module.body
+
+    @property
+    def layers(self) -> tuple[LayerNames, ...]:
+        """The body's layers."""
+        return architecture_of(self.body).layers
 
     def examples(self, texts: Sequence[str]) -> TokenExamples:
         """Token ids of each text."""

@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from interrupting import Interrupting, Killed
-from taught_world import few, right, save_shuffled, save_teacher
+from layer_recipes import save_world
+from taught_world import few, right
 
 from tiny_world import PAIRS, TASK, TEXTS, save_checkpoint, save_classifier
 from tutelage.config import StudentConfig
-from tutelage.distillation import distil
+from tutelage.distillation import LayerTeaching, distil_student
 from tutelage.distillation.recipes import DistilBert
 from tutelage.errors import ConfigError
 from tutelage.progress import Silent
@@ -22,22 +23,17 @@ QUICK = {"epochs": 2, "body": {**BODY, "epochs": 2}}
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("world")
-    save_teacher(folder / "mlm")
-    save_teacher(folder / "headless", mlm=False)
-    save_shuffled(folder / "headless", folder / "shuffled")
-    return folder
+    return save_world(tmp_path_factory.mktemp("world"))
 
 
-def trained(world, teacher="headless", progress=None, checkpoint=None, control=False, **config):
-    return distil(
+def trained(world, teacher="headless", progress=None, checkpoint=None, control=False, kept=None, **config):
+    return distil_student(
         few(),
         TASK,
         StudentConfig(**(CONFIG | {"body": BODY} | config)),
         world,
         progress or Silent(),
-        unlabelled=TEXTS,
-        teacher_body=teacher,
+        layers=LayerTeaching(teacher, TEXTS, kept),
         checkpoint=checkpoint,
         control=control,
     )
@@ -71,7 +67,7 @@ def test_what_was_done_stands_in_the_record(world):
 def test_the_control_starts_as_the_student_does_and_has_its_last_schedule(world):
     config = StudentConfig(**CONFIG, body=BODY, base="headless")
     control = trained(world, control=True)
-    alone = distil(few(), TASK, config.model_copy(update={"recipe": "soft-targets"}), world, Silent())
+    alone = distil_student(few(), TASK, config.model_copy(update={"recipe": "soft-targets"}), world, Silent())
     assert control.student.predict(TEXTS).tobytes() == alone.student.predict(TEXTS).tobytes()
     assert control.recipe == DistilBert.planned(config, control.examples).task
     assert [phase["name"] for phase in control.record.phases] == ["soft targets"]

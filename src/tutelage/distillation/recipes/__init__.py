@@ -6,10 +6,12 @@ from tutelage.config import StudentConfig
 from tutelage.distillation.phases import Recipe, TextRecipe
 from tutelage.distillation.recipes.distilbert import DistilBert
 from tutelage.distillation.recipes.integrated import Integrated
+from tutelage.distillation.recipes.minilm import MiniLM
 from tutelage.distillation.recipes.rationale_causal import RationaleCausal
 from tutelage.distillation.recipes.sequence import Sequence
 from tutelage.distillation.recipes.soft_targets import SoftTargets
 from tutelage.distillation.recipes.step_by_step import StepByStep
+from tutelage.distillation.recipes.tinybert import TinyBert
 from tutelage.distillation.texts import TextSignals
 
 # By the name that `student.recipe` takes: from the configuration, the examples learned from, and the steps of
@@ -18,6 +20,8 @@ RECIPES: dict[str, Callable[[StudentConfig, int, int], Recipe]] = {
     "soft-targets": SoftTargets.planned,
     "integrated": Integrated.planned,
     "distilbert": DistilBert.planned,
+    "tinybert": TinyBert.planned,
+    "minilm": MiniLM.planned,
 }
 
 # Likewise, of students that write; from the signals learned from in place of their number.
@@ -32,8 +36,10 @@ __all__ = [
     "TEXT_RECIPES",
     "DistilBert",
     "Integrated",
+    "MiniLM",
     "RationaleCausal",
     "Sequence",
     "SoftTargets",
     "StepByStep",
+    "TinyBert",
 ]

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from tutelage.config import StudentConfig
 from tutelage.distillation.phases import Material, Phase
-from tutelage.distillation.recipes._passes import Passes
 from tutelage.distillation.recipes.soft_targets import SoftTargets
+from tutelage.distillation.schedule import Passes
 from tutelage.distillation.teacher_body import TeacherBody
 from tutelage.errors import ConfigError
 from tutelage.students.protocol import Examples
 
 if TYPE_CHECKING:
+    from tutelage.distillation.teacher_layers import TeacherLayers
     from tutelage.students.encoder import EncoderLearner
 
 # The released code's, but for the steps: theirs are 3 epochs over Wikipedia and books.
@@ -64,17 +65,19 @@ class DistilBert:
         learner, teacher = material.encoder, material.body
         _require_width(learner, teacher)
         head = teacher.load_mlm_head()
+        layers = self._layers(material, head is not None)
         yield Phase(
             "language",
             LanguageObjective(
                 learner.body,
-                teacher.load(),
+                layers,
+                (len(learner.layers), teacher.depth),
                 None if head is None else (tie(copy.deepcopy(head), learner.body), head),
                 self._weights(head is not None),
                 self.temperature,
             ),
-            self._examples(material, material.unlabelled, head is not None),
-            self._examples(material, material.validation.texts, head is not None),
+            self._examples(material, layers, material.unlabelled, head is not None),
+            self._examples(material, layers, material.validation.texts, head is not None),
             self.body.schedule(len(material.unlabelled)),
             learner.optimizer,
             note=""
@@ -87,13 +90,25 @@ class DistilBert:
         cosine = {"cosine": self.cosine_weight}
         return {"soft": self.soft_weight, "mlm": self.mlm_weight, **cosine} if has_head else cosine
 
-    def _examples(self, material: Material, texts: Sequence[str], has_head: bool) -> Examples:
+    def _layers(self, material: Material, is_masked: bool) -> TeacherLayers:
+        """The teacher's last states: of masked texts with every batch anew, as masks are."""
+        from tutelage.distillation.reading import Reader, Wanted
+        from tutelage.distillation.teacher_layers import Online
+
+        wanted = Wanted(states=(material.body.depth,))
+        if is_masked:
+            return Online(Reader(material.body.load(), wanted))
+        return material.teacher_layers(wanted, self.body, material.unlabelled)
+
+    def _examples(
+        self, material: Material, layers: TeacherLayers, texts: Sequence[str], has_head: bool
+    ) -> Examples:
         from tutelage.distillation.masking import Masked
 
         learner = material.encoder
         tokens = learner.examples(texts)
         if not has_head:
-            return tokens
+            return layers.examples(tokens, texts)
         return Masked(tokens, learner.tokenizer, material.body.shape.vocab_size, self.body.seed)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,0 +1,117 @@
+"""TinyBERT (Jiao et al. 2020): all layers of a student of any shape, on all texts and on the task's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tutelage.config import BodyConfig, StudentConfig
+from tutelage.distillation.layer_maps import LayerMap, MapName, layer_map
+from tutelage.distillation.phases import Material, Phase
+from tutelage.distillation.recipes.minilm import require_same_heads
+from tutelage.distillation.recipes.soft_targets import SoftTargets
+from tutelage.distillation.schedule import Passes
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# The paper's: 3 epochs over Wikipedia; then 10 to 50 over augmented data at 5e-5. Few texts want more.
+_GENERAL = Passes(learning_rate=5e-4, batch_size=32, epochs=10, least_steps=1_000, most_steps=100_000)
+_INTERMEDIATE = Passes(learning_rate=3e-4, batch_size=32, epochs=10, least_steps=500, most_steps=50_000)
+
+
+@dataclass(frozen=True, slots=True)
+class TinyBert:
+    """Attention, hidden states and embeddings of all layers of a map; then soft targets for the prediction.
+
+    `general` is on all texts; `intermediate` on those of the transfer set. `layers` is the map, the paper's
+    uniform one by default. Both sides need as many attention heads; widths and depths are free.
+    """
+
+    general: Passes
+    intermediate: Passes
+    task: SoftTargets
+    layers: MapName | tuple[tuple[int, int], ...] = "uniform"
+
+    @classmethod
+    def planned(cls, config: StudentConfig, examples: int, other_steps: int = 0) -> TinyBert:
+        """For a student of this shape; see `SoftTargets.planned`. `student.body` is for both stages."""
+        body = config.body or BodyConfig()
+        return cls(
+            _GENERAL.configured(config),
+            _INTERMEDIATE.configured(config),
+            SoftTargets.planned(config, examples, other_steps),
+            body.layer_map or "uniform",
+        )
+
+    @property
+    def members(self) -> int:
+        """See `Recipe`."""
+        return 1
+
+    @property
+    def steps(self) -> int:
+        """See `Recipe`."""
+        return self.task.steps
+
+    def seeded(self, seed: int) -> TinyBert:
+        """See `Recipe`."""
+        general, intermediate = (replace(passes, seed=seed) for passes in (self.general, self.intermediate))
+        return replace(self, general=general, intermediate=intermediate, task=self.task.seeded(seed))
+
+    def phases(self, material: Material) -> Iterator[Phase]:
+        """Three: layers on all texts, layers on the task's, the task."""
+        require_same_heads(material)
+        pairs = layer_map(self.layers, len(material.encoder.layers), material.body.depth)
+        projections = self._projections(material)
+        yield self._stage("general", material, self.general, material.unlabelled, pairs, projections)
+        own = material.on_own_body()
+        if own.body.shape.hidden_size != material.body.shape.hidden_size:
+            projections = self._projections(own)
+        pairs = layer_map(self.layers, len(own.encoder.layers), own.body.depth)
+        yield self._stage("intermediate", own, self.intermediate, own.learning.texts, pairs, projections)
+        material.encoder.is_random = False
+        yield from self.task.phases(material)
+
+    def _stage(
+        self,
+        name: str,
+        material: Material,
+        passes: Passes,
+        texts: tuple[str, ...],
+        pairs: LayerMap,
+        projections: nn.ModuleDict,
+    ) -> Phase:
+        from tutelage.distillation.body_objectives import TransformerObjective, transformer_layers
+
+        learner = material.encoder
+        wanted = transformer_layers(tuple(pair.teacher for pair in pairs))
+        teacher = material.teacher_layers(wanted, passes, texts)
+        heads = int(material.body.shape.num_attention_heads)
+        return Phase(
+            name,
+            TransformerObjective(learner.body, teacher, pairs, heads, projections),
+            teacher.examples(learner.examples(texts), texts),
+            teacher.examples(learner.examples(material.validation.texts), material.validation.texts),
+            passes.schedule(len(texts)),
+            learner.optimizer,
+        )
+
+    def _projections(self, material: Material) -> nn.ModuleDict:
+        """W_h and W_e where widths differ, from a seed of their own: a run that goes on has the same."""
+        import torch
+        from torch import nn
+
+        from tutelage.distillation.losses import new_projection
+
+        ours, theirs = material.encoder.body.config.hidden_size, material.body.shape.hidden_size
+        if ours == theirs:
+            return nn.ModuleDict()
+        with torch.random.fork_rng():
+            torch.manual_seed(self.general.seed)
+            return nn.ModuleDict({part: new_projection(ours, theirs) for part in ("hidden", "embedding")})
+
+    def to_json(self) -> dict[str, Any]:
+        """For run.json."""
+        return {"name": "tinybert", **asdict(self)}
