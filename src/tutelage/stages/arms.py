@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from tutelage import storage
-from tutelage.config import BODY_RECIPES
+from tutelage.config import BODY_RECIPES, StudentConfig
 from tutelage.distillation import (
     LEAST_EXAMPLES,
     Distilled,
@@ -63,7 +64,7 @@ def label_arms(programme: Programme, progress: Progress, checkpoints: Path) -> A
     require_enough(signals)
     require_enough(control, "the control arm")
 
-    layers = _layers(programme)
+    layers = layer_teaching(programme, programme.config.student)
 
     def trained(arm: str, learned: Signals, other_steps: int) -> Distilled[Student]:
         return distil_student(
@@ -83,15 +84,17 @@ def label_arms(programme: Programme, progress: Progress, checkpoints: Path) -> A
     return Arms(student, trained("control", control, student.recipe.steps), source)
 
 
-def _layers(programme: Programme) -> LayerTeaching:
-    """What recipes that teach layers read beside the signals: all prompts, answered or not, among it."""
-    plan = programme.config.student.plan
-    if plan not in BODY_RECIPES:
+def layer_teaching(
+    programme: Programme, config: StudentConfig, without: Collection[str] = ()
+) -> LayerTeaching:
+    """What recipes that teach layers read beside the signals: all prompts `without` some, answered or not."""
+    if config.plan not in BODY_RECIPES:
         return LayerTeaching()
+    texts = storage.read_table(programme.prompts).column("text").to_pylist()
     return LayerTeaching(
         own_body(programme),
-        storage.read_table(programme.prompts).column("text").to_pylist(),
-        signals_folder(programme) / plan,
+        [text for text in texts if text not in without],
+        signals_folder(programme) / config.plan,
     )
 
 

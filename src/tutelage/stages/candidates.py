@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tutelage import storage
-from tutelage.config import BODY_RECIPES, StudentConfig
+from tutelage.config import StudentConfig
 from tutelage.distillation import (
     Signals,
     TextSignals,
@@ -28,7 +28,7 @@ from tutelage.evaluation import Contender, Footprint, measure_footprint
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import Value
-from tutelage.stages.sources import own_body
+from tutelage.stages.arms import layer_teaching
 from tutelage.stages.task import label_task, resolved_task
 from tutelage.students import Student, Writer
 from tutelage.tasks import Task, with_labels
@@ -153,9 +153,6 @@ def _student(
     task = label_task(programme, f"student.family {config.family}")
     if ground.labels is None:
         raise AssertionError("unreachable: label_task raises where values are open")
-    compared = set(ground.compared.texts)
-    teaches_layers = config.plan in BODY_RECIPES
-    prompts = storage.read_table(programme.prompts).column("text").to_pylist() if teaches_layers else []
     return distil_student(
         ground.labels.take(ground.learning),
         task,
@@ -164,8 +161,7 @@ def _student(
         progress,
         description=described,
         checkpoint=checkpoint,
-        unlabelled=[text for text in prompts if text not in compared],
-        teacher_body=own_body(programme),
+        layers=layer_teaching(programme, config, set(ground.compared.texts)),
     ).student
 
 

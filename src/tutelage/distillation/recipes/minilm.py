@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tutelage.config import BodyConfig, StudentConfig
-from tutelage.distillation.layer_maps import LayerPair, MapName, layer_map
 from tutelage.distillation.phases import Material, Phase
 from tutelage.distillation.recipes.soft_targets import SoftTargets
 from tutelage.distillation.schedule import Passes
@@ -18,6 +17,7 @@ from tutelage.errors import ConfigError
 if TYPE_CHECKING:
     from torch import nn
 
+    from tutelage.distillation.layer_maps import LayerPair, MapName
     from tutelage.distillation.teacher_layers import TeacherLayers
 
 # The paper's rate; its 400,000 steps of 1,024 texts are beyond a task's texts.
@@ -71,6 +71,7 @@ class MiniLM:
 
     def phases(self, material: Material) -> Iterator[Phase]:
         """Two or three: the assistant's relations where there is one, the student's, then the task."""
+        from tutelage.distillation.layer_maps import LayerPair
         from tutelage.distillation.reading import Reader, Wanted
         from tutelage.distillation.teacher_layers import Online
 
@@ -105,6 +106,8 @@ class MiniLM:
         )
 
     def _pair(self, student_layers: int, teacher_layers: int) -> LayerPair:
+        from tutelage.distillation.layer_maps import layer_map
+
         pairs = layer_map(self.layers, student_layers, teacher_layers)
         if len(pairs) != 1 or not (pairs[0].student and pairs[0].teacher):
             raise ConfigError(

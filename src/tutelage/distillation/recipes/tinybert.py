@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tutelage.config import BodyConfig, StudentConfig
-from tutelage.distillation.layer_maps import LayerMap, MapName, layer_map
 from tutelage.distillation.phases import Material, Phase
 from tutelage.distillation.recipes.minilm import require_same_heads
 from tutelage.distillation.recipes.soft_targets import SoftTargets
@@ -15,6 +14,8 @@ from tutelage.distillation.schedule import Passes
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from tutelage.distillation.layer_maps import LayerMap, MapName
 
 # The paper's: 3 epochs over Wikipedia; then 10 to 50 over augmented data at 5e-5. Few texts want more.
 _GENERAL = Passes(learning_rate=5e-4, batch_size=32, epochs=10, least_steps=1_000, most_steps=100_000)
@@ -62,6 +63,8 @@ class TinyBert:
 
     def phases(self, material: Material) -> Iterator[Phase]:
         """Three: layers on all texts, layers on the task's, the task."""
+        from tutelage.distillation.layer_maps import layer_map
+
         require_same_heads(material)
         pairs = layer_map(self.layers, len(material.encoder.layers), material.body.depth)
         projections = self._projections(material)
