@@ -471,6 +471,15 @@ def test_a_thread_that_cannot_catch_signals_trains_all_the_same():
     assert same(found[0], walk()[1])
 
 
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED"])
+def test_sharded_weights_are_refused_before_the_first_step(monkeypatch, kind):
+    monkeypatch.setenv(f"ACCELERATE_USE_{kind}", "true")
+    walker = Walker()
+    with pytest.raises(ConfigError, match="shards the student's weights.*torchrun"):
+        walk(walker)
+    assert not walker.batches
+
+
 _SHARED = """
 import sys, json, torch
 from pathlib import Path

@@ -42,7 +42,7 @@ def test_what_learned_nothing_is_not_proposed(folder):
     by_name = {standing.name: standing for standing in found.standings}
     assert found.proposal == found.best == "table"
     assert by_name["table"].quality > 0.6 > by_name["untaught"].quality
-    assert by_name["untaught"].loss_high > 0.1 and not by_name["untaught"].on_frontier
+    assert by_name["untaught"].loss_high > 0.1
     assert len(by_name["table"].by_seed) == found.seeds == 2
     assert by_name["table"].footprint.size_mb and by_name["table"].footprint.latency_p50_ms
     written = storage.read_json(folder / "evaluation" / "comparison.json")

@@ -7,6 +7,7 @@ are decided here, so that they are the same whatever it runs on.
 from __future__ import annotations
 
 import math
+import os
 import signal
 import tempfile
 import threading
@@ -378,6 +379,7 @@ def _as_it_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _arguments(schedule: Schedule, folder: Path) -> TrainingArguments:
     """What transformers' Trainer is told: to run the steps, and to log, check and keep nothing of its own."""
+    _require_whole_weights()
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=schedule.steps,
@@ -398,11 +400,17 @@ def _arguments(schedule: Schedule, folder: Path) -> TrainingArguments:
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs are for torchrun; else they'd share one process
-    if arguments.deepspeed:
-        raise ConfigError(
-            "DeepSpeed's checkpoints are pickled, which Tutelage doesn't write. Mend: use plain torchrun"
-        )
     return arguments
+
+
+def _require_whole_weights() -> None:
+    """Best weights and checkpoints are taken whole from the process that writes them."""
+    for kind in ("FSDP", "DeepSpeed"):
+        if os.environ.get(f"ACCELERATE_USE_{kind.upper()}", "").lower() in ("1", "true", "yes", "on"):
+            raise ConfigError(
+                f"{kind} shards the student's weights, and training keeps whole ones only: none of its runs "
+                "could be resumed. Mend: plain torchrun, which gives each process the whole student"
+            )
 
 
 def _has_bfloat16(precision: Precision) -> bool:
