@@ -115,6 +115,7 @@ class _Trainer(transformers.Trainer):
         super().__init__(objective, arguments, callbacks=[self._steps])
         self.remove_callback(PrinterCallback)
         self.loss_is_scaled_for_ga = True
+        self._learning_weights = [weight for weight in objective.parameters() if weight.requires_grad]
 
     def run(self, tracker: Tracker) -> TrainingRecord:
         """See `train`."""
@@ -192,18 +193,26 @@ class _Trainer(transformers.Trainer):
             for name, weight in self._objective.weights.items()
         )
 
-    def training_step(self, *arguments: Any, **options: Any) -> Tensor:
-        """A part of a step. Its loss is the step's where there is one part."""
-        loss: Tensor = super().training_step(*arguments, **options)
-        self._steps.loss += float(loss)
-        return loss
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """A part of a step; its loss is the step's where there is one part.
+
+        Without scaled losses and sharded weights that is all there is to it. transformers' own looks for
+        packages at every step, which takes longer than a step of a static student.
+        """
+        if not model.training:
+            model.train()
+        loss: Tensor = self.compute_loss(
+            model, self._prepare_inputs(inputs), num_items_in_batch=num_items_in_batch
+        )
+        loss.backward()
+        self._steps.loss += float(loss.detach())
+        return loss.detach()
 
     def _clip_grad_norm(self, model: Any) -> Any:
         """Of dense gradients: a sparse one has no norm that torch could take."""
-        if any(weight.grad is not None and weight.grad.is_sparse for weight in self._objective.parameters()):
-            dense = [w for w in self._objective.parameters() if w.grad is not None and not w.grad.is_sparse]
-            return torch.nn.utils.clip_grad_norm_(dense, self.args.max_grad_norm)
-        return super()._clip_grad_norm(model)
+        dense = [weight for weight in self._learning_weights if weight.grad is not None]
+        dense = [weight for weight in dense if not weight.grad.is_sparse]
+        return torch.nn.utils.clip_grad_norm_(dense, self.args.max_grad_norm)
 
     @torch.no_grad()
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
