@@ -199,8 +199,7 @@ class _Trainer(transformers.Trainer):
         Without scaled losses and sharded weights that is all there is to it. transformers' own looks for
         packages at every step, which takes longer than a step of a static student.
         """
-        if not model.training:
-            model.train()
+        model.train()
         loss: Tensor = self.compute_loss(
             model, self._prepare_inputs(inputs), num_items_in_batch=num_items_in_batch
         )
