@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -148,10 +149,12 @@ def checkpoint_path(name: str, folder: Path) -> Path | None:
 
 def quieten_loading() -> None:
     """Keep transformers from drawing bars and reports of its own; stages show progress themselves."""
+    from transformers import modeling_gguf_pytorch_utils as gguf
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    gguf.tqdm = partial(gguf.tqdm, disable=True)  # which has no switch of its own
 
 
 def _require_hub_name(name: str, folder: Path) -> None:

@@ -56,7 +56,10 @@ def initial_model(config: StudentConfig, folder: Path) -> LanguageModel:
     if config.hidden_size is not None:
         model = _auto_class(config.family).from_config(_own_shape(config, shape), **_options())
     else:
-        model = _auto_class(config.family).from_pretrained(weights.checkpoint, **weights.options, **_dtype())
+        # The configuration is given since to read it again takes seconds out of a GGUF file.
+        model = _auto_class(config.family).from_pretrained(
+            weights.checkpoint, config=shape, **weights.options, **_dtype()
+        )
         if config.layers is not None:
             model = _cut(model, config.family, config.layers, name)
     tokenizer = AutoTokenizer.from_pretrained(weights.checkpoint, **weights.source)
