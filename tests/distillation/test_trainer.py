@@ -296,7 +296,7 @@ def taught(
     checkpoint=None,
     progress=None,
 ):
-    material = Material(task, learner, learning, validation, Path())
+    material = Material(task, learner, learning, validation, Path(), lambda seed: learner)
     (phase,) = replace(RECIPE, schedule=schedule).phases(material)
     return train(
         phase.objective,

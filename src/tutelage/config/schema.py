@@ -212,14 +212,16 @@ _KEYS_OF_FAMILIES: _KeysOf = (
 _FAMILIES_OF_RECIPES: dict[str, tuple[str, ...]] = {
     "soft-targets": ("encoder", "static"),
     "integrated": ("encoder", "static"),
+    "self": ("encoder", "static"),
     **dict.fromkeys(BODY_RECIPES, ("encoder",)),
     "sequence": _WRITERS,
     "step-by-step": ("seq2seq",),
     "rationale-causal": ("causal",),
 }
 _KEYS_OF_RECIPES: _KeysOf = (
-    (("soft-targets", *BODY_RECIPES), ("hard_weight",)),
-    (("soft-targets", "integrated", *BODY_RECIPES), ("temperature",)),
+    (("soft-targets", "self", *BODY_RECIPES), ("hard_weight",)),
+    (("soft-targets", "integrated", "self", *BODY_RECIPES), ("temperature",)),
+    (("self",), ("generations", "ensemble", "exits", "exit")),
     (BODY_RECIPES, ("body",)),
     (("rationale-causal",), ("rationale",)),
     (("step-by-step",), ("rationale_weight",)),
@@ -289,6 +291,7 @@ class StudentConfig(Section):
         Literal[
             "soft-targets",
             "integrated",
+            "self",
             "distilbert",
             "tinybert",
             "minilm",
@@ -301,11 +304,35 @@ class StudentConfig(Section):
         None,
         description="The training plan; where absent `soft-targets` for families of labels, `sequence` for "
         "those that write. `integrated` takes human labels in place of the teacher's answers where there are "
-        "any. `distilbert`, `tinybert` and `minilm` teach an encoder's layers before the task. "
+        "any. `self`: the student is its own teacher, see `generations` and `exits`. "
+        "`distilbert`, `tinybert` and `minilm` teach an encoder's layers before the task. "
         "See docs/students.md and docs/methods.md.",
     )
     body: BodyConfig | None = Field(
         None, description="Of recipes that learn from layers: how these are taught."
+    )
+    generations: int | None = Field(
+        None,
+        ge=1,
+        le=10,
+        description="For `self`: students trained one after the other, each taught by the one before; "
+        "2 where absent.",
+    )
+    ensemble: bool | None = Field(
+        None,
+        description="For `self` and family `static`: the mean of all generations, which costs nothing at "
+        "inference, in place of the last. No where absent.",
+    )
+    exits: bool | None = Field(
+        None,
+        description="For `self` and family `encoder`: in place of generations a head after every layer, the "
+        "deepest teaching the others. No where absent.",
+    )
+    exit: int | None = Field(
+        None,
+        ge=1,
+        description="With `exits`: the layer, from 1, that answers in the end; those above it are dropped. "
+        "The deepest where absent.",
     )
     rationale: Literal["before", "after"] | None = Field(
         None, description="Where `rationale-causal` has reasons stand: `before` the answer where absent."
@@ -360,7 +387,22 @@ class StudentConfig(Section):
             raise ValueError(f"hidden_size {self.hidden_size} is no multiple of heads {self.heads}")
         self._check_family()
         check_body(self.plan, self.body, self.hidden_size)
+        self._check_own_teacher()
         return self
+
+    def _check_own_teacher(self) -> None:
+        """Raise ValueError where the keys of recipe `self` don't go together."""
+        if self.exits and self.family != "encoder":
+            raise ValueError(f"exits are after layers, which family {self.family} has none of")
+        if self.exits and (self.generations or self.ensemble):
+            raise ValueError("exits take the place of generations. Mend: leave generations and ensemble out")
+        if self.exit and not self.exits:
+            raise ValueError("exit names one of exits. Mend: exits: true")
+        if self.ensemble and self.family != "static":
+            raise ValueError(
+                f"generations of family {self.family} have no mean that costs what one does. "
+                "Mend: leave ensemble out, or family static"
+            )
 
     def _check_family(self) -> None:
         """Raise ValueError for keys of another family or recipe, and where the family lacks what it needs."""

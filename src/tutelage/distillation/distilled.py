@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -19,7 +19,7 @@ from tutelage.distillation.teacher_body import NO_LAYERS, LayerTeaching
 from tutelage.distillation.texts import TextSignals, hold_texts_back
 from tutelage.errors import DataError
 from tutelage.progress import Progress
-from tutelage.students import Student, Writer, average_students, new_learner, new_writing_learner
+from tutelage.students import Learner, Student, Writer, average_students, new_learner, new_writing_learner
 from tutelage.tasks import LabelTask, Task
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def distil_student(
     `other_steps` those of the arm that this one is compared to (see `SoftTargets.planned`).
     `layers` is for recipes whose student learns from its teacher's (see `student.body`); where it has no
     base, it is made of that teacher. `control`: the same student, from the same weights on, without those
-    layers.
+    layers or itself as teacher.
     Raises DataError where there is too little to learn from, ConfigError where teacher and student don't go
     together.
     """
@@ -166,8 +166,8 @@ def distil_student(
     body, own = layers.bodies(config, folder)
     if body is not None and config.base is None:
         config = config.model_copy(update={"base": body.name})
-    if control and body is not None:
-        config, body, own = config.model_copy(update={"recipe": "soft-targets"}), None, None
+    if control and (body is not None or config.plan == "self"):
+        config, body, own = _alone(config), None, None
     learning, validation = hold_back(signals, config.validation, config.seed)
     held = set(validation.texts)
     texts = dict.fromkeys(text for text in (*learning.texts, *layers.unlabelled) if text not in held)
@@ -188,9 +188,22 @@ def distil_student(
     def member(number: int) -> tuple[Student, TrainingRecord]:
         seed = recipe.members * config.seed + number
         seeded = config.model_copy(update={"seed": seed})
-        learner = new_learner(seeded, task, learning.texts, folder)
+
+        def fresh(seed: int) -> Learner:
+            return new_learner(seeded.model_copy(update={"seed": seed}), task, learning.texts, folder)
+
         material = Material(
-            task, learner, learning, validation, folder, tuple(texts), body, own, layers.kept, progress
+            task,
+            fresh(seed),
+            learning,
+            validation,
+            folder,
+            fresh,
+            tuple(texts),
+            body,
+            own,
+            layers.kept,
+            progress,
         )
         for teacher in filter(None, (body, own)):
             teacher.require_same_tokens(material.encoder, material.unlabelled)
@@ -213,6 +226,12 @@ def distil_student(
     )
 
 
+def _alone(config: StudentConfig) -> StudentConfig:
+    """Of the arm without those layers or itself as teacher: the same shape, as many layers as answer."""
+    own = dict.fromkeys(("generations", "ensemble", "exits", "exit"))
+    return config.model_copy(update={"recipe": "soft-targets", "layers": config.exit or config.layers, **own})
+
+
 def run_phases(
     phases: Iterable[Phase],
     learner: _Trainable[S],
@@ -225,6 +244,7 @@ def run_phases(
     from tutelage.distillation.trainer import train
 
     records = []
+    finished: Callable[[], S] = learner.finished
     for number, phase in enumerate(phases):
         if phase.note:
             progress.note(phase.note)
@@ -242,4 +262,5 @@ def run_phases(
             threads=learner.threads,
         )
         records.append(of_phase(record, phase.name, phase.note, phase.figures))
-    return learner.finished(), together(records, "phase")
+        finished = phase.finished or learner.finished
+    return finished(), together(records, "phase")

@@ -32,6 +32,7 @@ class Material:
     """What a recipe works with.
 
     `learning` and `validation` are the parts of the transfer set; `folder` is where relative paths start.
+    `fresh` makes another learner of the same kind and shape, from a seed.
     `unlabelled` are texts for phases that need no answer: those of `learning`, and whatever else there is.
     `teacher` is the body whose layers teach, for recipes that want one, and `own` the model that answered,
     where that is another one and its layers can be read; `kept` the folder where what they
@@ -43,6 +44,7 @@ class Material:
     learning: Signals
     validation: Signals
     folder: Path
+    fresh: Callable[[int], Learner]
     unlabelled: tuple[str, ...] = ()
     teacher: TeacherBody | None = None
     own: TeacherBody | None = None
@@ -101,7 +103,8 @@ class Phase:
 
     A phase is made when the one before it has ended, so that it may build on what was learned. `note` is for
     run.json: what was done otherwise than the recipe would have it; `figures` too: numbers about what it
-    learned from or made.
+    learned from or made. `finished` gives the student as it is after the phase, where that isn't the
+    learner's.
     """
 
     name: str
@@ -113,6 +116,7 @@ class Phase:
     start: Callable[[], None] = nothing
     note: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
+    finished: Callable[[], Any] | None = None
 
 
 class Recipe(Protocol):

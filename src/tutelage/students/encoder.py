@@ -53,9 +53,14 @@ class EncoderNetwork(nn.Module):
     def embed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """What the head reads: [batch, width], each of length 1."""
         hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-        pooled = (hidden * mask).sum(1) / mask.sum(1).clamp_min(1.0)
-        return nn.functional.normalize(pooled, dim=-1)
+        return pooled(hidden, attention_mask)
+
+
+def pooled(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """Mean over tokens that aren't padding, of length 1: states [batch, tokens, width] to [batch, width]."""
+    mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+    mean = (hidden * mask).sum(1) / mask.sum(1).clamp_min(1.0)
+    return nn.functional.normalize(mean, dim=-1)
 
 
 class TokenExamples:

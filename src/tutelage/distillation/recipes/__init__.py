@@ -8,6 +8,7 @@ from tutelage.distillation.recipes.distilbert import DistilBert
 from tutelage.distillation.recipes.integrated import Integrated
 from tutelage.distillation.recipes.minilm import MiniLM
 from tutelage.distillation.recipes.rationale_causal import RationaleCausal
+from tutelage.distillation.recipes.self_taught import BornAgain, Exits, plan_self
 from tutelage.distillation.recipes.sequence import Sequence
 from tutelage.distillation.recipes.soft_targets import SoftTargets
 from tutelage.distillation.recipes.step_by_step import StepByStep
@@ -19,6 +20,7 @@ from tutelage.distillation.texts import TextSignals
 RECIPES: dict[str, Callable[[StudentConfig, int, int], Recipe]] = {
     "soft-targets": SoftTargets.planned,
     "integrated": Integrated.planned,
+    "self": plan_self,
     "distilbert": DistilBert.planned,
     "tinybert": TinyBert.planned,
     "minilm": MiniLM.planned,
@@ -34,7 +36,9 @@ TEXT_RECIPES: dict[str, Callable[[StudentConfig, TextSignals, int], TextRecipe]]
 __all__ = [
     "RECIPES",
     "TEXT_RECIPES",
+    "BornAgain",
     "DistilBert",
+    "Exits",
     "Integrated",
     "MiniLM",
     "RationaleCausal",
