@@ -52,17 +52,20 @@ from tutelage.config.teachers import (
     TeacherConfig,
     TransformersTeacherConfig,
 )
+from tutelage.config.tokens import TOKEN_RECIPES, DivergenceName, TokensConfig
 
 __all__ = [
     "BODY_RECIPES",
     "EMBEDDED_ENCODER",
     "EMBEDDED_WRITER",
     "LONGEST_NAME",
+    "TOKEN_RECIPES",
     "AnthropicTeacherConfig",
     "BodyConfig",
     "ClassifyConfig",
     "ColumnsConfig",
     "ComparisonConfig",
+    "DivergenceName",
     "EncoderTeacherConfig",
     "EnsembleTeacherConfig",
     "ExtractConfig",
@@ -89,6 +92,7 @@ __all__ = [
     "StudentConfig",
     "TaskConfig",
     "TeacherConfig",
+    "TokensConfig",
     "TrafficConfig",
     "TrainingPartConfig",
     "TransformersTeacherConfig",

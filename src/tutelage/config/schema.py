@@ -14,6 +14,7 @@ from tutelage.config.section import Probability, Section, Share
 from tutelage.config.sources import ColumnsConfig, SourceConfig
 from tutelage.config.tasks import ClassifyConfig, TaskConfig
 from tutelage.config.teachers import TeacherConfig
+from tutelage.config.tokens import TOKEN_RECIPES, TokensConfig, check_tokens
 
 
 class TrainingPartConfig(Section):
@@ -217,12 +218,14 @@ _FAMILIES_OF_RECIPES: dict[str, tuple[str, ...]] = {
     "sequence": _WRITERS,
     "step-by-step": ("seq2seq",),
     "rationale-causal": ("causal",),
+    **dict.fromkeys(TOKEN_RECIPES, _WRITERS),
 }
 _KEYS_OF_RECIPES: _KeysOf = (
     (("soft-targets", "self", *BODY_RECIPES), ("hard_weight",)),
-    (("soft-targets", "integrated", "self", *BODY_RECIPES), ("temperature",)),
+    (("soft-targets", "integrated", "self", *BODY_RECIPES, *TOKEN_RECIPES), ("temperature",)),
     (("self",), ("generations", "ensemble", "exits", "exit")),
     (BODY_RECIPES, ("body",)),
+    (TOKEN_RECIPES, ("tokens",)),
     (("rationale-causal",), ("rationale",)),
     (("step-by-step",), ("rationale_weight",)),
 )
@@ -282,7 +285,7 @@ class StudentConfig(Section):
     template: Literal["own", "teacher"] | None = Field(
         None,
         description="How a student that writes is asked: `own`, the text with a word or two; `teacher`, as "
-        "the teacher is. `own` where absent.",
+        "the teacher is. Where absent `teacher` for `tokens` and `on-policy`, else `own`.",
     )
     lora: LoraConfig | None = Field(
         None, description="Low-rank adapters in place of all weights; merged when the student is saved."
@@ -298,6 +301,8 @@ class StudentConfig(Section):
             "sequence",
             "step-by-step",
             "rationale-causal",
+            "tokens",
+            "on-policy",
         ]
         | None
     ) = Field(
@@ -333,6 +338,9 @@ class StudentConfig(Section):
         ge=1,
         description="With `exits`: the layer, from 1, that answers in the end; those above it are dropped. "
         "The deepest where absent.",
+    )
+    tokens: TokensConfig | None = Field(
+        None, description="Of `tokens` and `on-policy`: how the teacher's tokens teach."
     )
     rationale: Literal["before", "after"] | None = Field(
         None, description="Where `rationale-causal` has reasons stand: `before` the answer where absent."
@@ -388,6 +396,7 @@ class StudentConfig(Section):
         self._check_family()
         check_body(self.plan, self.body, self.hidden_size)
         self._check_own_teacher()
+        check_tokens(self.plan, self.tokens, self.template)
         return self
 
     def _check_own_teacher(self) -> None:
@@ -440,6 +449,11 @@ class StudentConfig(Section):
     def plan(self) -> str:
         """`recipe`, or what holds where it is absent."""
         return self.recipe or ("sequence" if self.writes else "soft-targets")
+
+    @property
+    def asked_as(self) -> Literal["own", "teacher"]:
+        """`template`, or what holds where it is absent."""
+        return self.template or ("teacher" if self.plan in TOKEN_RECIPES else "own")
 
     @property
     def run(self) -> str:

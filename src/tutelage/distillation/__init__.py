@@ -16,6 +16,8 @@ from tutelage.distillation.schedule import Schedule
 from tutelage.distillation.signals import Signals, hard_labels, read_signals
 from tutelage.distillation.teacher_body import LayerTeaching
 from tutelage.distillation.texts import TextSignals, best_of, chosen_answers, humans_alone, read_texts
+from tutelage.distillation.token_cache import TokenCache
+from tutelage.distillation.token_teacher import TokenTeacher
 
 __all__ = [
     "LEAST_EXAMPLES",
@@ -26,6 +28,8 @@ __all__ = [
     "Signals",
     "SoftTargets",
     "TextSignals",
+    "TokenCache",
+    "TokenTeacher",
     "TrainingRecord",
     "best_of",
     "chosen_answers",

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from tutelage import storage
 from tutelage.checkpoints import checkpoint_path
-from tutelage.config import StudentConfig
+from tutelage.config import EMBEDDED_WRITER, TOKEN_RECIPES, StudentConfig
 from tutelage.distillation.phases import Material, Phase, Recipe, TextMaterial, TextRecipe
 from tutelage.distillation.recipes import RECIPES, TEXT_RECIPES
 from tutelage.distillation.record import TrainingRecord, of_phase, together
 from tutelage.distillation.signals import Signals, hold_back
 from tutelage.distillation.teacher_body import NO_LAYERS, LayerTeaching
 from tutelage.distillation.texts import TextSignals, hold_texts_back
+from tutelage.distillation.token_teacher import TokenTeacher
 from tutelage.errors import DataError
 from tutelage.progress import Progress
 from tutelage.students import Learner, Student, Writer, average_students, new_learner, new_writing_learner
@@ -85,16 +86,23 @@ def distil_texts(
     description: str = "training",
     checkpoint: Path | None = None,
     other_steps: int = 0,
+    teacher: TokenTeacher | None = None,
+    control: bool = False,
 ) -> Distilled[Writer]:
     """As `distil_student`, of a student that writes: family `causal` or `seq2seq`, whatever the task.
 
-    The student is a `Writer`, and a `Student` too where the task's values are labels.
+    The student is a `Writer`, and a `Student` too where the task's values are labels. `teacher` scores
+    tokens, for recipes that learn from its distributions and not from those kept with `signals`; a `control`
+    learns the text alone in their place.
     """
+    if control and config.plan in TOKEN_RECIPES:
+        config, signals, teacher = text_alone(config), signals.without_tokens(), None
     require_enough(signals)
     learning, validation = hold_texts_back(signals, config.validation, config.seed)
     recipe = TEXT_RECIPES[config.plan](config, learning, other_steps)
     learner = new_writing_learner(config, task, folder, rationale=recipe.rationale, prefix=recipe.prefix)
-    material = TextMaterial(task, learner, learning, validation, folder)
+    base = config.base or EMBEDDED_WRITER
+    material = TextMaterial(task, learner, learning, validation, folder, base, teacher)
     fingerprint = storage.hash_json(
         [
             recipe.to_json(),
@@ -102,6 +110,7 @@ def distil_texts(
             _base_hash(config, folder),
             task.version,
             signals.to_json(),
+            teacher.revision if teacher else "",
         ]
     )
     student, record = run_phases(
@@ -109,6 +118,12 @@ def distil_texts(
     )
     _tell_of_losses(learner, progress)
     return Distilled(student, recipe, record, len(learning))
+
+
+def text_alone(config: StudentConfig) -> StudentConfig:
+    """The same student, asked the same, of recipe `sequence`: what SFT makes of it."""
+    changed = {"recipe": "sequence", "template": config.asked_as, "tokens": None, "temperature": None}
+    return config.model_copy(update=changed)
 
 
 def untrained(signals: TextSignals, task: Task, config: StudentConfig, folder: Path) -> Distilled[Writer]:

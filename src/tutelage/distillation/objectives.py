@@ -39,6 +39,14 @@ class Objective(nn.Module):
         """Scalar counts under the names of `forward`. Needs no forward pass."""
         raise NotImplementedError
 
+    def prepared(self, batch: Batch, number: int) -> Batch:
+        """The batch that a step learns from, given the one that was read: here the same.
+
+        Called before the step, with the weights that it begins with. `number` is the batch's own among all of
+        a phase, on all processes. Whatever is drawn has to follow from it, so that a run goes on exactly.
+        """
+        return batch
+
     def merit(self, check: Mapping[str, float]) -> tuple[float, ...]:
         """By which checks on validation are ranked, the best the greatest: here the least loss."""
         return (-check["loss"],)

@@ -11,6 +11,7 @@ from tutelage.distillation.schedule import Passes, Schedule
 from tutelage.distillation.signals import Signals
 from tutelage.distillation.teacher_body import TeacherBody
 from tutelage.distillation.texts import TextSignals
+from tutelage.distillation.token_teacher import TokenTeacher
 from tutelage.errors import ConfigError
 from tutelage.progress import Progress, Silent
 from tutelage.students import Learner
@@ -19,6 +20,7 @@ from tutelage.tasks import LabelTask, RationaleMode, Task
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from tutelage.distillation.objectives import Objective
     from tutelage.distillation.reading import Wanted
@@ -84,13 +86,28 @@ class Material:
 
 @dataclass(frozen=True)
 class TextMaterial:
-    """What a recipe of a student that writes works with, as `Material`."""
+    """What a recipe of a student that writes works with, as `Material`.
+
+    `base` names the model that the student was made from; `teacher` scores tokens, for recipes that want it.
+    """
 
     task: Task
     learner: WritingLearner
     learning: TextSignals
     validation: TextSignals
     folder: Path
+    base: str = ""
+    teacher: TokenTeacher | None = None
+
+    @property
+    def scoring(self) -> nn.Module:
+        """The teacher's model, loaded. Raises ConfigError where there is none, or its tokens are others."""
+        if self.teacher is None:
+            raise ConfigError(
+                "this recipe scores tokens by the teacher's own weights, and there are none here. Mend: "
+                "teacher.type local; or recipe tokens with labelling.signals [tokens]; or recipe sequence"
+            )
+        return self.teacher.load(self.learner, self.base)
 
 
 def nothing() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tutelage.distillation.token_cache import TokenCache
 from tutelage.records import AnswerStatus, Value, dump_value, load_value
 from tutelage.tasks import Task
 
@@ -19,13 +20,15 @@ class TextSignals:
     """Texts with what is to be said of each, row by row.
 
     `values` are the teacher's answers, None where it has none; `rationales` its reasons, empty where it gave
-    none; `gold` the humans' answers, None where there is none.
+    none; `gold` the humans' answers, None where there is none. `tokens` are the distributions over
+    tokens that the teacher's answers came from, where they were kept.
     """
 
     texts: tuple[str, ...]
     values: tuple[Value | None, ...]
     rationales: tuple[str, ...]
     gold: tuple[Value | None, ...]
+    tokens: TokenCache | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -44,16 +47,17 @@ class TextSignals:
 
     def take(self, indices: npt.NDArray[np.int64]) -> TextSignals:
         """The rows at `indices`."""
-        return TextSignals(
-            *(
-                tuple(column[index] for index in indices)
-                for column in (self.texts, self.values, self.rationales, self.gold)
-            )
-        )
+        columns = (self.texts, self.values, self.rationales, self.gold)
+        texts, values, rationales, gold = (tuple(column[at] for at in indices) for column in columns)
+        return TextSignals(texts, values, rationales, gold, self.tokens and self.tokens.take(indices))
 
     def without_rationales(self) -> TextSignals:
         """The same answers without a word why: what a control arm learns from."""
         return replace(self, rationales=("",) * len(self))
+
+    def without_tokens(self) -> TextSignals:
+        """The same answers without the distributions that they came from, likewise."""
+        return replace(self, tokens=None)
 
     def with_reasons(self) -> TextSignals:
         """The rows that have reasons."""
@@ -65,7 +69,7 @@ class TextSignals:
             [None if value is None else dump_value(value) for value in column]
             for column in (self.values, self.gold)
         ]
-        return [self.texts, self.rationales, *dumped]
+        return [self.texts, self.rationales, *dumped, self.tokens.to_json() if self.tokens else None]
 
 
 def read_texts(transfer: pa.Table) -> TextSignals:

@@ -6,6 +6,7 @@ are decided here, so that they are the same whatever it runs on.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import signal
@@ -167,11 +168,17 @@ class _Trainer(transformers.Trainer):
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
-    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
-        """Counts of each part of the loss over all batches of a step, on all processes."""
-        return self._counted([self._objective.counts(batch) for batch in batch_samples], device)
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> Any:
+        """A step's batches as the objective wants them, and over how much each part of the loss goes."""
+        first = self.record.steps * self._schedule.accumulation
+        batches = [
+            self._objective.prepared(batch, (first + part) * self.args.world_size + self.args.process_index)
+            for part, batch in enumerate(itertools.islice(epoch_iterator, num_batches))
+        ]
+        return batches, self._counted([self._objective.counts(batch) for batch in batches], device)
 
     def _counted(self, counts: list[dict[str, Tensor]], device: torch.device) -> dict[str, Tensor]:
+        """Over all batches of a step, on all processes."""
         total = {name: sum(count[name].to(device) for count in counts) for name in counts[0]}
         return {name: self.accelerator.reduce(count) for name, count in total.items()}
 

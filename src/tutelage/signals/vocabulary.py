@@ -86,17 +86,15 @@ def read_token_manifest(folder: Path) -> Manifest:
     return Manifest.from_json(content.get("made_with") if isinstance(content, dict) else None, path)
 
 
-def require_same_vocabulary(folder: Path, student: Vocabulary, base: str) -> Manifest:
-    """Before a student learns from `tokens` under `folder`: its tokens and template are the teacher's.
+def require_same_vocabulary(manifest: Manifest, student: Vocabulary, base: str) -> None:
+    """Before a student learns from a teacher's `tokens`: its tokens and template are the teacher's.
 
     `base` is the model whose tokenizer the student has. Of a teacher behind an API nobody knows ids: its
     manifest has no tokenizer, nothing is compared, and `with_ids` finds what ids can be found. Raises
-    ConfigError that names what differs and the command that mends it, IntegrityError as
-    `read_token_manifest`.
+    ConfigError that names what differs and the command that mends it.
     """
-    manifest = read_token_manifest(folder)
     if not manifest.tokenizer:
-        return manifest
+        return
     compared = (
         ("tokens in the vocabulary", manifest.vocabulary, student.size),
         ("tokenizer", manifest.tokenizer, student.tokenizer),
@@ -106,11 +104,11 @@ def require_same_vocabulary(folder: Path, student: Vocabulary, base: str) -> Man
         f"{name}: {theirs}, the student's {own}" for name, theirs, own in compared if theirs != own
     ]:
         raise ConfigError(
-            f"the token log-probabilities of the teacher {manifest.model!r} can't teach a student made from "
+            f"distributions over tokens of the teacher {manifest.model!r} can't teach a student made from "
             f"{base!r}, whose tokens mean something else: {'; '.join(differing)}. Mend: "
-            f"`tutelage train --set student.base={manifest.model}`, or leave tokens out of labelling.signals"
+            f"`tutelage train --set student.base={manifest.model}`, or student.recipe sequence, which learns "
+            "from its text"
         )
-    return manifest
 
 
 def with_ids(tokens: TokenLogprobs, ids: Mapping[bytes, int]) -> TokenLogprobs:

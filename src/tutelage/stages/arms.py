@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tutelage import storage
@@ -26,7 +26,7 @@ from tutelage.distillation import (
 )
 from tutelage.programme import Programme
 from tutelage.progress import Progress
-from tutelage.stages.signals import signals_folder
+from tutelage.stages.signals import kept_tokens, scoring_teacher, signals_folder
 from tutelage.stages.sources import own_body
 from tutelage.stages.task import label_task, resolved_task
 from tutelage.students import Student, Writer
@@ -106,6 +106,8 @@ def text_arms(programme: Programme, progress: Progress, checkpoints: Path) -> Ar
     """
     config, task = programme.config.student, resolved_task(programme)
     signals = read_texts(storage.read_table(programme.transfer))
+    signals = replace(signals, tokens=kept_tokens(programme, signals.texts))
+    teacher = scoring_teacher(programme)
     require_reasons(signals, config)
     source = _control_source(programme, sum(gold is not None for gold in signals.gold))
     if source == "teacher":
@@ -126,6 +128,8 @@ def text_arms(programme: Programme, progress: Progress, checkpoints: Path) -> Ar
             description=f"training {arm}",
             checkpoint=checkpoints / arm,
             other_steps=other_steps,
+            teacher=teacher,
+            control=arm == "control",
         )
 
     student = trained("student", signals, 0)

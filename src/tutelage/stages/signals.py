@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 from tutelage import storage
 from tutelage.data import read_training
 from tutelage.errors import ConfigError, IntegrityError
+from tutelage.labelling import AnswerLedger, LedgerKey
 from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress
-from tutelage.records import Prompt
-from tutelage.stages.asking import open_teacher
+from tutelage.records import Prompt, text_hash
+from tutelage.stages.asking import open_teacher, prompted_task
 from tutelage.tasks import Task
 from tutelage.teachers import Teacher
 
 if TYPE_CHECKING:
+    from tutelage.distillation import TokenCache, TokenTeacher
     from tutelage.signals import Revealing
 
 
@@ -114,6 +116,69 @@ def _check_tokens(programme: Programme) -> None:
             f"({manifest.revision}), and the answers are of {answered['name']!r} ({answered['revision']}). "
             f"Mend: {MEND}"
         )
+    if manifest.k != (top_k := programme.config.labelling.top_k):
+        raise IntegrityError(
+            f"{signals_folder(programme) / 'tokens'} holds {manifest.k} alternatives a token, and "
+            f"labelling.top_k is {top_k}. Mend: {MEND}"
+        )
+
+
+def kept_tokens(programme: Programme, texts: Sequence[str]) -> TokenCache | None:
+    """The distributions over tokens that answers to `texts` came from, for a recipe that learns from them.
+
+    None for any other recipe, or where `labelling.signals` keeps none.
+    """
+    if programme.config.student.plan != "tokens" or learns_online(programme):
+        return None
+    if "tokens" not in programme.config.labelling.signals:
+        return None
+    from tutelage.distillation import TokenCache
+    from tutelage.signals import read_token_manifest
+
+    answered = storage.read_json(programme.teacher_record)
+    task = prompted_task(programme, read_training(programme.gold_training))
+    key = LedgerKey(answered["name"], answered["revision"], task.version)
+    with AnswerLedger(programme.answers) as ledger:
+        kept = ledger.read_answers(key, ("hash", "tokens")).to_pylist()
+    by_hash = {row["hash"]: row["tokens"] or b"" for row in kept}
+    manifest = read_token_manifest(signals_folder(programme))
+    return TokenCache(manifest, tuple(by_hash.get(text_hash(text), b"") for text in texts))
+
+
+def learns_online(programme: Programme) -> bool:
+    """Whether the student's recipe needs the teacher's weights beside it."""
+    student, kept = programme.config.student, programme.config.labelling.signals
+    source = student.tokens.source if student.tokens else None
+    return student.plan == "on-policy" or (
+        student.plan == "tokens" and (source or ("cache" if "tokens" in kept else "online")) == "online"
+    )
+
+
+def scoring_teacher(programme: Programme) -> TokenTeacher | None:
+    """The teacher whose weights score tokens beside a student, None where none is wanted.
+
+    Raises ConfigError where the teacher has no weights here, IntegrityError where they aren't those that
+    answered.
+    """
+    if not learns_online(programme):
+        return None
+    from tutelage.distillation import TokenTeacher
+
+    config = programme.config.teacher
+    if config.type != "local":
+        raise ConfigError(
+            f"student.recipe {programme.config.student.plan} scores tokens by the teacher's weights, and a "
+            f"teacher of type {config.type} has none that write. Mend: teacher.type local; or recipe tokens "
+            "with labelling.signals [tokens]; or recipe sequence"
+        )
+    answered = storage.read_json(programme.teacher_record)["revision"]
+    now = open_teacher(programme, read_training(programme.gold_training)).revision
+    if now != answered:
+        raise IntegrityError(
+            f"the answers are of the teacher's revision {answered}, and its weights or settings are {now} "
+            "now. Mend: `tutelage label`"
+        )
+    return TokenTeacher.at(config.model, programme.folder)
 
 
 def signals_inputs(programme: Programme) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from tutelage.config import BODY_RECIPES
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.stages.rights import require_rights, rights_fingerprint
-from tutelage.stages.signals import check_signals, signals_inputs
+from tutelage.stages.signals import check_signals, learns_online, signals_inputs
 from tutelage.stages.sources import model_fingerprint, own_body
 from tutelage.stages.task import labels_fingerprint
 
@@ -29,6 +29,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "student": fingerprint(programme.config.student),
         "student.base": model_fingerprint(programme, programme.config.student.base),
         **_body_inputs(programme),
+        **_scoring_inputs(programme),
         "task": fingerprint(programme.config.task),
         "rights": rights_fingerprint(programme),
         **signals_inputs(programme),
@@ -45,6 +46,14 @@ def _body_inputs(programme: Programme) -> Mapping[str, str]:
         "student.body.teacher": model_fingerprint(programme, body),
         "prompts/prompts.parquet": fingerprint(programme.prompts),
     }
+
+
+def _scoring_inputs(programme: Programme) -> Mapping[str, str]:
+    """Of the teacher's weights, where they score tokens while the student learns."""
+    if not learns_online(programme):
+        return {}
+    teacher = programme.config.teacher
+    return {"the teacher itself": model_fingerprint(programme, getattr(teacher, "model", None))}
 
 
 def _work(programme: Programme, progress: Progress) -> str:

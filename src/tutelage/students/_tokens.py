@@ -129,12 +129,12 @@ class Codec:
 
     def pairs(self, texts: Sequence[str], answers: Sequence[Sequence[str]]) -> list[Pair]:
         """Examples in tokens; `answers` are in parts (`form.answer_parts`). Counts the prompts it cuts."""
-        found = []
-        for text, parts in zip(texts, answers, strict=True):
-            answer = self.answer(parts)
-            room = self.model.places - (0 if self.model.seq2seq else len(answer))
-            found.append(Pair(self.prompt(text, room), answer))
-        return found
+        return [self.pair(text, self.answer(parts)) for text, parts in zip(texts, answers, strict=True)]
+
+    def pair(self, text: str, answer: list[int]) -> Pair:
+        """A text with an answer that is in tokens already, its end included."""
+        room = self.model.places - (0 if self.model.seq2seq else len(answer))
+        return Pair(self.prompt(text, room), answer)
 
 
 @dataclass(frozen=True)

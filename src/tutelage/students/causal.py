@@ -10,7 +10,7 @@ from torch import nn
 
 from tutelage.config import LoraConfig
 from tutelage.errors import ConfigError, MissingExtraError
-from tutelage.students._tokens import CausalExamples, Codec, padding_of
+from tutelage.students._tokens import CausalExamples, Pair, padding_of
 from tutelage.students.writing_learner import WritingLearner
 
 
@@ -27,11 +27,9 @@ class CausalLearner(WritingLearner):
         merged: nn.Module = module.merge_and_unload()
         return merged
 
-    def examples(
-        self, texts: Sequence[str], answers: Sequence[Sequence[str]], codec: Codec
-    ) -> CausalExamples:
-        """See `WritingLearner.examples`."""
-        return CausalExamples(codec.pairs(texts, answers), padding_of(codec.model))
+    def batched(self, pairs: Sequence[Pair]) -> CausalExamples:
+        """See `WritingLearner.batched`."""
+        return CausalExamples(pairs, padding_of(self.codec.model))
 
 
 def _adapted(model: nn.Module, lora: LoraConfig) -> nn.Module:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from tutelage.students._tokens import Codec, Seq2SeqExamples, padding_of
+from tutelage.students._tokens import Pair, Seq2SeqExamples, padding_of
 from tutelage.students.writing_learner import WritingLearner
 
 
@@ -16,10 +16,8 @@ class Seq2SeqLearner(WritingLearner):
     def _merged(self, module: nn.Module) -> nn.Module:
         return module
 
-    def examples(
-        self, texts: Sequence[str], answers: Sequence[Sequence[str]], codec: Codec
-    ) -> Seq2SeqExamples:
-        """See `WritingLearner.examples`."""
-        padding = padding_of(codec.model)
-        start = codec.model.model.config.decoder_start_token_id
-        return Seq2SeqExamples(codec.pairs(texts, answers), padding, padding if start is None else start)
+    def batched(self, pairs: Sequence[Pair]) -> Seq2SeqExamples:
+        """See `WritingLearner.batched`."""
+        model = self.codec.model
+        padding, start = padding_of(model), model.model.config.decoder_start_token_id
+        return Seq2SeqExamples(pairs, padding, padding if start is None else start)

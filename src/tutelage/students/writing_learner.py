@@ -18,7 +18,7 @@ from tutelage.generation import LanguageModel
 from tutelage.records import Value
 from tutelage.students._bases import initial_model
 from tutelage.students._form import answer_parts, form_of, read_answer
-from tutelage.students._tokens import Codec, PairExamples
+from tutelage.students._tokens import Codec, Pair, PairExamples
 from tutelage.students.optimizers import adamw
 from tutelage.students.writing import Limits, WritingStudent
 from tutelage.tasks import RationaleMode, Task, with_labels
@@ -50,7 +50,7 @@ class WritingLearner(ABC):
         Raises ConfigError where base, task and form don't go together.
         """
         torch.manual_seed(config.seed)
-        form = form_of(task, config.template or "own", rationale, prefix)
+        form = form_of(task, config.asked_as, rationale, prefix)
         base = initial_model(config, folder)
         self.codec = Codec(base, form, config.max_tokens)
         _ = self.codec.labels  # a vocabulary without the labels' letters shows before the first step
@@ -68,8 +68,8 @@ class WritingLearner(ABC):
         """A plain model of transformers out of a copy of the module."""
 
     @abstractmethod
-    def examples(self, texts: Sequence[str], answers: Sequence[Sequence[str]], codec: Codec) -> PairExamples:
-        """Texts with their answers, in parts, as `codec` puts them into tokens."""
+    def batched(self, pairs: Sequence[Pair]) -> PairExamples:
+        """Pairs as the module reads them."""
 
     @property
     def cut(self) -> int:
@@ -77,19 +77,26 @@ class WritingLearner(ABC):
         return self.codec.cut
 
     def encode(
-        self, texts: Sequence[str], values: Sequence[Value], rationales: Sequence[str] | None = None
+        self,
+        texts: Sequence[str],
+        values: Sequence[Value],
+        rationales: Sequence[str] | None = None,
+        tokens: Sequence[Sequence[int] | None] | None = None,
     ) -> PairExamples:
         """Prompts with the answers to be learned, in the student's form; `rationales` where it says them.
 
+        `tokens` are those of answers that aren't to be put into tokens here, their end included.
         Raises DataError where the tokenizer can't write most of the answers.
         """
         reasons = rationales if rationales is not None else [""] * len(texts)
+        known = tokens if tokens is not None else [None] * len(texts)
         form = self.codec.form
         answers = [
-            answer_parts(form, self._task, value, reason)
-            for value, reason in zip(values, reasons, strict=True)
+            self.codec.answer(answer_parts(form, self._task, value, reason)) if own is None else list(own)
+            for value, reason, own in zip(values, reasons, known, strict=True)
         ]
-        encoded = self.examples(texts, answers, self.codec)
+        pairs = [self.codec.pair(text, answer) for text, answer in zip(texts, answers, strict=True)]
+        encoded = self.batched(pairs)
         self._longest = max([self._longest, *(len(pair.answer) for pair in encoded.pairs)])
         self._require_writable(values, encoded)
         return encoded
@@ -97,16 +104,18 @@ class WritingLearner(ABC):
     def encode_texts(self, texts: Sequence[str], answers: Sequence[str], prefix: str) -> PairExamples:
         """Another task's texts: prompts under a `prefix` of their own, each with a text in answer."""
         form = replace(self.codec.form, prefix=prefix, labels=(), rationale=RationaleMode.NONE)
-        return self.examples(
-            texts, [(answer,) for answer in answers], Codec(self.codec.model, form, self._config.max_tokens)
-        )
+        codec = Codec(self.codec.model, form, self._config.max_tokens)
+        return self.batched(codec.pairs(texts, [(answer,) for answer in answers]))
+
+    def reads(self, tokens: Sequence[int], value: Value) -> bool:
+        """Whether an answer's tokens say `value` in the student's form."""
+        return read_answer(self.codec.form, self._task, self.codec.model.decode(tokens)).value == value
 
     def _require_writable(self, values: Sequence[Value], encoded: PairExamples) -> None:
-        decode = self.codec.model.decode
         lost = [
-            text
+            self.codec.model.decode(pair.answer)
             for value, pair in zip(values, encoded.pairs, strict=True)
-            if read_answer(self.codec.form, self._task, text := decode(pair.answer)).value != value
+            if not self.reads(pair.answer, value)
         ]
         self.unwritable += len(lost)
         if len(lost) > _MOST_UNWRITABLE * len(values):
@@ -124,7 +133,28 @@ class WritingLearner(ABC):
         """A copy of the model as it stands, on the CPU."""
         model = self._merged(copy.deepcopy(self.module).cpu())
         labelled = with_labels(self._task)
-        longest = max(_FEWEST_WRITTEN, math.ceil(_HEADROOM * self._longest))
-        limits = Limits(self._config.max_tokens, self._config.max_answer_tokens or longest)
+        limits = Limits(self._config.max_tokens, self._most_written)
         names = labelled.labels if labelled is not None else ()
         return WritingStudent(LanguageModel(model, self._tokenizer), self.codec.form, names, limits)
+
+    @property
+    def _most_written(self) -> int:
+        longest = max(_FEWEST_WRITTEN, math.ceil(_HEADROOM * self._longest))
+        return self._config.max_answer_tokens or longest
+
+    def sample(self, prompts: Sequence[Sequence[int]], temperature: float, seed: int) -> list[list[int]]:
+        """An answer's tokens to each prompt, drawn from the student as it stands; no gradient comes of it.
+
+        At most as many as the finished student may write. The same ones for the same weights and `seed`.
+        """
+        model = LanguageModel(self.module, self._tokenizer)
+        longest = self._most_written
+        if not model.seq2seq:
+            longest = max(1, min(longest, model.places - max(map(len, prompts))))
+        was_training = self.module.training
+        self.module.eval()
+        try:
+            written = model.write(prompts, longest, 1, temperature, seed, 1)
+        finally:
+            self.module.train(was_training)
+        return [list(texts[0].ids) for texts in written]

@@ -7,12 +7,14 @@ from tutelage.distillation.phases import Recipe, TextRecipe
 from tutelage.distillation.recipes.distilbert import DistilBert
 from tutelage.distillation.recipes.integrated import Integrated
 from tutelage.distillation.recipes.minilm import MiniLM
+from tutelage.distillation.recipes.on_policy import OnPolicy
 from tutelage.distillation.recipes.rationale_causal import RationaleCausal
 from tutelage.distillation.recipes.self_taught import BornAgain, Exits, plan_self
 from tutelage.distillation.recipes.sequence import Sequence
 from tutelage.distillation.recipes.soft_targets import SoftTargets
 from tutelage.distillation.recipes.step_by_step import StepByStep
 from tutelage.distillation.recipes.tinybert import TinyBert
+from tutelage.distillation.recipes.tokens import Tokens
 from tutelage.distillation.texts import TextSignals
 
 # By the name that `student.recipe` takes: from the configuration, the examples learned from, and the steps of
@@ -31,6 +33,8 @@ TEXT_RECIPES: dict[str, Callable[[StudentConfig, TextSignals, int], TextRecipe]]
     "sequence": Sequence.planned,
     "step-by-step": StepByStep.planned,
     "rationale-causal": RationaleCausal.planned,
+    "tokens": Tokens.planned,
+    "on-policy": OnPolicy.planned,
 }
 
 __all__ = [
@@ -41,9 +45,11 @@ __all__ = [
     "Exits",
     "Integrated",
     "MiniLM",
+    "OnPolicy",
     "RationaleCausal",
     "Sequence",
     "SoftTargets",
     "StepByStep",
     "TinyBert",
+    "Tokens",
 ]
