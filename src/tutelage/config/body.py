@@ -10,7 +10,7 @@ from tutelage.config.section import Section
 
 
 class BodyConfig(Section):
-    """How an encoder student learns from the teacher's layers, on texts alone, before it learns the task."""
+    """How a student learns from the teacher's body, on texts alone, before it learns the task."""
 
     teacher: str | None = Field(
         None,
@@ -54,8 +54,9 @@ class BodyConfig(Section):
 
 
 # Recipes with a `body` section, and which of its keys only some of them take.
-BODY_RECIPES = ("distilbert", "tinybert", "minilm")
+BODY_RECIPES = ("distilbert", "tinybert", "minilm", "static")
 _KEYS_OF_RECIPES = (
+    (("distilbert", "tinybert", "minilm"), ("epochs", "batch_size", "learning_rate")),
     (("tinybert", "minilm"), ("layer_map",)),
     (("minilm",), ("relations", "relation_heads", "assistant")),
     (("tinybert",), ("augmentation",)),

@@ -215,6 +215,7 @@ _FAMILIES_OF_RECIPES: dict[str, tuple[str, ...]] = {
     "integrated": ("encoder", "static"),
     "self": ("encoder", "static"),
     **dict.fromkeys(BODY_RECIPES, ("encoder",)),
+    "static": ("static",),
     "sequence": _WRITERS,
     "step-by-step": ("seq2seq",),
     "rationale-causal": ("causal",),
@@ -295,6 +296,7 @@ class StudentConfig(Section):
             "soft-targets",
             "integrated",
             "self",
+            "static",
             "distilbert",
             "tinybert",
             "minilm",
@@ -310,6 +312,7 @@ class StudentConfig(Section):
         description="The training plan; where absent `soft-targets` for families of labels, `sequence` for "
         "those that write. `integrated` takes human labels in place of the teacher's answers where there are "
         "any. `self`: the student is its own teacher, see `generations` and `exits`. "
+        "`static` begins a static student with what the teacher's body makes of words. "
         "`distilbert`, `tinybert` and `minilm` teach an encoder's layers before the task. "
         "See docs/students.md and docs/methods.md.",
     )

@@ -179,7 +179,7 @@ def distil_student(
     """
     require_enough(signals)
     body, own = layers.bodies(config, folder)
-    if body is not None and config.base is None:
+    if body is not None and config.base is None and config.family == "encoder":
         config = config.model_copy(update={"base": body.name})
     if control and (body is not None or config.plan == "self"):
         config, body, own = _alone(config), None, None
@@ -220,7 +220,7 @@ def distil_student(
             layers.kept,
             progress,
         )
-        for teacher in filter(None, (body, own)):
+        for teacher in filter(None, (body, own) if config.family == "encoder" else ()):
             teacher.require_same_tokens(material.encoder, material.unlabelled)
         named = f"{description} {number + 1}/{recipe.members}" if recipe.members > 1 else description
         return run_phases(

@@ -35,9 +35,14 @@ class Features:
     pairs: bool = True
     pieces: tuple[int, ...] = (4,)
 
+    @staticmethod
+    def words(text: str) -> list[str]:
+        """All words and marks of a text, in lower case."""
+        return _WORD.findall(text.lower())
+
     def of(self, text: str) -> list[str]:
         """All features of a text, repeats included, in a fixed order."""
-        words = _WORD.findall(text.lower())[: self.max_words]
+        words = self.words(text)[: self.max_words]
         features = list(words)
         if self.pairs and words:
             features += map(" ".join, zip(["<s>", *words], [*words, "</s>"], strict=True))

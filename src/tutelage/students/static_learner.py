@@ -7,7 +7,7 @@ same however large the vocabulary.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +16,17 @@ import torch
 from torch import nn
 
 from tutelage.config import StudentConfig
+from tutelage.heads import regress
 from tutelage.students.optimizers import Several
 from tutelage.students.static import Features, StaticStudent
 from tutelage.tasks import LabelTask
 
 _WIDTH = 128
+_SPREAD = 0.1  # of embeddings at the beginning
 _FEATURE_DROPOUT = 0.2
 _HEAD_RATE = 0.5  # of the embeddings' learning rate
+_WARM_UP_TEXTS = 4_000
+_WARM_UP_STRENGTH = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class _Network(nn.Module):
     def __init__(self, features: int, labels: int) -> None:
         super().__init__()
         self.embedding = nn.EmbeddingBag(features, _WIDTH, mode="sum", sparse=True)
-        nn.init.normal_(self.embedding.weight, std=0.1)
+        nn.init.normal_(self.embedding.weight, std=_SPREAD)
         self.head = nn.Linear(_WIDTH, labels)
 
     def forward(self, rows: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
@@ -64,16 +68,21 @@ class _Network(nn.Module):
             kept = torch.rand(len(rows), device=rows.device) >= _FEATURE_DROPOUT
             bag = torch.repeat_interleave(counts)
             rows, counts = rows[kept], torch.bincount(bag[kept], minlength=len(counts))
-        offsets = counts.cumsum(0) - counts
-        pooled = self.embedding(rows, offsets) / counts.clamp_min(1).float().sqrt()[:, None]
-        logits: torch.Tensor = self.head(pooled)
+        logits: torch.Tensor = self.head(self.embed(rows, counts))
         return logits
+
+    def embed(self, rows: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """What the head reads: float32 [n, width]."""
+        offsets = counts.cumsum(0) - counts
+        summed: torch.Tensor = self.embedding(rows, offsets)
+        return summed / counts.clamp_min(1).float().sqrt()[:, None]
 
 
 class StaticLearner:
     """See `Learner`. The vocabulary is every feature of the transfer set's texts."""
 
     threads: int | None = 1  # steps are so small that a second thread mostly waits
+    width = _WIDTH
 
     def __init__(self, config: StudentConfig, task: LabelTask, texts: Sequence[str]) -> None:
         self._task = task
@@ -82,6 +91,23 @@ class StaticLearner:
         self._vocabulary = {feature: row for row, feature in enumerate(counts)}
         torch.manual_seed(config.seed)
         self.module: nn.Module = _Network(max(1, len(self._vocabulary)), len(task.labels))
+        self._is_random = True
+
+    def begin_with(self, vectors: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        """Begin with these words' vectors, float32 [width], brought to the usual spread.
+
+        Words that the texts lack are known from now on; all other features begin at nothing, and `warm_up`
+        fits the head.
+        """
+        for word in vectors:
+            self._vocabulary.setdefault(word, len(self._vocabulary))
+        table = torch.zeros(max(1, len(self._vocabulary)), _WIDTH)
+        if vectors:
+            rows = torch.tensor([self._vocabulary[word] for word in vectors])
+            table[rows] = torch.from_numpy(np.stack(list(vectors.values())))
+            table *= _SPREAD / table[rows].square().mean().sqrt().clamp_min(1e-12)
+        self.module.embedding = nn.EmbeddingBag.from_pretrained(table, freeze=False, mode="sum", sparse=True)
+        self._is_random = False
 
     def examples(self, texts: Sequence[str]) -> _Bags:
         """Known features of each text."""
@@ -91,7 +117,16 @@ class StaticLearner:
         return _Bags(np.fromiter((row for bag in bags for row in bag), np.int64, int(offsets[-1])), offsets)
 
     def warm_up(self, examples: _Bags, targets: npt.NDArray[np.float32]) -> None:
-        """Nothing: embeddings start from noise, which says nothing of a head."""
+        """Fit the head where embeddings were given; else nothing: noise says nothing of a head."""
+        if self._is_random:
+            return
+        chosen = np.random.default_rng(0).permutation(len(targets))[:_WARM_UP_TEXTS]
+        with torch.no_grad():
+            embeddings = self.module.embed(**examples.batch(chosen)).numpy()
+        head = regress(embeddings, targets[chosen], _WARM_UP_STRENGTH, self._task.multi_label)
+        with torch.no_grad():
+            self.module.head.weight.copy_(torch.from_numpy(head.weight))
+            self.module.head.bias.copy_(torch.from_numpy(head.bias))
 
     def optimizer(self, objective: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
         """SparseAdam for the embeddings, Adam for the rest."""

@@ -12,6 +12,7 @@ from tutelage.distillation.recipes.rationale_causal import RationaleCausal
 from tutelage.distillation.recipes.self_taught import BornAgain, Exits, plan_self
 from tutelage.distillation.recipes.sequence import Sequence
 from tutelage.distillation.recipes.soft_targets import SoftTargets
+from tutelage.distillation.recipes.static import Static
 from tutelage.distillation.recipes.step_by_step import StepByStep
 from tutelage.distillation.recipes.tinybert import TinyBert
 from tutelage.distillation.recipes.tokens import Tokens
@@ -23,6 +24,7 @@ RECIPES: dict[str, Callable[[StudentConfig, int, int], Recipe]] = {
     "soft-targets": SoftTargets.planned,
     "integrated": Integrated.planned,
     "self": plan_self,
+    "static": Static.planned,
     "distilbert": DistilBert.planned,
     "tinybert": TinyBert.planned,
     "minilm": MiniLM.planned,
@@ -49,6 +51,7 @@ __all__ = [
     "RationaleCausal",
     "Sequence",
     "SoftTargets",
+    "Static",
     "StepByStep",
     "TinyBert",
     "Tokens",
