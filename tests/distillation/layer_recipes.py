@@ -35,7 +35,17 @@ def quick(recipe: str, **config) -> StudentConfig:
     return config_of(recipe, **({"epochs": 2, "body": body} | config))
 
 
-def trained(world, config, teacher="headless", *, progress=None, checkpoint=None, control=False, kept=None):
+def trained(
+    world,
+    config,
+    teacher="headless",
+    *,
+    progress=None,
+    checkpoint=None,
+    control=False,
+    kept=None,
+    answers=None,
+):
     """A student that is told of few texts, and sees the rest."""
     return distil_student(
         few(),
@@ -43,7 +53,7 @@ def trained(world, config, teacher="headless", *, progress=None, checkpoint=None
         config,
         world,
         progress or Silent(),
-        layers=LayerTeaching(teacher, TEXTS, kept),
+        layers=LayerTeaching(teacher, TEXTS, kept, answers),
         checkpoint=checkpoint,
         control=control,
     )

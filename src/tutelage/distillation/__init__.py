@@ -14,13 +14,14 @@ from tutelage.distillation.recipes import SoftTargets
 from tutelage.distillation.record import TrainingRecord
 from tutelage.distillation.schedule import Schedule
 from tutelage.distillation.signals import Signals, hard_labels, read_signals
-from tutelage.distillation.teacher_body import LayerTeaching
+from tutelage.distillation.teacher_body import Answering, LayerTeaching
 from tutelage.distillation.texts import TextSignals, best_of, chosen_answers, humans_alone, read_texts
 from tutelage.distillation.token_cache import TokenCache
 from tutelage.distillation.token_teacher import TokenTeacher
 
 __all__ = [
     "LEAST_EXAMPLES",
+    "Answering",
     "Distilled",
     "Hint",
     "LayerTeaching",

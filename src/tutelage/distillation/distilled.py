@@ -219,6 +219,7 @@ def distil_student(
             own,
             layers.kept,
             progress,
+            layers.answers,
         )
         for teacher in filter(None, (body, own) if config.family == "encoder" else ()):
             teacher.require_same_tokens(material.encoder, material.unlabelled)

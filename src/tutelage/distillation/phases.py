@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tutelage.distillation.schedule import Passes, Schedule
 from tutelage.distillation.signals import Signals
-from tutelage.distillation.teacher_body import TeacherBody
+from tutelage.distillation.teacher_body import Answering, TeacherBody
 from tutelage.distillation.texts import TextSignals
 from tutelage.distillation.token_teacher import TokenTeacher
 from tutelage.errors import ConfigError
@@ -37,8 +37,8 @@ class Material:
     `fresh` makes another learner of the same kind and shape, from a seed.
     `unlabelled` are texts for phases that need no answer: those of `learning`, and whatever else there is.
     `teacher` is the body whose layers teach, for recipes that want one, and `own` the model that answered,
-    where that is another one and its layers can be read; `kept` the folder where what they
-    compute may be kept, None where it may not.
+    where that is another one and its layers can be read; `kept` is the folder where what they compute may be
+    kept, None where it may not. `answers` are the teacher's, to texts that nobody has asked it.
     """
 
     task: LabelTask
@@ -52,6 +52,7 @@ class Material:
     own: TeacherBody | None = None
     kept: Path | None = None
     progress: Progress = field(default_factory=Silent)
+    answers: Answering | None = None
 
     @property
     def body(self) -> TeacherBody:
@@ -74,6 +75,12 @@ class Material:
         if self.own is None:
             return self
         return replace(self, teacher=self.own, kept=self.kept and self.kept / "own")
+
+    def answered(self, texts: Sequence[str]) -> Material:
+        """The same with more texts to learn from, where the teacher's `answers` can be had here."""
+        if not texts or self.answers is None:
+            return self
+        return replace(self, learning=self.learning.with_answers(texts, self.answers(texts)))
 
     def teacher_layers(self, wanted: Wanted, passes: Passes, texts: tuple[str, ...]) -> TeacherLayers:
         """The body's layers for these texts and those of validation; see `teacher_layers`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,18 @@ class Signals:
     def targets(self) -> Floats:
         """The best known answer of each row: the human's, else the teacher's."""
         return np.where(self.has_gold[:, None], self.gold, self.teacher)
+
+    def with_answers(self, texts: Sequence[str], teacher: Floats) -> Signals:
+        """With rows of a teacher's distributions, [texts, labels], below the others."""
+        n = len(texts)
+        return Signals(
+            (*self.texts, *texts),
+            np.concatenate([self.teacher, teacher.astype(np.float32)]),
+            np.concatenate([self.softened, np.ones(n, bool)]),
+            np.concatenate([self.has_teacher, np.ones(n, bool)]),
+            np.concatenate([self.gold, np.zeros_like(teacher, np.float32)]),
+            np.concatenate([self.has_gold, np.zeros(n, bool)]),
+        )
 
     def take(self, indices: npt.NDArray[np.int64]) -> Signals:
         """The rows at `indices`."""

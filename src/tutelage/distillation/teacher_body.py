@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,13 @@ from tutelage.config import BODY_RECIPES, StudentConfig
 from tutelage.errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import nn
 
     from tutelage.students.encoder import EncoderLearner
 
+Answering = Callable[[Sequence[str]], "npt.NDArray[np.float32]"]
 _COMPARED = 200  # texts that both tokenizers split
 
 
@@ -101,12 +104,13 @@ class LayerTeaching:
 
     `own` names the model that gave the answers, where its layers can be read; `unlabelled` are more texts of
     the kind; `kept` is the folder where what a teacher computes is kept, so that it runs once. Without, it
-    runs with every batch.
+    runs with every batch. `answers` gives the teacher's distributions of texts, where it runs here.
     """
 
     own: str | None = None
     unlabelled: Sequence[str] = ()
     kept: Path | None = None
+    answers: Answering | None = None
 
     def bodies(
         self, config: StudentConfig, folder: Path

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from tutelage import storage
 from tutelage.config import BODY_RECIPES, StudentConfig
+from tutelage.data import read_training
 from tutelage.distillation import (
     LEAST_EXAMPLES,
+    Answering,
     Distilled,
     LayerTeaching,
     Signals,
@@ -26,10 +28,12 @@ from tutelage.distillation import (
 )
 from tutelage.programme import Programme
 from tutelage.progress import Progress
+from tutelage.stages.asking import open_teacher
 from tutelage.stages.signals import kept_tokens, scoring_teacher, signals_folder
 from tutelage.stages.sources import own_body
 from tutelage.stages.task import label_task, resolved_task
 from tutelage.students import Student, Writer
+from tutelage.teachers import Measurable
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,16 @@ def layer_teaching(
         own_body(programme),
         [text for text in texts if text not in without],
         signals_folder(programme) / config.plan,
+        _answers(programme) if config.body and config.body.augmentation else None,
     )
+
+
+def _answers(programme: Programme) -> Answering | None:
+    """The teacher's distributions of texts that nobody has paid for, where it runs here."""
+    if own_body(programme) is None:
+        return None
+    teacher = open_teacher(programme, read_training(programme.gold_training))
+    return teacher.predict if isinstance(teacher, Measurable) else None
 
 
 def text_arms(programme: Programme, progress: Progress, checkpoints: Path) -> Arms:

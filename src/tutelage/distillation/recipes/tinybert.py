@@ -15,7 +15,7 @@ from tutelage.distillation.schedule import Passes
 if TYPE_CHECKING:
     from torch import nn
 
-    from tutelage.distillation.layer_maps import LayerMap, MapName
+    from tutelage.distillation.layer_maps import MapName
 
 # The paper's: 3 epochs over Wikipedia; then 10 to 50 over augmented data at 5e-5. Few texts want more.
 _GENERAL = Passes(learning_rate=5e-4, batch_size=32, epochs=10, least_steps=1_000, most_steps=100_000)
@@ -27,13 +27,15 @@ class TinyBert:
     """Attention, hidden states and embeddings of all layers of a map; then soft targets for the prediction.
 
     `general` is on all texts; `intermediate` on those of the transfer set. `layers` is the map, the paper's
-    uniform one by default. Both sides need as many attention heads; widths and depths are free.
+    uniform one by default. `copies` are variants made of each text of the transfer set for the task stage,
+    which is what the paper calls data augmentation. Both sides need as many attention heads.
     """
 
     general: Passes
     intermediate: Passes
     task: SoftTargets
     layers: MapName | tuple[tuple[int, int], ...] = "uniform"
+    copies: int = 0
 
     @classmethod
     def planned(cls, config: StudentConfig, examples: int, other_steps: int = 0) -> TinyBert:
@@ -44,6 +46,7 @@ class TinyBert:
             _INTERMEDIATE.configured(config),
             SoftTargets.planned(config, examples, other_steps),
             body.layer_map or "uniform",
+            body.augmentation or 0,
         )
 
     @property
@@ -63,19 +66,30 @@ class TinyBert:
 
     def phases(self, material: Material) -> Iterator[Phase]:
         """Three: layers on all texts, layers on the task's, the task."""
-        from tutelage.distillation.layer_maps import layer_map
-
-        require_same_heads(material)
-        pairs = layer_map(self.layers, len(material.encoder.layers), material.body.depth)
-        projections = self._projections(material)
-        yield self._stage("general", material, self.general, material.unlabelled, pairs, projections)
         own = material.on_own_body()
+        for one in (material, own):
+            require_same_heads(one)
+        variants, projections = self._variants(material), self._projections(material)
+        yield self._stage("general", material, self.general, material.unlabelled, projections)
         if own.body.shape.hidden_size != material.body.shape.hidden_size:
             projections = self._projections(own)
-        pairs = layer_map(self.layers, len(own.encoder.layers), own.body.depth)
-        yield self._stage("intermediate", own, self.intermediate, own.learning.texts, pairs, projections)
+        texts = (*material.learning.texts, *variants)
+        stage = self._stage("intermediate", own, self.intermediate, texts, projections)
+        yield replace(stage, figures={"augmented": len(variants)} if self.copies else {})
         material.encoder.is_random = False
-        yield from self.task.phases(material)
+        yield from self.task.phases(material.answered(variants))
+
+    def _variants(self, material: Material) -> tuple[str, ...]:
+        from tutelage.distillation.augmentation import augmented
+
+        if not self.copies:
+            return ()
+        texts, seed = material.learning.texts, self.general.seed
+        held = set(material.validation.texts)
+        made = augmented(
+            texts, self.copies, material.body, material.encoder, seed, material.kept, material.progress
+        )
+        return tuple(text for text in made if text not in held)
 
     def _stage(
         self,
@@ -83,12 +97,13 @@ class TinyBert:
         material: Material,
         passes: Passes,
         texts: tuple[str, ...],
-        pairs: LayerMap,
         projections: nn.ModuleDict,
     ) -> Phase:
         from tutelage.distillation.body_objectives import TransformerObjective, transformer_layers
+        from tutelage.distillation.layer_maps import layer_map
 
         learner = material.encoder
+        pairs = layer_map(self.layers, len(learner.layers), material.body.depth)
         wanted = transformer_layers(tuple(pair.teacher for pair in pairs))
         teacher = material.teacher_layers(wanted, passes, texts)
         heads = int(material.body.shape.num_attention_heads)
