@@ -32,7 +32,7 @@ def run_comparison(programme: Programme, progress: Progress) -> Frontier:
     from tutelage.evaluation import frontier_of
     from tutelage.stages.candidates import contender_of, split_transfer
 
-    require_earlier(programme, "train")
+    require_earlier(programme, "train", "compare")
     require_rights(programme)
     check_signals(programme)
     candidates = candidates_of(programme)

@@ -51,14 +51,17 @@ def run_stage(
     return _stage(name).run(programme, progress or Silent(), force)
 
 
-def require_earlier(programme: Programme, name: str) -> None:
-    """Raise UsageError where a stage before `name` has to run first, IntegrityError for touched gold."""
+def require_earlier(programme: Programme, name: str, command: str = "") -> None:
+    """Raise UsageError where a stage before `name` has to run first, IntegrityError for touched gold.
+
+    `command` is what a person asked for, where that isn't the stage.
+    """
     for earlier in STAGES[1 : STAGES.index(_stage(name))]:
         if reason := earlier.reason_to_run(programme):
             if programme.seal.exists():
                 verify_seal(programme.sealed, programme.seal)
             raise UsageError(
-                f"{name} builds on {earlier.name}, which has to run first: {reason}. "
+                f"{command or name} builds on {earlier.name}, which has to run first: {reason}. "
                 f"Mend: run {programme.command(earlier.name)}, or {programme.command('run')} for all that is "
                 "needed"
             )
