@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import subprocess
@@ -12,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from interrupting import Interrupting, Killed
 from scipy.special import expit, xlogy
 
@@ -31,7 +28,6 @@ from tutelage.students import new_learner
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from tutelage.distillation.examples import Batches  # noqa: E402
 from tutelage.distillation.objectives import Objective  # noqa: E402
 from tutelage.distillation.trainer import train  # noqa: E402
 
@@ -125,56 +121,6 @@ def same(record, other):
 
 
 # Batches and rates
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    st.lists(st.integers(0, 30), min_size=1, max_size=140),
-    st.integers(1, 4) | st.integers(1, 150),
-    st.integers(0, 100),
-)
-def test_batches_cover_every_example_once_an_epoch(lengths, size, seed):
-    batches = Batches(np.array(lengths), size, seed)
-    assert len(batches) == batches.steps == math.ceil(len(lengths) / size)
-    for batches.epoch in range(3):
-        found = list(batches)
-        assert sorted(np.concatenate(found)) == list(range(len(lengths)))
-        assert sorted(map(len, found))[1:] == [size] * (len(batches) - 1)
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    st.lists(st.integers(0, 30), min_size=12, max_size=140),
-    st.integers(12, 40),
-    st.integers(1, 3),
-    st.integers(1, 4),
-    st.integers(0, 100),
-)
-def test_a_step_takes_the_same_examples_on_one_process_or_many(lengths, size, parts, processes, seed):
-    """Cut into parts and shared out, the examples of each step are those of an uncut step."""
-
-    def steps(parts, processes):
-        shares = [
-            list(Batches(np.array(lengths), size, seed, parts=parts, processes=processes, rank=rank))
-            for rank in range(processes)
-        ]
-        assert all(len(share) == len(shares[0]) and all(share) for share in shares)
-        return [
-            sorted(
-                np.concatenate([batch for share in shares for batch in share[first : first + parts]]).tolist()
-            )
-            for first in range(0, len(shares[0]), parts)
-        ]
-
-    many = steps(parts, processes)
-    assert sorted(np.concatenate(many)) == list(range(len(lengths)))
-    if len(lengths) % size == 0 or len(lengths) % size >= parts * processes:
-        assert many == steps(1, 1)
-
-
-def test_a_step_of_fewer_examples_than_parts_is_refused():
-    with pytest.raises(ConfigError, match=r"3 examples.*2 parts.*2 processes.*accumulation"):
-        Batches(np.ones(20), 3, 0, parts=2, processes=2)
 
 
 def test_texts_of_like_length_share_a_batch_and_the_order_is_another_each_epoch():
