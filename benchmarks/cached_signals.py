@@ -1,8 +1,9 @@
 """A step that reads the teacher's layers from disk, against the same step with the teacher beside the student.
 
-For each recipe that teaches layers: milliseconds of a step (batch, forward, backward, optimiser) either way, their
-ratio with the range over rounds, the steps after which keeping has paid for itself, and the bytes kept a token. Both
-sides take turns, round by round, on the same batches. Teachers have random weights, on which speed doesn't depend.
+For each recipe that teaches layers: milliseconds of a step (batch, forward, backward, optimiser) either way, in
+processor time of one thread, so that what else runs counts little; their ratio with the range over rounds; after
+how many steps keeping has paid for itself; and the bytes kept of a token. Both sides take turns on the same batches.
+Teachers have BERT's size and random weights, on which speed doesn't depend.
 
     python benchmarks/cached_signals.py [--recipes distilbert tinybert minilm] [--rounds 5] [--steps 4] [--texts FILE.csv]
 """
@@ -30,8 +31,7 @@ from tutelage.distillation.examples import Batches
 from tutelage.distillation.phases import Material, Phase
 from tutelage.distillation.recipes import RECIPES
 from tutelage.distillation.teacher_body import TeacherBody
-from tutelage.progress import Silent
-from tutelage.students import new_learner
+from tutelage.students import Learner, new_learner
 from tutelage.students.bodies import load_shape, load_tokenizer, new_body
 from tutelage.tasks import Classify
 
@@ -62,10 +62,12 @@ def phase_of(recipe: str, texts: tuple[str, ...], folder: Path, kept: Path | Non
     nobody = np.zeros((n, len(TASK.labels)), np.float32)
     signals = Signals(texts, nobody, np.zeros(n, bool), np.zeros(n, bool), nobody, np.zeros(n, bool))
     few = signals.take(np.arange(BATCH))
-    material = Material(
-        TASK, new_learner(config, TASK, texts, folder), signals, few, folder, texts,
-        TeacherBody.at("teacher", folder), kept=kept, progress=Silent(),
-    )  # fmt: skip
+    body = TeacherBody.at("teacher", folder)
+
+    def fresh(seed: int) -> Learner:
+        return new_learner(config.model_copy(update={"seed": seed}), TASK, texts, folder)
+
+    material = Material(TASK, fresh(0), signals, few, folder, fresh, texts, body, kept=kept)
     return next(iter(RECIPES[recipe](config, n, 0).phases(material)))
 
 
@@ -79,7 +81,7 @@ class Stepper:
 
     def seconds(self, first: int, steps: int) -> float:
         """Of a step, the mean of several."""
-        started = time.perf_counter()
+        started = time.process_time()
         for number in range(first, first + steps):
             batch = self.phase.learning.batch(self.batches[number % len(self.batches)])
             counts, sums = self.objective.counts(batch), self.objective(**batch)
@@ -87,7 +89,7 @@ class Stepper:
             loss.backward()
             self.optimizer.step()
             self.optimizer.zero_grad()
-        return (time.perf_counter() - started) / steps
+        return (time.process_time() - started) / steps
 
 
 def main() -> None:
@@ -98,17 +100,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--texts", type=int, default=512, help="how many of Banking77's")
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     train, _, columns = SOURCES["banking77"]
     prompts = read_prompts(DATA / train, columns).accepted
     order = np.random.default_rng(0).permutation(len(prompts))[: arguments.texts]
     texts = tuple(dict.fromkeys(prompts[index].text for index in order))
     table = Table("recipe", "student", "online ms", "kept ms", "ratio", "range", "pays after", "bytes/token")
-    for recipe in arguments.recipes:
-        table.add_row(*row(recipe, texts, arguments.rounds, arguments.steps))
     console = Console()
-    console.print(
-        f"{len(texts)} texts, batch {BATCH}, {torch.get_num_threads()} threads, {torch.__version__}"
-    )
+    for recipe in arguments.recipes:
+        table.add_row(*(cells := row(recipe, texts, arguments.rounds, arguments.steps)))
+        console.print("  ".join(cells))  # a run takes minutes: what is known is told
+    console.print(f"{len(texts)} texts, batch {BATCH}, one thread, torch {torch.__version__}")
     console.print(table)
 
 
@@ -118,9 +120,9 @@ def row(recipe: str, texts: tuple[str, ...], rounds: int, steps: int) -> list[st
         folder = Path(place)
         save_teacher(folder / "teacher")
         online = Stepper(phase_of(recipe, texts, folder, None))
-        started = time.perf_counter()
+        started = time.process_time()
         kept = Stepper(phase_of(recipe, texts, folder, folder / "kept"))
-        filling = time.perf_counter() - started
+        filling = time.process_time() - started
         size = sum(path.stat().st_size for path in (folder / "kept").rglob("*.safetensors"))
         for one in (online, kept):
             one.seconds(0, 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from inbox import inbox_programme
 
-from tiny_world import _shape, _tokenizer
+from tiny_world import _shape, _tokenizer, save_checkpoint
 from tutelage import storage
 from tutelage.programme import Programme
 from tutelage.progress import Silent
@@ -76,3 +76,29 @@ def test_another_body_or_other_prompts_train_anew(folder):
     _save(folder / "other")
     changed = Programme.open(folder, ["student.body.teacher=other"])
     assert "student" in str(TRAIN.reason_to_run(changed))
+
+
+def test_hidden_states_that_label_kept_teach_without_the_teachers_weights(tmp_path, monkeypatch):
+    from tutelage.distillation.teacher_body import TeacherBody
+    from tutelage.distillation.teacher_layers import Kept, Reader
+
+    folder = inbox_programme(
+        tmp_path,
+        teacher={"type": "encoder", "model": "teacher", "rights": "apache-2.0-weights"},
+        labelling={"signals": ["hidden_states"]},
+        student={"recipe": "distilbert", "layers": 1, "epochs": 1, "body": {"epochs": 1}},
+    )
+    save_checkpoint(folder / "teacher")
+    for stage in ("gold", "collect", "label"):
+        run_stage(Programme.open(folder), stage, Silent())
+    body, _layers, used = TeacherBody.load, Kept.layers, []
+    monkeypatch.setattr(TeacherBody, "load", lambda self: pytest.fail("the teacher's weights were loaded"))
+    monkeypatch.setattr(
+        Kept, "layers", lambda self, batch: used.append((self, batch)) or _layers(self, batch)
+    )
+    run_stage(Programme.open(folder), "train", Silent())
+    assert not (folder / "answers" / "signals" / "distilbert").exists()
+    kept, batch = used[0]
+    states = Reader(body(TeacherBody.at("teacher", folder)).eval(), kept.wanted)(batch).last
+    mask = batch["attention_mask"].bool()
+    torch.testing.assert_close(_layers(kept, batch).states[3][mask], states[mask], atol=5e-3, rtol=5e-3)

@@ -18,7 +18,7 @@ from tutelage.distillation.reading import Layers, Reader, Wanted
 from tutelage.distillation.teacher_body import TeacherBody
 from tutelage.progress import Progress
 from tutelage.records import Prompt, text_hash
-from tutelage.signals import Manifest, SignalRows, collect_signals
+from tutelage.signals import TEXT_ALONE, Manifest, SignalRows, SignalStore, Vocabulary, collect_signals
 from tutelage.students.encoder import EncoderLearner, TokenExamples
 from tutelage.students.protocol import Examples
 
@@ -160,13 +160,33 @@ def teacher_layers(
     """The body's layers for these texts, kept in `folder` where that is quicker and they aren't too large.
 
     It is quicker where texts are read more than once (`passes`). Texts that an earlier run kept aren't
-    computed again, and where all are kept no weights are loaded.
+    computed again, and where all are kept no weights are loaded. Hidden states that `label` kept beside
+    `folder` are taken where they are of this body and what is wanted.
     """
+    if folder is not None and (told := _labelled(body, learner, wanted, texts, folder.parent)) is not None:
+        return told
     if folder is None or passes <= 1 or not _is_keepable(body, learner, wanted, texts):
         return Online(Reader(body.load(), wanted))
     prompts = [Prompt(id=str(number), text=text) for number, text in enumerate(texts)]
     collect_signals(prompts, _Revealed(body, learner, wanted), folder, [_KIND], progress)
     return Kept(SignalRows(folder / _KIND), wanted)
+
+
+def _labelled(
+    body: TeacherBody, learner: EncoderLearner, wanted: Wanted, texts: Sequence[str], signals: Path
+) -> Kept | None:
+    """The hidden states that `label` kept, where all that is wanted is there, of texts as they are read here."""
+    folder = signals / "hidden_states"
+    if wanted.of_layers or not (folder / "manifest.json").exists():
+        return None
+    made = SignalStore.open(folder).manifest
+    shown = storage.hash_json([TEXT_ALONE, learner.max_tokens])
+    reads = (body.revision, Vocabulary.of(learner.tokenizer).tokenizer, shown)
+    if (made.revision, made.tokenizer, made.task) != reads or not set(wanted.states) <= set(made.layers):
+        return None
+    rows, lengths = SignalRows(folder), learner.examples(texts).lengths
+    fits = all(rows.count(text_hash(text)) == length for text, length in zip(texts, lengths, strict=True))
+    return Kept(rows, Wanted(made.layers)) if fits else None
 
 
 def _is_keepable(body: TeacherBody, learner: EncoderLearner, wanted: Wanted, texts: Sequence[str]) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+TEXT_ALONE = "the text alone, control tokens too"  # what a model is shown whose input is the prompt's text
 MEND = "run `tutelage label --force`, which makes the signals anew and asks no prompt twice"
 
 

@@ -138,8 +138,10 @@ class SignalRows:
             for number, key in enumerate(_keys(path)):
                 self._places[key] = (values, offsets[number], offsets[number + 1])
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._places
+    def count(self, key: str) -> int:
+        """Rows of a prompt, 0 for one that has none."""
+        _, start, end = self._places.get(key, (None, 0, 0))
+        return end - start
 
     def __getitem__(self, key: str) -> Array:
         """[rows, width]. Raises KeyError for a prompt that has none."""

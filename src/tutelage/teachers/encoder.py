@@ -16,7 +16,7 @@ from tutelage.checkpoints import Weights, quieten_loading, resolve_checkpoint
 from tutelage.config import EncoderTeacherConfig
 from tutelage.errors import DataError, MissingExtraError
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage, dump_value
-from tutelage.signals import Manifest
+from tutelage.signals import TEXT_ALONE, Manifest
 from tutelage.teachers._states import KINDS, Origin, halved, hidden_states, layers_of
 from tutelage.teachers.protocol import TeacherContext, require_label_task
 
@@ -128,7 +128,7 @@ class EncoderTeacher:
             teacher=self.name,
             model=self._config.model,
             weights=self._weights,
-            shown=["the text alone, control tokens too", self._config.max_tokens],
+            shown=[TEXT_ALONE, self._config.max_tokens],
             pooling="mean, l2",
         )
 

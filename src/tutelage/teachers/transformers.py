@@ -16,7 +16,7 @@ from tutelage.checkpoints import Weights, quieten_loading, resolve_checkpoint
 from tutelage.config import TransformersTeacherConfig
 from tutelage.errors import ConfigError, MissingExtraError
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage
-from tutelage.signals import Manifest
+from tutelage.signals import TEXT_ALONE, Manifest
 from tutelage.teachers._states import KINDS, Origin, halved, hidden_states, layers_of, pooled
 from tutelage.teachers.protocol import TeacherContext, require_label_task
 
@@ -145,7 +145,7 @@ class TransformersTeacher:
             teacher=self.name,
             model=self._config.model,
             weights=self._weights,
-            shown=["the text alone, control tokens too", self._config.max_tokens],
+            shown=[TEXT_ALONE, self._config.max_tokens],
         )
 
     def reveal(self, prompts: Sequence[Prompt], kind: str) -> list[npt.NDArray[np.float16]]:
