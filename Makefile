@@ -37,6 +37,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/labelling.py $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python benchmarks/students.py
 	$(BIN)/python benchmarks/lean_kl.py
+	$(BIN)/python benchmarks/cached_signals.py
 
 # The long version of the fault tests: 200 kills, 1,000 of each malformed answer, a fault of every write, a 60 s
 # outage. Minutes; the seed is printed. Another one: make faults SEED=7

@@ -106,7 +106,7 @@ def main() -> None:
     order = np.random.default_rng(0).permutation(len(prompts))[: arguments.texts]
     texts = tuple(dict.fromkeys(prompts[index].text for index in order))
     table = Table("recipe", "student", "online ms", "kept ms", "ratio", "range", "pays after", "bytes/token")
-    console = Console()
+    console = Console(width=100)
     for recipe in arguments.recipes:
         table.add_row(*(cells := row(recipe, texts, arguments.rounds, arguments.steps)))
         console.print("  ".join(cells))  # a run takes minutes: what is known is told

@@ -175,7 +175,7 @@ def teacher_layers(
 def _labelled(
     body: TeacherBody, learner: EncoderLearner, wanted: Wanted, texts: Sequence[str], signals: Path
 ) -> Kept | None:
-    """The hidden states that `label` kept, where all that is wanted is there, of texts as they are read here."""
+    """Hidden states that `label` kept, where all that is wanted is there, of texts as they are read here."""
     folder = signals / "hidden_states"
     if wanted.of_layers or not (folder / "manifest.json").exists():
         return None
