@@ -50,7 +50,9 @@ def read_rows() -> list[tuple[str, str]]:
     """Questions with rationales, each up to where its writer begins another question."""
     lines = (FOLDER / "cqa_train.json").read_text(encoding="utf-8").splitlines()
     parts = sorted((FOLDER / "palm").glob("train_CoT_*.json"), key=lambda p: int(p.stem.rpartition("_")[2]))
-    told = [text.partition("Q:")[0].strip() for p in parts for text in json.loads(p.read_text(encoding="utf-8"))]
+    told = [
+        text.partition("Q:")[0].strip() for p in parts for text in json.loads(p.read_text(encoding="utf-8"))
+    ]
     asked = [json.loads(line)["question"] for line in lines]
     return [(question, text) for question, text in zip(asked, told, strict=True) if text]
 
@@ -152,9 +154,15 @@ def measure(arguments: argparse.Namespace) -> None:
         f"(k = {arguments.k}; {MOST_BYTES} are the most; {4 * scoring.config.vocab_size:,} dense)"
     )
     vocabulary = Vocabulary.of(learner.codec.model.tokenizer)
-    made_with = token_manifest("local", EMBEDDED_WRITER, teacher.revision, TASK.version, arguments.k, vocabulary)
+    made_with = token_manifest(
+        "local", EMBEDDED_WRITER, teacher.revision, TASK.version, arguments.k, vocabulary
+    )
     kept = TextSignals(
-        learning.texts, learning.values, learning.rationales, learning.gold, TokenCache(made_with, tuple(packed))
+        learning.texts,
+        learning.values,
+        learning.rationales,
+        learning.gold,
+        TokenCache(made_with, tuple(packed)),
     )
     few = learner.encode(tests.texts[:16], tests.targets[:16])
     whole, listed, cosine = against_dense(scoring, learner.module.eval(), few, arguments.k)
@@ -165,10 +173,15 @@ def measure(arguments: argparse.Namespace) -> None:
     table = Table("arm", "seed", "perplexity, unseen", "steps", "best", "seconds")
     table.add_row("teacher, all layers", "", f"{perplexity(scoring, unseen):.2f}", "", "", "")
     before = untrained(kept, TASK, plan, Path()).student
-    table.add_row(f"{arguments.layers} layers, before", "", f"{perplexity(model_of(before), unseen):.2f}", "", "", "")
+    table.add_row(
+        f"{arguments.layers} layers, before", "", f"{perplexity(model_of(before), unseen):.2f}", "", "", ""
+    )
     for seed in arguments.seeds:
         config = plan.model_copy(update={"seed": seed})
-        arms = {"SFT alone": (config, {"control": True}), f"distilled, cached top-{arguments.k}": (config, {})}
+        arms = {
+            "SFT alone": (config, {"control": True}),
+            f"distilled, cached top-{arguments.k}": (config, {}),
+        }
         if arguments.dense:
             given = plan.tokens.model_copy(update={"source": "online"}) if plan.tokens else None
             arms["distilled, dense"] = (config.model_copy(update={"tokens": given}), {"teacher": teacher})
@@ -176,7 +189,9 @@ def measure(arguments: argparse.Namespace) -> None:
             distilled = distil_texts(kept, TASK, planned, Path(), Silent(), **options)
             record = distilled.record
             found = f"{perplexity(model_of(distilled.student), unseen):.2f}"
-            table.add_row(name, str(seed), found, str(record.steps), str(record.best_step), f"{record.seconds:.0f}")
+            table.add_row(
+                name, str(seed), found, str(record.steps), str(record.best_step), f"{record.seconds:.0f}"
+            )
             console.print(f"{name}, seed {seed}: {found} ({record.seconds:.0f} s)")
     console.print(table)
     if size > MOST_BYTES:

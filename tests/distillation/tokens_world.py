@@ -56,15 +56,15 @@ def learn(models: Path, signals: TextSignals, config: StudentConfig, **options):
     return distil_texts(signals, TASK, config, models, Silent(), **options)
 
 
-def save_teacher(models: Path, family: str = "causal") -> Path:
-    """A model that has learned the odds, as a user would have it on disk."""
+def save_teacher(models: Path, family: str = "causal", name: str = "teacher", odds=ODDS) -> Path:
+    """A model that has learned the odds, as a user would have it on disk: `<family>-<name>`."""
     generator = np.random.default_rng(0)
     rows = [place for place in range(len(TEXTS)) for _ in range(24)]
-    said = tuple(str(generator.choice(THINGS, p=ODDS[place])) for place in rows)
+    said = tuple(str(generator.choice(THINGS, p=odds[place])) for place in rows)
     texts = tuple(TEXTS[place] for place in rows)
     signals = TextSignals(texts, said, ("",) * len(rows), (None,) * len(rows))
     plan = config_of(family, "sequence", template="teacher", epochs=4, batch_size=48)
-    folder = models / f"{family}-teacher"
+    folder = models / f"{family}-{name}"
     folder.mkdir()
     learn(models, signals, plan).student.save(folder)
     return folder
@@ -91,8 +91,19 @@ def shuffled(signals: TextSignals) -> TextSignals:
 
 def distance(student: WritingStudent) -> float:
     """Mean total variation between the student's distribution over the four and the odds, on unseen texts."""
+    return float(0.5 * np.abs(_distributions(student) - ODDS[LEARNED:]).sum(axis=1).mean())
+
+
+def favourite(student: WritingStudent) -> float:
+    """Mean probability of what the teacher finds likeliest, given that it is one of the four, on unseen texts."""
+    found = _distributions(student)
+    found /= found.sum(axis=1, keepdims=True)
+    return float(found[np.arange(len(found)), ODDS[LEARNED:].argmax(axis=1)].mean())
+
+
+def _distributions(student: WritingStudent) -> np.ndarray:
+    """[unseen texts, four]; what else the student might say is left."""
     model = student._model
     things = [[*model.text_ids(thing), model.tokenizer.eos_token_id] for thing in THINGS]
     prompts = [student._codec.prompt(text, 100) for text in TEXTS[LEARNED:]]
-    found = np.exp([model.weigh(prompt, things) for prompt in prompts])
-    return float(0.5 * np.abs(found - ODDS[LEARNED:]).sum(axis=1).mean())
+    return np.exp([model.weigh(prompt, things) for prompt in prompts])

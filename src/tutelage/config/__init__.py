@@ -1,6 +1,7 @@
 """The schema of `tutelage.yaml`, and its reading. An unknown key is an error that names the nearest one."""
 
 from tutelage.config.body import BODY_RECIPES, BodyConfig
+from tutelage.config.preference import PreferenceConfig
 from tutelage.config.reading import (
     known_keys,
     load_config,
@@ -81,6 +82,7 @@ __all__ = [
     "OpenAITeacherConfig",
     "OverrideConfig",
     "PluginTeacherConfig",
+    "PreferenceConfig",
     "PriceConfig",
     "ProgrammeConfig",
     "PromptingConfig",

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from tutelage.config.body import BODY_RECIPES, BodyConfig, check_body
+from tutelage.config.preference import PreferenceConfig
 from tutelage.config.section import Probability, Section, Share
 from tutelage.config.sources import ColumnsConfig, SourceConfig
 from tutelage.config.tasks import ClassifyConfig, TaskConfig
@@ -219,7 +220,7 @@ _FAMILIES_OF_RECIPES: dict[str, tuple[str, ...]] = {
     "sequence": _WRITERS,
     "step-by-step": ("seq2seq",),
     "rationale-causal": ("causal",),
-    **dict.fromkeys(TOKEN_RECIPES, _WRITERS),
+    **dict.fromkeys((*TOKEN_RECIPES, "preference"), _WRITERS),
 }
 _KEYS_OF_RECIPES: _KeysOf = (
     (("soft-targets", "self", *BODY_RECIPES), ("hard_weight",)),
@@ -227,6 +228,7 @@ _KEYS_OF_RECIPES: _KeysOf = (
     (("self",), ("generations", "ensemble", "exits", "exit")),
     (BODY_RECIPES, ("body",)),
     (TOKEN_RECIPES, ("tokens",)),
+    (("preference",), ("preference",)),
     (("rationale-causal",), ("rationale",)),
     (("step-by-step",), ("rationale_weight",)),
 )
@@ -305,6 +307,7 @@ class StudentConfig(Section):
             "rationale-causal",
             "tokens",
             "on-policy",
+            "preference",
         ]
         | None
     ) = Field(
@@ -344,6 +347,9 @@ class StudentConfig(Section):
     )
     tokens: TokensConfig | None = Field(
         None, description="Of `tokens` and `on-policy`: how the teacher's tokens teach."
+    )
+    preference: PreferenceConfig | None = Field(
+        None, description="Of `preference`: how answers are written and ranked."
     )
     rationale: Literal["before", "after"] | None = Field(
         None, description="Where `rationale-causal` has reasons stand: `before` the answer where absent."

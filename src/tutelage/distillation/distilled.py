@@ -95,7 +95,7 @@ def distil_texts(
     tokens, for recipes that learn from its distributions and not from those kept with `signals`; a `control`
     learns the text alone in their place.
     """
-    if control and config.plan in TOKEN_RECIPES:
+    if control and config.plan in (*TOKEN_RECIPES, "preference"):
         config, signals, teacher = text_alone(config), signals.without_tokens(), None
     require_enough(signals)
     learning, validation = hold_texts_back(signals, config.validation, config.seed)
@@ -122,8 +122,8 @@ def distil_texts(
 
 def text_alone(config: StudentConfig) -> StudentConfig:
     """The same student, asked the same, of recipe `sequence`: what SFT makes of it."""
-    changed = {"recipe": "sequence", "template": config.asked_as, "tokens": None, "temperature": None}
-    return config.model_copy(update=changed)
+    own = dict.fromkeys(("tokens", "preference", "temperature"))
+    return config.model_copy(update={"recipe": "sequence", "template": config.asked_as, **own})
 
 
 def untrained(signals: TextSignals, task: Task, config: StudentConfig, folder: Path) -> Distilled[Writer]:

@@ -60,14 +60,14 @@ class StepByStepObjective(Objective):
 
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """See `Objective.forward`."""
-        label, exact = likelihood(self.student, _part(batch, "label"))
-        rationale, _ = likelihood(self.student, _part(batch, "rationale"))
+        label, exact = likelihood(self.student, part_of(batch, "label"))
+        rationale, _ = likelihood(self.student, part_of(batch, "rationale"))
         losses = {"label": label, "rationale": rationale}
         return losses if self.training else {**losses, "exact": exact}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """See `Objective.counts`."""
-        tokens = {name: learned_tokens(_part(batch, name)) for name in _PARTS}
+        tokens = {name: learned_tokens(part_of(batch, name)) for name in _PARTS}
         return {**tokens, "exact": torch.tensor(float(len(batch["label.labels"])))}
 
     def merit(self, check: Mapping[str, float]) -> tuple[float, ...]:
@@ -137,5 +137,6 @@ def learned_tokens(batch: Mapping[str, Tensor]) -> Tensor:
     return (batch["labels"] != IGNORED).sum().float()
 
 
-def _part(batch: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+def part_of(batch: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Of a batch with several sides the one of this name."""
     return {key.removeprefix(f"{name}."): part for key, part in batch.items() if key.startswith(f"{name}.")}

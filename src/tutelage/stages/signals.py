@@ -148,10 +148,11 @@ def kept_tokens(programme: Programme, texts: Sequence[str]) -> TokenCache | None
 def learns_online(programme: Programme) -> bool:
     """Whether the student's recipe needs the teacher's weights beside it."""
     student, kept = programme.config.student, programme.config.labelling.signals
-    source = student.tokens.source if student.tokens else None
-    return student.plan == "on-policy" or (
-        student.plan == "tokens" and (source or ("cache" if "tokens" in kept else "online")) == "online"
-    )
+    if student.plan == "tokens":
+        source = student.tokens.source if student.tokens else None
+        return (source or ("cache" if "tokens" in kept else "online")) == "online"
+    ranks = student.preference.rank if student.preference else None
+    return student.plan == "on-policy" or (student.plan == "preference" and ranks == "likelihood")
 
 
 def scoring_teacher(programme: Programme) -> TokenTeacher | None:

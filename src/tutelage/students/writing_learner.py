@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -110,6 +112,17 @@ class WritingLearner(ABC):
     def reads(self, tokens: Sequence[int], value: Value) -> bool:
         """Whether an answer's tokens say `value` in the student's form."""
         return read_answer(self.codec.form, self._task, self.codec.model.decode(tokens)).value == value
+
+    def closeness(self, pairs: Sequence[Pair], values: Sequence[Value]) -> npt.NDArray[np.float64]:
+        """How close each answer comes to a value as the task compares them, 0 to 1; -1 for what isn't one."""
+        form, decode = self.codec.form, self.codec.model.decode
+        found = [read_answer(form, self._task, decode(pair.answer)).value for pair in pairs]
+        return np.array(
+            [
+                -1.0 if answer is None else self._task.compare(answer, value).score
+                for answer, value in zip(found, values, strict=True)
+            ]
+        )
 
     def _require_writable(self, values: Sequence[Value], encoded: PairExamples) -> None:
         lost = [

@@ -8,6 +8,7 @@ from tutelage.distillation.recipes.distilbert import DistilBert
 from tutelage.distillation.recipes.integrated import Integrated
 from tutelage.distillation.recipes.minilm import MiniLM
 from tutelage.distillation.recipes.on_policy import OnPolicy
+from tutelage.distillation.recipes.preference import Preference
 from tutelage.distillation.recipes.rationale_causal import RationaleCausal
 from tutelage.distillation.recipes.self_taught import BornAgain, Exits, plan_self
 from tutelage.distillation.recipes.sequence import Sequence
@@ -37,6 +38,7 @@ TEXT_RECIPES: dict[str, Callable[[StudentConfig, TextSignals, int], TextRecipe]]
     "rationale-causal": RationaleCausal.planned,
     "tokens": Tokens.planned,
     "on-policy": OnPolicy.planned,
+    "preference": Preference.planned,
 }
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "Integrated",
     "MiniLM",
     "OnPolicy",
+    "Preference",
     "RationaleCausal",
     "Sequence",
     "SoftTargets",
