@@ -15,7 +15,8 @@ class PreferenceConfig(Section):
     rank: Literal["agreement", "likelihood"] | None = Field(
         None,
         description="By what answers are ranked: `agreement` with the teacher's answer as the task "
-        "compares, or `likelihood` a token by the teacher's own weights (teacher.type `local`). `agreement` where absent.",
+        "compares, or `likelihood` a token by the teacher's own weights (teacher.type `local`). "
+        "`agreement` where absent.",
     )
     samples: int | None = Field(
         None, ge=1, le=16, description="Answers that the student writes to each prompt; 4 where absent."

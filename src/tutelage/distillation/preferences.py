@@ -63,8 +63,8 @@ class PreferenceObjective(Objective):
     """DPO (Rafailov et al. 2023, eq. 7): −log σ(β (log π/π₀ of the chosen − log π/π₀ of the rejected)).
 
     A batch has `chosen.*` and `rejected.*`, each as `TextObjective` takes it, and `reference`, float32
-    [rows, 2], the log-likelihoods of both under π₀. Validation measures `preferred`, the share of pairs whose chosen
-    answer gained on the other, and ranks checks by the loss.
+    [rows, 2], the log-likelihoods of both under π₀. Validation measures `preferred`, the share of pairs
+    whose chosen answer gained on the other, and ranks checks by the loss.
     """
 
     def __init__(self, student: nn.Module, beta: float) -> None:
