@@ -1,6 +1,6 @@
 """The schema of `tutelage.yaml`, and its reading. An unknown key is an error that names the nearest one."""
 
-from tutelage.config.body import BODY_RECIPES, BodyConfig
+from tutelage.config.body import BODY_RECIPES, PROMPT_RECIPES, BodyConfig, PruneConfig
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.reading import (
     known_keys,
@@ -60,6 +60,7 @@ __all__ = [
     "EMBEDDED_ENCODER",
     "EMBEDDED_WRITER",
     "LONGEST_NAME",
+    "PROMPT_RECIPES",
     "TOKEN_RECIPES",
     "AnthropicTeacherConfig",
     "BodyConfig",
@@ -86,6 +87,7 @@ __all__ = [
     "PriceConfig",
     "ProgrammeConfig",
     "PromptingConfig",
+    "PruneConfig",
     "ReleaseConfig",
     "RightsConfig",
     "Section",

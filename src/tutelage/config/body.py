@@ -53,8 +53,23 @@ class BodyConfig(Section):
     )
 
 
+class PruneConfig(Section):
+    """What `prune-recover` does beside bringing its base to the shape that the student's keys name."""
+
+    vocabulary: bool = Field(
+        True, description="Cut the vocabulary to what any prompt uses, special tokens and single letters."
+    )
+    recover: bool = Field(
+        True,
+        description="Learn from the unpruned student after each round. No: prune first and learn the "
+        "task's answers alone, as the control arm does.",
+    )
+
+
 # Recipes with a `body` section, and which of its keys only some of them take.
 BODY_RECIPES = ("distilbert", "tinybert", "minilm", "static")
+# Recipes that read all prompts, answered or not.
+PROMPT_RECIPES = (*BODY_RECIPES, "prune-recover")
 _KEYS_OF_RECIPES = (
     (("distilbert", "tinybert", "minilm"), ("epochs", "batch_size", "learning_rate")),
     (("tinybert", "minilm"), ("layer_map",)),

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tutelage.config.body import BODY_RECIPES, BodyConfig, check_body
+from tutelage.config.body import BODY_RECIPES, BodyConfig, PruneConfig, check_body
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.section import Probability, Section, Share
 from tutelage.config.sources import ColumnsConfig, SourceConfig
@@ -217,14 +217,19 @@ _FAMILIES_OF_RECIPES: dict[str, tuple[str, ...]] = {
     "self": ("encoder", "static"),
     **dict.fromkeys(BODY_RECIPES, ("encoder",)),
     "static": ("static",),
+    "prune-recover": ("encoder",),
     "sequence": _WRITERS,
     "step-by-step": ("seq2seq",),
     "rationale-causal": ("causal",),
     **dict.fromkeys((*TOKEN_RECIPES, "preference"), _WRITERS),
 }
 _KEYS_OF_RECIPES: _KeysOf = (
-    (("soft-targets", "self", *BODY_RECIPES), ("hard_weight",)),
-    (("soft-targets", "integrated", "self", *BODY_RECIPES, *TOKEN_RECIPES), ("temperature",)),
+    (("soft-targets", "self", "prune-recover", *BODY_RECIPES), ("hard_weight",)),
+    (
+        ("soft-targets", "integrated", "self", "prune-recover", *BODY_RECIPES, *TOKEN_RECIPES),
+        ("temperature",),
+    ),
+    (("prune-recover",), ("prune",)),
     (("self",), ("generations", "ensemble", "exits", "exit")),
     (BODY_RECIPES, ("body",)),
     (TOKEN_RECIPES, ("tokens",)),
@@ -299,6 +304,7 @@ class StudentConfig(Section):
             "integrated",
             "self",
             "static",
+            "prune-recover",
             "distilbert",
             "tinybert",
             "minilm",
@@ -316,12 +322,15 @@ class StudentConfig(Section):
         "those that write. `integrated` takes human labels in place of the teacher's answers where there are "
         "any. `self`: the student is its own teacher, see `generations` and `exits`. "
         "`static` begins a static student with what the teacher's body makes of words. "
+        "`prune-recover` prunes the base to `layers`, `hidden_size`, `heads` and `intermediate_size`, each "
+        "of which may be absent. "
         "`distilbert`, `tinybert` and `minilm` teach an encoder's layers before the task. "
         "See docs/students.md and docs/methods.md.",
     )
     body: BodyConfig | None = Field(
         None, description="Of recipes that learn from layers: how these are taught."
     )
+    prune: PruneConfig | None = Field(None, description="Of `prune-recover`: what else is done.")
     generations: int | None = Field(
         None,
         ge=1,
@@ -396,7 +405,7 @@ class StudentConfig(Section):
     @model_validator(mode="after")
     def _consistent(self) -> StudentConfig:
         own_shape = (self.hidden_size, self.heads, self.intermediate_size)
-        if any(own_shape) and not all(own_shape):
+        if any(own_shape) and not all(own_shape) and self.plan != "prune-recover":
             raise ValueError(
                 "a student of its own shape needs hidden_size, heads and intermediate_size together"
             )
@@ -460,6 +469,11 @@ class StudentConfig(Section):
         return self.recipe or ("sequence" if self.writes else "soft-targets")
 
     @property
+    def cuts_vocabulary(self) -> bool:
+        """Whether `prune-recover` does."""
+        return self.prune is None or self.prune.vocabulary
+
+    @property
     def asked_as(self) -> Literal["own", "teacher"]:
         """`template`, or what holds where it is absent."""
         return self.template or ("teacher" if self.plan in TOKEN_RECIPES else "own")
@@ -467,7 +481,8 @@ class StudentConfig(Section):
     @property
     def run(self) -> str:
         """The run's folder name."""
-        layers = self.layers or (3 if self.family == "encoder" else None)
+        is_whole = self.family != "encoder" or self.plan == "prune-recover"
+        layers = self.layers or (None if is_whole else 3)
         return self.name or (f"{self.family}-{layers}" if layers else self.family)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from tutelage import storage
 from tutelage.checkpoints import checkpoint_path
-from tutelage.config import EMBEDDED_WRITER, TOKEN_RECIPES, StudentConfig
+from tutelage.config import EMBEDDED_WRITER, TOKEN_RECIPES, PruneConfig, StudentConfig
 from tutelage.distillation.phases import Material, Phase, Recipe, TextMaterial, TextRecipe
 from tutelage.distillation.recipes import RECIPES, TEXT_RECIPES
 from tutelage.distillation.record import TrainingRecord, of_phase, together
@@ -181,7 +181,7 @@ def distil_student(
     body, own = layers.bodies(config, folder)
     if body is not None and config.base is None and config.family == "encoder":
         config = config.model_copy(update={"base": body.name})
-    if control and (body is not None or config.plan == "self"):
+    if control and (body is not None or config.plan in ("self", "prune-recover")):
         config, body, own = _alone(config), None, None
     learning, validation = hold_back(signals, config.validation, config.seed)
     held = set(validation.texts)
@@ -195,7 +195,7 @@ def distil_student(
             task.version,
             signals.texts,
             _hash_of(signals),
-            list(texts) if body else [],
+            list(texts) if body or config.plan == "prune-recover" else [],
             [teacher.revision for teacher in (body, own) if teacher],
         ]
     )
@@ -244,6 +244,10 @@ def distil_student(
 
 def _alone(config: StudentConfig) -> StudentConfig:
     """Of the arm without those layers or itself as teacher: the same shape, as many layers as answer."""
+    if config.plan == "prune-recover":
+        return config.model_copy(
+            update={"prune": PruneConfig(recover=False, vocabulary=config.cuts_vocabulary)}
+        )
     own = dict.fromkeys(("generations", "ensemble", "exits", "exit"))
     return config.model_copy(update={"recipe": "soft-targets", "layers": config.exit or config.layers, **own})
 

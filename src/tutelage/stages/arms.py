@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tutelage import storage
-from tutelage.config import BODY_RECIPES, StudentConfig
+from tutelage.config import PROMPT_RECIPES, StudentConfig
 from tutelage.data import read_training
 from tutelage.distillation import (
     LEAST_EXAMPLES,
@@ -92,7 +92,7 @@ def layer_teaching(
     programme: Programme, config: StudentConfig, without: Collection[str] = ()
 ) -> LayerTeaching:
     """What recipes that teach layers read beside the signals: all prompts `without` some, answered or not."""
-    if config.plan not in BODY_RECIPES:
+    if config.plan not in PROMPT_RECIPES:
         return LayerTeaching()
     texts = storage.read_table(programme.prompts).column("text").to_pylist()
     return LayerTeaching(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tutelage import __version__, storage
-from tutelage.config import BODY_RECIPES
+from tutelage.config import BODY_RECIPES, PROMPT_RECIPES
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.stages.rights import require_rights, rights_fingerprint
@@ -37,14 +37,17 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
 
 
 def _body_inputs(programme: Programme) -> Mapping[str, str]:
-    """Of what only recipes that teach layers read: the teacher's body, and all prompts."""
+    """Of what only some recipes read: all prompts, and the teacher's body."""
     student = programme.config.student
-    if student.plan not in BODY_RECIPES:
+    if student.plan not in PROMPT_RECIPES:
         return {}
+    prompts = {"prompts/prompts.parquet": fingerprint(programme.prompts)}
+    if student.plan not in BODY_RECIPES:
+        return prompts
     body = (student.body.teacher if student.body else None) or own_body(programme)
     return {
         "student.body.teacher": model_fingerprint(programme, body),
-        "prompts/prompts.parquet": fingerprint(programme.prompts),
+        **prompts,
     }
 
 

@@ -20,6 +20,7 @@ from tutelage.heads import regress
 from tutelage.students.architecture import LayerNames, architecture_of
 from tutelage.students.bodies import (
     cut_body,
+    load_body,
     load_shape,
     load_tokenizer,
     longest_input,
@@ -176,10 +177,15 @@ class EncoderLearner:
         self.tokenizer = load_tokenizer(checkpoint)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(config.seed)
-        self.is_random = config.hidden_size is not None
-        body = (shaped_body if config.hidden_size else cut_body)(config, checkpoint)
+        is_whole = config.plan == "prune-recover"
+        self.is_random = config.hidden_size is not None and not is_whole
+        body = (
+            load_body(checkpoint)
+            if is_whole
+            else (shaped_body if self.is_random else cut_body)(config, checkpoint)
+        )
         self.module: nn.Module = EncoderNetwork(body, len(task.labels)).to(self._device)
-        if not config.hidden_size:
+        if not self.is_random:
             for weight in body.get_input_embeddings().parameters():
                 weight.requires_grad_(False)
 
@@ -192,6 +198,18 @@ class EncoderLearner:
     def layers(self) -> tuple[LayerNames, ...]:
         """The body's layers."""
         return architecture_of(self.body).layers
+
+    def replace_body(self, body: nn.Module, width: torch.Tensor) -> None:
+        """Take a smaller body, all of which learns, and the head's weights for what is left of its `width`.
+
+        `width`: int64, indices into the old one.
+        """
+        head = self.module.head
+        network = EncoderNetwork(body, head.out_features)
+        with torch.no_grad():
+            network.head.weight.copy_(head.weight[:, width])
+            network.head.bias.copy_(head.bias)
+        self.module = network.to(self._device)
 
     def examples(self, texts: Sequence[str]) -> TokenExamples:
         """Token ids of each text."""

@@ -9,6 +9,7 @@ from tutelage.distillation.recipes.integrated import Integrated
 from tutelage.distillation.recipes.minilm import MiniLM
 from tutelage.distillation.recipes.on_policy import OnPolicy
 from tutelage.distillation.recipes.preference import Preference
+from tutelage.distillation.recipes.prune_recover import PruneRecover
 from tutelage.distillation.recipes.rationale_causal import RationaleCausal
 from tutelage.distillation.recipes.self_taught import BornAgain, Exits, plan_self
 from tutelage.distillation.recipes.sequence import Sequence
@@ -26,6 +27,7 @@ RECIPES: dict[str, Callable[[StudentConfig, int, int], Recipe]] = {
     "integrated": Integrated.planned,
     "self": plan_self,
     "static": Static.planned,
+    "prune-recover": PruneRecover.planned,
     "distilbert": DistilBert.planned,
     "tinybert": TinyBert.planned,
     "minilm": MiniLM.planned,
@@ -51,6 +53,7 @@ __all__ = [
     "MiniLM",
     "OnPolicy",
     "Preference",
+    "PruneRecover",
     "RationaleCausal",
     "Sequence",
     "SoftTargets",
