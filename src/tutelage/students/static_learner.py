@@ -6,6 +6,7 @@ same however large the vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -117,15 +118,21 @@ class StaticLearner:
         return _Bags(np.fromiter((row for bag in bags for row in bag), np.int64, int(offsets[-1])), offsets)
 
     def warm_up(self, examples: _Bags, targets: npt.NDArray[np.float32]) -> None:
-        """Fit the head where embeddings were given; else nothing: noise says nothing of a head."""
+        """Fit the head where embeddings were given; else nothing: noise says nothing of a head.
+
+        Embeddings and head are then brought to scales at which a head begins, their product the same: beside
+        a large head the steps that embeddings take would be far too long.
+        """
         if self._is_random:
             return
         chosen = np.random.default_rng(0).permutation(len(targets))[:_WARM_UP_TEXTS]
         with torch.no_grad():
             embeddings = self.module.embed(**examples.batch(chosen)).numpy()
         head = regress(embeddings, targets[chosen], _WARM_UP_STRENGTH, self._task.multi_label)
+        scale = max(float(np.sqrt(np.mean(head.weight**2))) * math.sqrt(3 * _WIDTH), 1e-6)
         with torch.no_grad():
-            self.module.head.weight.copy_(torch.from_numpy(head.weight))
+            self.module.embedding.weight.mul_(scale)
+            self.module.head.weight.copy_(torch.from_numpy(head.weight) / scale)
             self.module.head.bias.copy_(torch.from_numpy(head.bias))
 
     def optimizer(self, objective: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
