@@ -135,7 +135,7 @@ class OnPolicyObjective(TokenObjective):
     """GKD (Agarwal et al. 2024, algorithm 1): `TokenObjective` on answers, a share of them the student's.
 
     They are written before each step by the student as it then is; no gradient goes through the writing
-    (section 3.1). The text's own part of the loss counts the other rows alone. A batch of those learned from
+    (section 3). The text's own part of the loss counts the other rows alone. A batch of those learned from
     has `row`, as `Numbered` gives it; validation is on given answers.
     """
 
