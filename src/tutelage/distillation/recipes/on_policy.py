@@ -20,8 +20,8 @@ class OnPolicy:
     """A share of each step's answers (λ) is the student's own, the rest are the teacher's.
 
     What a student meets in use are its own beginnings of answers, and there the teacher corrects it. With
-    `reverse-kl` and a share of 1 the gradient is the single-step part of MiniLLM's (Gu et al. 2024, section 2.2),
-    without what its policy gradient adds of later tokens.
+    `reverse-kl` and a share of 1 the gradient is the single-step part of MiniLLM's (Gu et al. 2024, section
+    2.2), without what its policy gradient adds of later tokens.
     """
 
     student_share: float
