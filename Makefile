@@ -40,10 +40,11 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/cached_signals.py
 
 # The long version of the fault tests: 200 kills, 1,000 of each malformed answer, a fault of every write, a 60 s
-# outage. Minutes; the seed is printed. Another one: make faults SEED=7
+# outage; then the tests that are too long for `make test`. Minutes; the seed is printed. Another one: make faults SEED=7
 SEED ?= 20
 faults: $(VENV)/.dev
 	TUTELAGE_FAULTS=long TUTELAGE_FAULT_SEED=$(SEED) $(BIN)/python -m pytest tests/test_faults.py tests/labelling -rP -k "kill or fault or malformed or disk or write"
+	TUTELAGE_FAULTS=long $(BIN)/python -m pytest -m long
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tutelage needs Python 3.11 or newer: make PYTHON=python3.11"; exit 1; }

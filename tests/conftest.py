@@ -12,6 +12,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub: n
 from faulty_teacher import FaultyTeacher
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests wait for `make faults`."""
+    if os.environ.get("TUTELAGE_FAULTS") != "long":
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="long: make faults runs it"))
+
+
 @pytest.fixture
 def faulty_teacher() -> Iterator[FaultyTeacher]:
     """A running `faulty_teacher.FaultyTeacher`."""

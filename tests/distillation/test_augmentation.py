@@ -23,6 +23,9 @@ from tutelage.students.encoder import EncoderLearner  # noqa: E402
 TOLD_TEXTS = [TEXTS[index] for index in TOLD]
 
 
+pytestmark = pytest.mark.long  # the model that guesses words has to be taught first
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     return save_world(tmp_path_factory.mktemp("world"))

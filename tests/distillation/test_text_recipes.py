@@ -63,7 +63,7 @@ def _inbox_accuracy(student):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["causal", "seq2seq"])
+@pytest.mark.parametrize("family", ["causal", pytest.param("seq2seq", marks=pytest.mark.long)])
 def test_the_teachers_text_teaches_more_than_few_humans_and_nothing_when_shuffled(models, family):
     signals, config = _inbox(), config_of(family, epochs=30)
     few = humans_alone(signals)

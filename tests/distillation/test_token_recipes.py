@@ -46,7 +46,7 @@ def teacher_of(models, family="causal"):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["causal", "seq2seq"])
+@pytest.mark.parametrize("family", ["causal", pytest.param("seq2seq", marks=pytest.mark.long)])
 def test_kept_distributions_teach_more_than_the_text_and_no_teacher_is_loaded(
     models, signals, family, monkeypatch
 ):
@@ -64,7 +64,9 @@ def test_kept_distributions_teach_more_than_the_text_and_no_teacher_is_loaded(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("recipe", "tokens"), [("tokens", ONLINE), ("on-policy", None)])
+@pytest.mark.parametrize(
+    ("recipe", "tokens"), [pytest.param("tokens", ONLINE, marks=pytest.mark.long), ("on-policy", None)]
+)
 def test_the_teachers_weights_teach_more_than_its_text(models, signals, recipe, tokens):
     config = world.config_of("causal", recipe, tokens=tokens)
     given = replace(signals["causal"], tokens=None)

@@ -73,7 +73,7 @@ def test_the_control_starts_as_the_student_does_and_has_its_last_schedule(world)
     assert [phase["name"] for phase in control.record.phases] == ["soft targets"]
 
 
-@pytest.mark.parametrize(("member", "step"), [(0, 3), (1, 2)])
+@pytest.mark.parametrize(("member", "step"), [pytest.param(0, 3, marks=pytest.mark.long), (1, 2)])
 @pytest.mark.parametrize("teacher", ["mlm", "headless"])
 def test_a_killed_run_goes_on_through_its_phases_bit_by_bit(world, tmp_path, teacher, member, step):
     whole = trained(world, teacher, **QUICK)

@@ -34,6 +34,7 @@ def test_the_first_minilm_does_with_attention_and_values(world, control):
     assert {"attention", "value", "loss"} <= result.record.history[0].keys()
 
 
+@pytest.mark.long
 def test_an_assistant_learns_first_and_then_teaches(world, control):
     result = trained(world, config_of("minilm", body={"assistant": True}))
     assert [phase["name"] for phase in result.record.phases] == ["assistant", "relations", "soft targets"]
@@ -59,7 +60,9 @@ def test_relation_heads_are_the_most_that_divide_both_widths(world, monkeypatch,
     assert seen == {wanted}
 
 
-@pytest.mark.parametrize("member", [0, 1, 2])
+@pytest.mark.parametrize(
+    "member", [pytest.param(0, marks=pytest.mark.long), 1, pytest.param(2, marks=pytest.mark.long)]
+)
 def test_a_killed_run_goes_on_through_its_phases_bit_by_bit(world, tmp_path, member):
     config = quick("minilm", body={"assistant": True})
     whole = trained(world, config)

@@ -81,6 +81,7 @@ def test_what_the_unpruned_one_learned_is_recovered_and_a_shuffled_teacher_teach
     assert control.student.parameters == student.student.parameters
 
 
+@pytest.mark.long
 def test_a_round_is_taught_by_the_unpruned_one(world, monkeypatch):
     """Where its answers are shuffled on their way, nothing is recovered."""
     from dataclasses import replace
@@ -97,6 +98,7 @@ def test_a_round_is_taught_by_the_unpruned_one(world, monkeypatch):
     assert right(trained(world, **narrow)) < right(whole) - 0.2
 
 
+@pytest.mark.long
 def test_rounds_and_shapes_stand_in_the_record(world, tmp_path):
     result = trained(world, epochs=1, heads=2, hidden_size=12)
     task, *rounds = result.record.phases
@@ -137,7 +139,10 @@ def test_the_control_takes_as_many_steps_and_hears_no_unpruned_one(world, monkey
     assert phase["layers"] == 2
 
 
-@pytest.mark.parametrize(("member", "step"), [(0, 3), (1, 2), (2, 1)])
+@pytest.mark.parametrize(
+    ("member", "step"),
+    [pytest.param(0, 3, marks=pytest.mark.long), (1, 2), pytest.param(2, 1, marks=pytest.mark.long)],
+)
 def test_a_killed_run_goes_on_through_its_rounds_bit_by_bit(world, tmp_path, member, step):
     config = {"epochs": 2, "heads": 2, "hidden_size": 12}
     whole = trained(world, **config)

@@ -69,8 +69,10 @@ def test_a_wider_answering_model_gets_projections_of_its_own(world):
     assert trained(world, quick("tinybert", body=body), "wide").record.phases[1]["steps"]
 
 
-@pytest.mark.parametrize("member", [0, 1, 2])
-@pytest.mark.parametrize("keeps", [False, True])
+@pytest.mark.parametrize(
+    "member", [pytest.param(0, marks=pytest.mark.long), 1, pytest.param(2, marks=pytest.mark.long)]
+)
+@pytest.mark.parametrize("keeps", [pytest.param(False, marks=pytest.mark.long), True])
 def test_a_killed_run_goes_on_through_its_phases_bit_by_bit(world, tmp_path, member, keeps):
     config = quick("tinybert")
     folders = [tmp_path / name if keeps else None for name in ("one", "two")]
