@@ -346,6 +346,7 @@ def test_batches_are_of_like_length_and_the_longest_come_first() -> None:
     assert [batch[0] for batch in in_batches(mixed, 1)] == mixed
 
 
+@pytest.mark.long  # timed: only an idle machine tells
 def test_local_teachers_keep_nine_tenths_of_their_bare_speed(tmp_path: Path) -> None:
     asked = [Prompt(str(n), f"{n} " + "x" * (n % 50)) for n in range(64 * 40)]
     shares = []
