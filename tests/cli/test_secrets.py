@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inbox import endpoint_programme, questions
 from typer.testing import CliRunner
 
 from faulty_teacher import FaultyTeacher, Outcome, completion, error
@@ -18,8 +19,7 @@ from tutelage.errors import TutelageError
 
 KEY = "sk-very/secret+0123456789="
 TOKEN = "gateway-token-0123456789"
-WORDS = "parcel invoice password refund courier charge account payment tracking price".split()
-TEXTS = [f"{one} and {other}: what now" for one in WORDS for other in WORDS if one < other]
+TEXTS = questions()
 Body = Callable[[FaultyTeacher, dict[str, Any]], bytes]
 
 
@@ -79,26 +79,16 @@ ENDING = {
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faulty_teacher: FaultyTeacher) -> Path:
     monkeypatch.setenv("SCRIPTED_API_KEY", KEY)
     monkeypatch.setenv("GATEWAY_TOKEN", TOKEN)
-    rows = "".join(f"{text},{('refund', 'card')[n % 2]}\n" for n, text in enumerate(TEXTS[:20]))
-    (tmp_path / "gold.csv").write_text("text,label\n" + rows)
-    (tmp_path / "traffic.csv").write_text("text\n" + "\n".join(TEXTS[20:]) + "\n")
-    content = {
-        "gold": {"path": "gold.csv", "margin": 0.3},
-        "traffic": {"path": "traffic.csv"},
-        "teacher": {
-            "type": "openai",
-            "rights": "own-model",
-            "model": "scripted-1",
-            "base_url": faulty_teacher.url,
-            "api_key_env": "SCRIPTED_API_KEY",
-            "headers": {"X-Gateway-Token": "${GATEWAY_TOKEN}"},
-            "price": {"input": 1.0, "output": 2.0},
-            "samples": 1,
-        },
-        "labelling": {"concurrency": 1, "wait": 0.001, "budget": 10.0},
-    }
-    (tmp_path / "tutelage.yaml").write_text(json.dumps(content))
-    return tmp_path
+    return endpoint_programme(
+        tmp_path,
+        faulty_teacher.url,
+        TEXTS,
+        20,
+        {"concurrency": 1, "wait": 0.001, "budget": 10.0},
+        api_key_env="SCRIPTED_API_KEY",
+        headers={"X-Gateway-Token": "${GATEWAY_TOKEN}"},
+        price={"input": 1.0, "output": 2.0},
+    )
 
 
 @pytest.mark.parametrize("dialect", ["openai", "anthropic"])

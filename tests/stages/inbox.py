@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+LABELS = ("refund", "card")
+WORDS = "parcel invoice password refund courier charge account payment tracking price".split()
+
+
+def questions(words: Sequence[str] = WORDS) -> list[str]:
+    """A short text for each two words."""
+    return [f"{one} and {other}: what now" for one in words for other in words if one < other]
+
 
 _SUBJECTS = {
     "delivery": ("parcel", "courier", "package", "shipment", "tracking"),
@@ -45,4 +56,35 @@ def inbox_programme(folder: Path, **sections) -> Path:
         "release": {"max_loss": 0.4},
     }
     (folder / "tutelage.yaml").write_text(json.dumps(config | sections))
+    return folder
+
+
+def endpoint_programme(
+    folder: Path,
+    url: str,
+    texts: Sequence[str],
+    golden: int,
+    labelling: Mapping[str, Any],
+    *,
+    margin: float = 0.3,
+    **teacher: Any,
+) -> Path:
+    """The first `golden` texts are gold, labelled in turn, the others traffic; the teacher answers at `url`."""
+    rows = "".join(f"{text},{LABELS[n % len(LABELS)]}\n" for n, text in enumerate(texts[:golden]))
+    (folder / "gold.csv").write_text("text,label\n" + rows)
+    (folder / "traffic.csv").write_text("text\n" + "\n".join(texts[golden:]) + "\n")
+    content = {
+        "gold": {"path": "gold.csv", "margin": margin},
+        "traffic": {"path": "traffic.csv"},
+        "teacher": {
+            "type": "openai",
+            "rights": "own-model",
+            "model": "scripted-1",
+            "base_url": url,
+            "samples": 1,
+            **teacher,
+        },
+        "labelling": dict(labelling),
+    }
+    (folder / "tutelage.yaml").write_text(json.dumps(content))
     return folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from inbox import WORDS, endpoint_programme, questions
 from typer.testing import CliRunner
 
 from batch_server import BatchServer
@@ -16,9 +17,7 @@ from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.stages import cancel_batches, run_stage
 
-LABELS = ("refund", "card")
-WORDS = "parcel invoice password refund courier charge account".split()
-TEXTS = [f"{one} and {other}: what now" for one in WORDS for other in WORDS if one < other]
+TEXTS = questions(WORDS[:7])
 
 COST = (20 * 100 + 5 * 1000) / 1e6 / 2  # of one request
 
@@ -40,24 +39,16 @@ def server(faulty_teacher):
 
 @pytest.fixture
 def programme(tmp_path, server):
-    rows = "".join(f"{text},{LABELS[n % 2]}\n" for n, text in enumerate(TEXTS[:10]))
-    (tmp_path / "gold.csv").write_text("text,label\n" + rows)
-    (tmp_path / "traffic.csv").write_text("text\n" + "\n".join(TEXTS[10:]) + "\n")
-    content = {
-        "gold": {"path": "gold.csv", "margin": 0.4},
-        "traffic": {"path": "traffic.csv"},
-        "teacher": {
-            "type": "openai",
-            "rights": "own-model",
-            "model": "scripted-1",
-            "base_url": server.teacher.url,
-            "samples": 1,
-            "batch": True,
-            "price": {"input": 100.0, "output": 1000.0, "batch_discount": 0.5},
-        },
-        "labelling": {"poll": 0.01, "wait": 0.001},
-    }
-    (tmp_path / "tutelage.yaml").write_text(json.dumps(content))
+    endpoint_programme(
+        tmp_path,
+        server.teacher.url,
+        TEXTS,
+        10,
+        {"poll": 0.01, "wait": 0.001},
+        margin=0.4,
+        batch=True,
+        price={"input": 100.0, "output": 1000.0, "batch_discount": 0.5},
+    )
     programme = Programme.open(tmp_path)
     for name in ("gold", "collect"):
         run_stage(programme, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from inbox import endpoint_programme, questions
 
 from faulty_teacher import Outcome, completion
 from tutelage import storage
@@ -15,30 +16,13 @@ from tutelage.progress import Silent
 from tutelage.stages import run_stage
 from tutelage.stages.label import _pace
 
-LABELS = ("refund", "card")
-WORDS = "parcel invoice password refund courier charge account payment tracking price".split()
-TEXTS = [f"{one} and {other}: what now" for one in WORDS for other in WORDS if one < other]
+TEXTS = questions()
 
 
 def test_gold_is_asked_before_traffic_so_that_a_spent_budget_leaves_an_evaluation(tmp_path, faulty_teacher):
-    gold, traffic = TEXTS[:20], TEXTS[20:]
-    rows = "".join(f"{text},{LABELS[n % 2]}\n" for n, text in enumerate(gold))
-    (tmp_path / "gold.csv").write_text("text,label\n" + rows)
-    (tmp_path / "traffic.csv").write_text("text\n" + "\n".join(traffic) + "\n")
-    content = {
-        "gold": {"path": "gold.csv", "margin": 0.3},
-        "traffic": {"path": "traffic.csv"},
-        "teacher": {
-            "type": "openai",
-            "rights": "own-model",
-            "model": "scripted-1",
-            "base_url": faulty_teacher.url,
-            "samples": 1,
-        },
-        "labelling": {"concurrency": 1},
-    }
-    (tmp_path / "tutelage.yaml").write_text(json.dumps(content))
-    programme = Programme.open(tmp_path)
+    programme = Programme.open(
+        endpoint_programme(tmp_path, faulty_teacher.url, TEXTS, 20, {"concurrency": 1})
+    )
     for name in ("gold", "collect", "label"):
         run_stage(programme, name)
     asked = list(faulty_teacher.served)
@@ -63,24 +47,8 @@ class Told(Silent):
 
 
 def _priced(folder, teacher, labelling):
-    rows = "".join(f"{text},{LABELS[n % 2]}\n" for n, text in enumerate(TEXTS[:20]))
-    (folder / "gold.csv").write_text("text,label\n" + rows)
-    (folder / "traffic.csv").write_text("text\n" + "\n".join(TEXTS[20:]) + "\n")
-    content = {
-        "gold": {"path": "gold.csv", "margin": 0.3},
-        "traffic": {"path": "traffic.csv"},
-        "teacher": {
-            "type": "openai",
-            "rights": "own-model",
-            "model": "scripted-1",
-            "base_url": teacher.url,
-            "samples": 1,
-            "price": {"input": 1000.0, "output": 2000.0},
-        },
-        "labelling": labelling,
-    }
-    (folder / "tutelage.yaml").write_text(json.dumps(content))
-    programme = Programme.open(folder)
+    price = {"input": 1000.0, "output": 2000.0}
+    programme = Programme.open(endpoint_programme(folder, teacher.url, TEXTS, 20, labelling, price=price))
     for name in ("gold", "collect"):
         run_stage(programme, name)
     return programme

@@ -6,14 +6,14 @@ import csv
 import json
 
 import pytest
+from inbox import WORDS, questions
 
 from tutelage import storage
 from tutelage.errors import AwaitingPeople
 from tutelage.programme import Programme
 from tutelage.stages import run_stage
 
-WORDS = "parcel invoice password refund courier charge account".split()
-TEXTS = [f"{one} and {other}: what now" for one in WORDS for other in WORDS if one < other]
+TEXTS = questions(WORDS[:7])
 HUMAN = {text: ("refund", "card")[n % 2] for n, text in enumerate(TEXTS)}
 
 

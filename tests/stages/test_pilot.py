@@ -6,6 +6,7 @@ import json
 from collections import Counter
 
 import pytest
+from inbox import questions
 
 from tutelage import storage
 from tutelage.errors import GateRefused, UsageError
@@ -15,8 +16,7 @@ from tutelage.stages import pilot as pilot_stage
 from tutelage.stages import run_pilot, run_stage
 
 LABELS = ("refund", "card")
-WORDS = "parcel invoice password refund courier charge account payment tracking price".split()
-TEXTS = [f"{one} and {other}: what now" for one in WORDS for other in WORDS if one < other]
+TEXTS = questions()
 HUMAN = {text: LABELS[n % 2] for n, text in enumerate(TEXTS)}
 
 

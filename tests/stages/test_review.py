@@ -6,6 +6,7 @@ import csv
 import json
 
 import pytest
+from inbox import questions
 from typer.testing import CliRunner
 
 from tutelage import storage
@@ -15,8 +16,7 @@ from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.stages import make_review, run_stage
 
-WORDS = "parcel invoice password refund courier charge account payment tracking price".split()
-TEXTS = [f"{one} and {other}: what now" for one in WORDS for other in WORDS if one < other]
+TEXTS = questions()
 
 
 def programme(tmp_path, teacher) -> Programme:

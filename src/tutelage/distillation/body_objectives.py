@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 
 import torch
@@ -48,9 +49,9 @@ class BodyObjective(Objective):
         first = next(iter(parts))
         return {**parts, first: parts[first] + 0.0 * ours.last.float().sum()}
 
+    @abstractmethod
     def compared(self, ours: Layers, theirs: Layers, batch: Batch) -> dict[str, Tensor]:
         """The sums, by part."""
-        raise NotImplementedError
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """See `Objective.counts`: real tokens."""

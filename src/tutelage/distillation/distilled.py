@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -15,7 +16,7 @@ from tutelage.distillation.phases import Material, Phase, Recipe, TextMaterial, 
 from tutelage.distillation.recipes import RECIPES, TEXT_RECIPES
 from tutelage.distillation.record import TrainingRecord, of_phase, together
 from tutelage.distillation.signals import Signals, hold_back
-from tutelage.distillation.teacher_body import NO_LAYERS, LayerTeaching
+from tutelage.distillation.teacher_body import NO_LAYERS, LayerTeaching, TeacherBody
 from tutelage.distillation.texts import TextSignals, hold_texts_back
 from tutelage.distillation.token_teacher import TokenTeacher
 from tutelage.errors import DataError
@@ -178,35 +179,27 @@ def distil_student(
     together.
     """
     require_enough(signals)
-    body, own = layers.bodies(config, folder)
-    if body is not None and config.base is None and config.family == "encoder":
-        config = config.model_copy(update={"base": body.name})
-    if control and (body is not None or config.plan in ("self", "prune-recover")):
-        config, body, own = _alone(config), None, None
+    arm = _Arm.of(config, layers, folder, control=control)
     learning, validation = hold_back(signals, config.validation, config.seed)
     held = set(validation.texts)
     texts = dict.fromkeys(text for text in (*learning.texts, *layers.unlabelled) if text not in held)
-    recipe = RECIPES[config.plan](config, len(learning), other_steps)
+    recipe = RECIPES[arm.config.plan](arm.config, len(learning), other_steps)
     fingerprint = storage.hash_json(
         [
             recipe.to_json(),
-            config.model_dump(),
-            _base_hash(config, folder),
+            arm.config.model_dump(),
+            _base_hash(arm.config, folder),
             task.version,
             signals.texts,
             _hash_of(signals),
-            list(texts) if body or config.plan == "prune-recover" else [],
-            [teacher.revision for teacher in (body, own) if teacher],
+            list(texts) if arm.body or arm.config.plan == "prune-recover" else [],
+            [teacher.revision for teacher in (arm.body, arm.own) if teacher],
         ]
     )
-
-    def member(number: int) -> tuple[Student, TrainingRecord]:
-        seed = recipe.members * config.seed + number
-        seeded = config.model_copy(update={"seed": seed})
-
-        def fresh(seed: int) -> Learner:
-            return new_learner(seeded.model_copy(update={"seed": seed}), task, learning.texts, folder)
-
+    trained = []
+    for number in range(recipe.members):
+        seed = recipe.members * arm.config.seed + number
+        fresh = partial(_fresh, arm.config, task, learning.texts, folder)
         material = Material(
             task,
             fresh(seed),
@@ -215,31 +208,54 @@ def distil_student(
             folder,
             fresh,
             tuple(texts),
-            body,
-            own,
+            arm.body,
+            arm.own,
             layers.kept,
             progress,
             layers.answers,
         )
-        for teacher in filter(None, (body, own) if config.family == "encoder" else ()):
-            teacher.require_same_tokens(material.encoder, material.unlabelled)
+        arm.require_same_tokens(material)
         named = f"{description} {number + 1}/{recipe.members}" if recipe.members > 1 else description
-        return run_phases(
-            recipe.seeded(seed).phases(material),
-            material.learner,
-            progress,
-            named,
-            checkpoint and checkpoint / str(number),
-            fingerprint,
-        )
-
-    trained = [member(number) for number in range(recipe.members)]
+        phases = recipe.seeded(seed).phases(material)
+        kept = checkpoint and checkpoint / str(number)
+        trained.append(run_phases(phases, material.learner, progress, named, kept, fingerprint))
     return Distilled(
         average_students([student for student, _ in trained]),
         recipe,
         together([record for _, record in trained], "member"),
         len(learning),
     )
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """What one arm trains: its student's configuration, and the bodies whose layers teach it."""
+
+    config: StudentConfig
+    body: TeacherBody | None
+    own: TeacherBody | None
+
+    @classmethod
+    def of(cls, config: StudentConfig, layers: LayerTeaching, folder: Path, *, control: bool) -> _Arm:
+        """A student without a base is made of its teacher; a control is the same one, taught by no layers."""
+        body, own = layers.bodies(config, folder)
+        if body is not None and config.base is None and config.family == "encoder":
+            config = config.model_copy(update={"base": body.name})
+        if control and (body is not None or config.plan in ("self", "prune-recover")):
+            return cls(_alone(config), None, None)
+        return cls(config, body, own)
+
+    def require_same_tokens(self, material: Material) -> None:
+        """Raises ConfigError where a body that teaches an encoder reads texts as other tokens."""
+        if self.config.family == "encoder":
+            for teacher in filter(None, (self.body, self.own)):
+                teacher.require_same_tokens(material.encoder, material.unlabelled)
+
+
+def _fresh(
+    config: StudentConfig, task: LabelTask, texts: tuple[str, ...], folder: Path, seed: int
+) -> Learner:
+    return new_learner(config.model_copy(update={"seed": seed}), task, texts, folder)
 
 
 def _alone(config: StudentConfig) -> StudentConfig:

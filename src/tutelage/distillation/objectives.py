@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ Batch = Mapping[str, Tensor]
 TARGETS = ("teacher", "softened", "has_teacher", "gold", "has_gold")
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """A student with what it is measured by.
 
     `forward` takes a batch and returns a *sum* for each part of the loss; `counts` says over how much of what
@@ -31,13 +32,13 @@ class Objective(nn.Module):
         self.weights = dict(weights)
         self._frozen: tuple[nn.Module, ...] = ()
 
+    @abstractmethod
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
-        """Scalar sums: one for each of `weights`; where the module evaluates, of `measures` too."""
-        raise NotImplementedError
+        """Scalar sums: one for each of `weights`; where the module evaluates, of what it measures too."""
 
+    @abstractmethod
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """Scalar counts under the names of `forward`. Needs no forward pass."""
-        raise NotImplementedError
 
     def prepared(self, batch: Batch, number: int) -> Batch:
         """The batch that a step learns from, given the one that was read: here the same.

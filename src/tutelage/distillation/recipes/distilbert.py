@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from tutelage.config import StudentConfig
 from tutelage.distillation.phases import Material, Phase
+from tutelage.distillation.recipes._on_the_task import OnTheTask
 from tutelage.distillation.recipes.soft_targets import SoftTargets
 from tutelage.distillation.schedule import Passes
 from tutelage.distillation.teacher_body import TeacherBody
@@ -24,15 +25,16 @@ _PASSES = Passes(learning_rate=5e-4, batch_size=32, epochs=3, least_steps=300, m
 
 
 @dataclass(frozen=True, slots=True)
-class DistilBert:
+class DistilBert(OnTheTask):
     """The triple loss on text, then soft targets.
 
     Weights and temperature are those of the released training (5, 2 and 1; 2). The student is made of evenly
     spaced layers, 0, 2, 4, 7, 9 and 11 of 12, by its learner.
     """
 
+    name: ClassVar[str] = "distilbert"
+
     body: Passes
-    task: SoftTargets
     temperature: float = 2.0
     soft_weight: float = 5.0
     mlm_weight: float = 2.0
@@ -41,21 +43,7 @@ class DistilBert:
     @classmethod
     def planned(cls, config: StudentConfig, examples: int, other_steps: int = 0) -> DistilBert:
         """For a student of this shape; see `SoftTargets.planned`."""
-        return cls(_PASSES.configured(config), SoftTargets.planned(config, examples, other_steps))
-
-    @property
-    def members(self) -> int:
-        """See `Recipe`."""
-        return 1
-
-    @property
-    def steps(self) -> int:
-        """See `Recipe`."""
-        return self.task.steps
-
-    def seeded(self, seed: int) -> DistilBert:
-        """See `Recipe`."""
-        return replace(self, body=replace(self.body, seed=seed), task=self.task.seeded(seed))
+        return cls(SoftTargets.planned(config, examples, other_steps), _PASSES.configured(config))
 
     def phases(self, material: Material) -> Iterator[Phase]:
         """Two: the language as the teacher sees it, then the task."""
@@ -110,10 +98,6 @@ class DistilBert:
         if not has_head:
             return layers.examples(tokens, texts)
         return Masked(tokens, learner.tokenizer, material.body.shape.vocab_size, self.body.seed)
-
-    def to_json(self) -> dict[str, Any]:
-        """For run.json."""
-        return {"name": "distilbert", **asdict(self)}
 
 
 def _require_width(learner: EncoderLearner, teacher: TeacherBody) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tutelage.config import BodyConfig, StudentConfig
 from tutelage.distillation.phases import Material, Phase
+from tutelage.distillation.recipes._on_the_task import OnTheTask
 from tutelage.distillation.recipes.soft_targets import SoftTargets
 from tutelage.distillation.schedule import Passes
 from tutelage.errors import ConfigError
@@ -26,7 +27,7 @@ _MOST_HEADS = 48  # of relations, for base-sized teachers
 
 
 @dataclass(frozen=True, slots=True)
-class MiniLM:
+class MiniLM(OnTheTask):
     """Relations between tokens, of the student's last layer and one of the teacher's, then soft targets.
 
     `layers` is a map of one pair: the student's and the teacher's layer, the last ones by default; of large
@@ -35,8 +36,9 @@ class MiniLM:
     depth and the student's width learns first, and teaches the student then (2020, section 3.3).
     """
 
+    name: ClassVar[str] = "minilm"
+
     body: Passes
-    task: SoftTargets
     layers: MapName | tuple[tuple[int, int], ...] = "last"
     relation_heads: int | None = None
     is_first: bool = False
@@ -47,27 +49,13 @@ class MiniLM:
         """For a student of this shape; see `SoftTargets.planned`."""
         body = config.body or BodyConfig()
         return cls(
-            _PASSES.configured(config),
             SoftTargets.planned(config, examples, other_steps),
+            _PASSES.configured(config),
             body.layer_map or "last",
             body.relation_heads,
             body.relations == "last-layer",
             bool(body.assistant),
         )
-
-    @property
-    def members(self) -> int:
-        """See `Recipe`."""
-        return 1
-
-    @property
-    def steps(self) -> int:
-        """See `Recipe`."""
-        return self.task.steps
-
-    def seeded(self, seed: int) -> MiniLM:
-        """See `Recipe`."""
-        return replace(self, body=replace(self.body, seed=seed), task=self.task.seeded(seed))
 
     def phases(self, material: Material) -> Iterator[Phase]:
         """Two or three: the assistant's relations where there is one, the student's, then the task."""
@@ -143,10 +131,6 @@ class MiniLM:
             torch.manual_seed(self.body.seed)
             body: nn.Module = new_body(shape)
         return body
-
-    def to_json(self) -> dict[str, Any]:
-        """For run.json."""
-        return {"name": "minilm", **asdict(self)}
 
 
 def require_same_heads(material: Material) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from tutelage.config import StudentConfig
 from tutelage.distillation.phases import Material, Phase
+from tutelage.distillation.recipes._on_the_task import OnTheTask
 from tutelage.distillation.recipes.soft_targets import SoftTargets
 from tutelage.distillation.signals import Signals
 from tutelage.errors import ConfigError
@@ -24,7 +25,7 @@ _BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
-class PruneRecover:
+class PruneRecover(OnTheTask):
     """Muralidharan et al. 2024 for encoders that answer with labels.
 
     The vocabulary is cut to what the prompts use. The whole base learns the task; then rounds, each of which
@@ -34,7 +35,8 @@ class PruneRecover:
     `recover` it is pruned first and learns the task's answers alone, in as many steps.
     """
 
-    task: SoftTargets
+    name: ClassVar[str] = "prune-recover"
+
     layers: int | None
     hidden_size: int | None
     heads: int | None
@@ -54,20 +56,6 @@ class PruneRecover:
             vocabulary=config.cuts_vocabulary,
             recover=config.prune is None or config.prune.recover,
         )
-
-    @property
-    def members(self) -> int:
-        """See `Recipe`."""
-        return 1
-
-    @property
-    def steps(self) -> int:
-        """See `Recipe`."""
-        return self.task.steps
-
-    def seeded(self, seed: int) -> PruneRecover:
-        """See `Recipe`."""
-        return replace(self, task=self.task.seeded(seed))
 
     def phases(self, material: Material) -> Iterator[Phase]:
         """The task, then a round after the other; the learner is the same, its network ever smaller."""
@@ -147,10 +135,6 @@ class PruneRecover:
         learner.tokenizer = cut_tokenizer(learner.tokenizer, kept)
         material.progress.note(f"{len(kept):,} of {before:,} tokens are used by the prompts and kept")
         return self._rounds(learner)
-
-    def to_json(self) -> dict[str, Any]:
-        """For run.json."""
-        return {"name": "prune-recover", **asdict(self)}
 
 
 def _embedding_rows(learner: EncoderLearner) -> int:

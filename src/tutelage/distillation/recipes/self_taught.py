@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from tutelage.config import StudentConfig
 from tutelage.distillation.phases import Material, Phase, Recipe
+from tutelage.distillation.recipes._on_the_task import OnTheTask
 from tutelage.distillation.recipes.soft_targets import SoftTargets, labelled
 from tutelage.distillation.signals import Signals
 from tutelage.students import Student, average_students
@@ -31,7 +32,7 @@ def plan_self(config: StudentConfig, examples: int, other_steps: int = 0) -> Rec
 
 
 @dataclass(frozen=True, slots=True)
-class BornAgain:
+class BornAgain(OnTheTask):
     """Born-again networks (Furlanello et al. 2018, section 3.1): each generation taught by the one before.
 
     The first learns from the teacher's answers. Each further one starts anew, from a seed of its own, and
@@ -40,23 +41,10 @@ class BornAgain:
     BANE takes the mean of probabilities, which doesn't fold into one table).
     """
 
-    task: SoftTargets
+    name: ClassVar[str] = "self"
+
     generations: int
     ensemble: bool
-
-    @property
-    def members(self) -> int:
-        """See `Recipe`."""
-        return self.task.members
-
-    @property
-    def steps(self) -> int:
-        """See `Recipe`."""
-        return self.task.steps
-
-    def seeded(self, seed: int) -> BornAgain:
-        """See `Recipe`."""
-        return replace(self, task=self.task.seeded(seed))
 
     def phases(self, material: Material) -> Iterator[Phase]:
         """One a generation. Validation is the known answers' for all of them."""
@@ -80,10 +68,6 @@ class BornAgain:
             (phase,) = task.phases(generation)
             yield replace(phase, name=f"generation {number + 1}", finished=partial(finished, generation))
 
-    def to_json(self) -> dict[str, Any]:
-        """For run.json."""
-        return {"name": "self", **asdict(self)}
-
 
 def _seed_of(seed: int, generation: int) -> int:
     return int(np.random.SeedSequence([seed, generation]).generate_state(1)[0] >> 1)
@@ -96,7 +80,7 @@ def _taught_by(student: Student, signals: Signals) -> Signals:
 
 
 @dataclass(frozen=True, slots=True)
-class Exits:
+class Exits(OnTheTask):
     """Self-distillation (Zhang et al. 2019, Be Your Own Teacher): a head after every layer, one student.
 
     All heads learn the task; all but the deepest learn the deepest's distribution too, and their layers its
@@ -104,25 +88,12 @@ class Exits:
     in the end, counted from 1: what is above it is dropped; None for the deepest.
     """
 
-    task: SoftTargets
+    name: ClassVar[str] = "self"
+
     exit: int | None
     soft_weight: float = 0.1
     feature_weight: float = 1e-6
     temperature: float = 3.0
-
-    @property
-    def members(self) -> int:
-        """See `Recipe`."""
-        return 1
-
-    @property
-    def steps(self) -> int:
-        """See `Recipe`."""
-        return self.task.steps
-
-    def seeded(self, seed: int) -> Exits:
-        """See `Recipe`."""
-        return replace(self, task=self.task.seeded(seed))
 
     def phases(self, material: Material) -> Iterator[Phase]:
         """One: the deepest head is fitted first, then all heads and layers learn at once."""
@@ -165,7 +136,3 @@ class Exits:
         student = learner.finished()
         learner.module = whole
         return student
-
-    def to_json(self) -> dict[str, Any]:
-        """For run.json."""
-        return {"name": "self", **asdict(self)}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from tutelage.config import StudentConfig
 from tutelage.distillation.phases import Material, Phase
+from tutelage.distillation.recipes._on_the_task import OnTheTask
 from tutelage.distillation.recipes.soft_targets import SoftTargets
 from tutelage.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
-class Static:
+class Static(OnTheTask):
     """Words' embeddings from the body: each alone through it, PCA to the student's width, SIF weights.
 
     Words are those of all texts and those that are one token to the body, so that a word which the transfer
@@ -21,26 +22,12 @@ class Static:
     first fitted to these embeddings.
     """
 
-    task: SoftTargets
+    name: ClassVar[str] = "static"
 
     @classmethod
     def planned(cls, config: StudentConfig, examples: int, other_steps: int = 0) -> Static:
         """See `SoftTargets.planned`."""
         return cls(SoftTargets.planned(config, examples, other_steps))
-
-    @property
-    def members(self) -> int:
-        """See `Recipe`."""
-        return self.task.members
-
-    @property
-    def steps(self) -> int:
-        """See `Recipe`."""
-        return self.task.steps
-
-    def seeded(self, seed: int) -> Static:
-        """See `Recipe`."""
-        return replace(self, task=self.task.seeded(seed))
 
     def phases(self, material: Material) -> Iterator[Phase]:
         """One, from the body's words on."""
@@ -58,7 +45,3 @@ class Static:
         learner.begin_with(dict(zip(words, vectors, strict=True)))
         for phase in self.task.phases(material):
             yield replace(phase, figures={"words": len(words), "words_of_texts": len(own)})
-
-    def to_json(self) -> dict[str, Any]:
-        """For run.json."""
-        return {"name": "static", **asdict(self)}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 from tutelage.config import BodyConfig, StudentConfig
 from tutelage.distillation.phases import Material, Phase
+from tutelage.distillation.recipes._on_the_task import OnTheTask
 from tutelage.distillation.recipes.minilm import require_same_heads
 from tutelage.distillation.recipes.soft_targets import SoftTargets
 from tutelage.distillation.schedule import Passes
@@ -23,7 +24,7 @@ _INTERMEDIATE = Passes(learning_rate=3e-4, batch_size=32, epochs=10, least_steps
 
 
 @dataclass(frozen=True, slots=True)
-class TinyBert:
+class TinyBert(OnTheTask):
     """Attention, hidden states and embeddings of all layers of a map; then soft targets for the prediction.
 
     `general` is on all texts; `intermediate` on those of the transfer set. `layers` is the map, the paper's
@@ -31,9 +32,10 @@ class TinyBert:
     which is what the paper calls data augmentation. Both sides need as many attention heads.
     """
 
+    name: ClassVar[str] = "tinybert"
+
     general: Passes
     intermediate: Passes
-    task: SoftTargets
     layers: MapName | tuple[tuple[int, int], ...] = "uniform"
     copies: int = 0
 
@@ -42,27 +44,12 @@ class TinyBert:
         """For a student of this shape; see `SoftTargets.planned`. `student.body` is for both stages."""
         body = config.body or BodyConfig()
         return cls(
+            SoftTargets.planned(config, examples, other_steps),
             _GENERAL.configured(config),
             _INTERMEDIATE.configured(config),
-            SoftTargets.planned(config, examples, other_steps),
             body.layer_map or "uniform",
             body.augmentation or 0,
         )
-
-    @property
-    def members(self) -> int:
-        """See `Recipe`."""
-        return 1
-
-    @property
-    def steps(self) -> int:
-        """See `Recipe`."""
-        return self.task.steps
-
-    def seeded(self, seed: int) -> TinyBert:
-        """See `Recipe`."""
-        general, intermediate = (replace(passes, seed=seed) for passes in (self.general, self.intermediate))
-        return replace(self, general=general, intermediate=intermediate, task=self.task.seeded(seed))
 
     def phases(self, material: Material) -> Iterator[Phase]:
         """Three: layers on all texts, layers on the task's, the task."""
@@ -129,7 +116,3 @@ class TinyBert:
         with torch.random.fork_rng():
             torch.manual_seed(self.general.seed)
             return nn.ModuleDict({part: new_projection(ours, theirs) for part in ("hidden", "embedding")})
-
-    def to_json(self) -> dict[str, Any]:
-        """For run.json."""
-        return {"name": "tinybert", **asdict(self)}
