@@ -21,7 +21,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,49 +122,64 @@ def against_dense(teacher: Any, student: Any, examples: Any, k: int) -> tuple[fl
     return dense / count, listed / count, float(np.mean(cosines))
 
 
+def plan_of(arguments: argparse.Namespace) -> StudentConfig:
+    """The cut student, and how it is taught."""
+    return StudentConfig(
+        family="causal",
+        layers=arguments.layers,
+        template="own",
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        recipe="tokens",
+        tokens=TokensConfig(divergence=arguments.divergence, text_weight=arguments.text_weight),
+    )
+
+
+def kept_signals(
+    learner: Any, teacher: TokenTeacher, scoring: Any, learning: TextSignals, k: int, console: Console
+) -> TextSignals:
+    """The texts with the teacher's lists, whose size is told; ends where they are too large."""
+    examples = learner.encode(learning.texts, learning.targets)
+    started = time.monotonic()
+    packed = keep(scoring, examples, k)
+    seconds = time.monotonic() - started
+    tokens = sum(len(pair.answer) for pair in examples.pairs)
+    size = sum(map(len, packed)) / tokens
+    console.print(
+        f"{len(learning)} texts, {tokens:,} tokens; kept in {seconds:.0f} s at {size:.0f} bytes a token "
+        f"(k = {k}; {MOST_BYTES} are the most; {4 * scoring.config.vocab_size:,} dense)"
+    )
+    if size > MOST_BYTES:
+        raise SystemExit(f"the cache takes {size:.0f} bytes a token; {MOST_BYTES} are the most")
+    vocabulary = Vocabulary.of(learner.codec.model.tokenizer)
+    made_with = token_manifest("local", EMBEDDED_WRITER, teacher.revision, TASK.version, k, vocabulary)
+    return replace(learning, tokens=TokenCache(made_with, tuple(packed)))
+
+
+def arms_of(
+    plan: StudentConfig, arguments: argparse.Namespace, teacher: TokenTeacher
+) -> Iterator[tuple[str, StudentConfig, dict[str, Any]]]:
+    """Name, configuration and options of each arm."""
+    yield "SFT alone", plan, {"control": True}
+    yield f"distilled, cached top-{arguments.k}", plan, {}
+    if arguments.dense and plan.tokens:
+        given = plan.tokens.model_copy(update={"source": "online"})
+        yield "distilled, dense", plan.model_copy(update={"tokens": given}), {"teacher": teacher}
+
+
 def measure(arguments: argparse.Namespace) -> None:
     console = Console(width=120)
     rows = read_rows()[: arguments.texts + arguments.tests]
-    settings = {
-        "family": "causal",
-        "layers": arguments.layers,
-        "template": "own",
-        "epochs": arguments.epochs,
-        "batch_size": arguments.batch_size,
-        "learning_rate": arguments.learning_rate,
-    }
-    plan = StudentConfig(
-        recipe="tokens",
-        tokens=TokensConfig(divergence=arguments.divergence, text_weight=arguments.text_weight),
-        **settings,
-    )
+    plan = plan_of(arguments)
     learner = new_writing_learner(plan, TASK, Path())
     teacher = TokenTeacher.at(EMBEDDED_WRITER, Path())
     scoring = teacher.load(learner, EMBEDDED_WRITER)
     learning, tests = (
         cut(learner, part, arguments.tokens) for part in (rows[: arguments.texts], rows[arguments.texts :])
     )
-    examples, unseen = (learner.encode(part.texts, part.targets) for part in (learning, tests))
-    started = time.monotonic()
-    packed = keep(scoring, examples, arguments.k)
-    seconds = time.monotonic() - started
-    tokens = sum(len(pair.answer) for pair in examples.pairs)
-    size = sum(map(len, packed)) / tokens
-    console.print(
-        f"{len(learning)} texts, {tokens:,} tokens; kept in {seconds:.0f} s at {size:.0f} bytes a token "
-        f"(k = {arguments.k}; {MOST_BYTES} are the most; {4 * scoring.config.vocab_size:,} dense)"
-    )
-    vocabulary = Vocabulary.of(learner.codec.model.tokenizer)
-    made_with = token_manifest(
-        "local", EMBEDDED_WRITER, teacher.revision, TASK.version, arguments.k, vocabulary
-    )
-    kept = TextSignals(
-        learning.texts,
-        learning.values,
-        learning.rationales,
-        learning.gold,
-        TokenCache(made_with, tuple(packed)),
-    )
+    unseen = learner.encode(tests.texts, tests.targets)
+    kept = kept_signals(learner, teacher, scoring, learning, arguments.k, console)
     few = learner.encode(tests.texts[:16], tests.targets[:16])
     whole, listed, cosine = against_dense(scoring, learner.module.eval(), few, arguments.k)
     console.print(
@@ -172,20 +188,10 @@ def measure(arguments: argparse.Namespace) -> None:
     )
     table = Table("arm", "seed", "perplexity, unseen", "steps", "best", "seconds")
     table.add_row("teacher, all layers", "", f"{perplexity(scoring, unseen):.2f}", "", "", "")
-    before = untrained(kept, TASK, plan, Path()).student
-    table.add_row(
-        f"{arguments.layers} layers, before", "", f"{perplexity(model_of(before), unseen):.2f}", "", "", ""
-    )
+    before = perplexity(model_of(untrained(kept, TASK, plan, Path()).student), unseen)
+    table.add_row(f"{arguments.layers} layers, before", "", f"{before:.2f}", "", "", "")
     for seed in arguments.seeds:
-        config = plan.model_copy(update={"seed": seed})
-        arms = {
-            "SFT alone": (config, {"control": True}),
-            f"distilled, cached top-{arguments.k}": (config, {}),
-        }
-        if arguments.dense:
-            given = plan.tokens.model_copy(update={"source": "online"}) if plan.tokens else None
-            arms["distilled, dense"] = (config.model_copy(update={"tokens": given}), {"teacher": teacher})
-        for name, (planned, options) in arms.items():
+        for name, planned, options in arms_of(plan.model_copy(update={"seed": seed}), arguments, teacher):
             distilled = distil_texts(kept, TASK, planned, Path(), Silent(), **options)
             record = distilled.record
             found = f"{perplexity(model_of(distilled.student), unseen):.2f}"
@@ -194,8 +200,6 @@ def measure(arguments: argparse.Namespace) -> None:
             )
             console.print(f"{name}, seed {seed}: {found} ({record.seconds:.0f} s)")
     console.print(table)
-    if size > MOST_BYTES:
-        raise SystemExit(f"the cache takes {size:.0f} bytes a token; {MOST_BYTES} are the most")
 
 
 def model_of(student: Any) -> Any:
