@@ -9,6 +9,7 @@ from tutelage.config.reading import (
     sections_below,
     sections_in,
 )
+from tutelage.config.release import ReleaseConfig
 from tutelage.config.schema import (
     ComparisonConfig,
     GoldConfig,
@@ -17,7 +18,6 @@ from tutelage.config.schema import (
     OverrideConfig,
     ProgrammeConfig,
     PromptingConfig,
-    ReleaseConfig,
     RightsConfig,
     StudentConfig,
     TrafficConfig,

@@ -15,6 +15,7 @@ from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import AnswerStatus, Gold, Value, load_value
 from tutelage.stages.asking import open_teacher
+from tutelage.stages.subjects import Evaluated, Subject, with_sections
 from tutelage.stages.task import label_task
 from tutelage.stages.train import TRAIN
 from tutelage.tasks import LabelTask
@@ -22,6 +23,9 @@ from tutelage.teachers import Measurable
 
 if TYPE_CHECKING:
     from tutelage.evaluation import Arm, Footprint
+
+# In the order in which they are asked. What one adds, its release terms read.
+SUBJECTS: tuple[Subject, ...] = ()
 
 _TIMED_TEXTS = 300
 _TIMED_CALLS = 200
@@ -35,6 +39,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         f"students/{programme.config.student.run}": TRAIN.left(programme, programme.student),
         "gold.margin": fingerprint([programme.config.gold.margin, programme.config.gold.expected_accuracy]),
         "release": fingerprint(programme.config.release),
+        **{name: value for subject in SUBJECTS for name, value in subject.inputs(programme).items()},
     }
 
 
@@ -50,7 +55,8 @@ def _work(programme: Programme, progress: Progress) -> str:
         for name in ("control", "student"):
             arms[name] = _student_arm(programme, name, task, texts)
             tracker.advance()
-    metrics = evaluate(task, gold, arms, critical_slices=programme.config.release.critical_slices)
+    scored = evaluate(task, gold, arms, critical_slices=programme.config.release.critical_slices)
+    metrics = with_sections(SUBJECTS, programme, Evaluated(task, gold, arms, scored))
     seal = storage.read_json(programme.seal)
     seal_decision = gold_gate(seal, programme.config.gold)
     decision = release_decision(metrics, programme.config.release, gold_decision=seal_decision)

@@ -1,37 +1,11 @@
-import json
-
 import numpy as np
 import pytest
-from evaluation_world import TASK, arm_of, gold_of, random_world
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from release_world import CRITICAL_TERM, TEACHER_TERM, metrics_of, terms_of
 
-from tutelage.config import ReleaseConfig
-from tutelage.evaluation import Arm, Footprint, evaluate, paired_difference_interval, release_decision
-from tutelage.gates import Decision, Evidence, Verdict
-
-TEACHER_TERM = "accuracy difference to the teacher"
-CRITICAL_TERM = "accuracy difference to the teacher, slice critical"
-
-
-def metrics_of(n, only_student, only_teacher, *, control=None, slices=None, footprint=None):
-    """A student and a teacher that differ on so many examples, and are right on all others."""
-    gold = gold_of(["a"] * n, slices)
-    student = ["a"] * n
-    teacher = ["a"] * n
-    student[:only_teacher] = ["b"] * only_teacher
-    teacher[only_teacher : only_teacher + only_student] = ["b"] * only_student
-    arms = {"teacher": arm_of("teacher", teacher), "student": Arm("student", "s", student, None, footprint)}
-    if control is not None:
-        arms["control"] = arm_of("control", ["a"] * control + ["b"] * (n - control))
-    return evaluate(TASK, gold, arms, resamples=1)
-
-
-def terms_of(metrics, gold_decision=None, **release):
-    decision = release_decision(
-        metrics, ReleaseConfig(**{"max_ece": None, **release}), gold_decision=gold_decision
-    )
-    return {item.term: item for item in decision.evidence}, decision
+from tutelage.evaluation import paired_difference_interval
+from tutelage.gates import Verdict
 
 
 @pytest.mark.parametrize(
@@ -136,43 +110,6 @@ def test_the_bar_on_accuracy(bar, verdict):
     assert (terms["accuracy"].more_needed or 0) > 0 or verdict != "not enough evidence"
 
 
-def with_ece(n, shift):
-    """A student that is right on 85% at a confidence of 85% plus the shift."""
-    right = np.arange(n) % 20 < 17
-    values = np.where(right, "a", "b").tolist()
-    probabilities = np.full((n, 4), (0.15 - shift) / 3, np.float32)
-    probabilities[np.arange(n), np.where(right, 0, 1)] = 0.85 + shift
-    arms = {"student": arm_of("student", values, probabilities), "teacher": arm_of("teacher", values)}
-    return evaluate(TASK, gold_of(["a"] * n), arms, resamples=200)
-
-
-@pytest.mark.parametrize(
-    ("n", "shift", "verdict"),
-    [(1000, 0.02, "pass"), (1000, 0.14, "fail"), (100, 0.08, "not enough evidence")],
-)
-def test_the_limit_on_calibration_error(n, shift, verdict):
-    terms, _ = terms_of(with_ece(n, shift), max_ece=0.1)
-    term = terms["calibration error (ECE)"]
-    assert term.verdict == verdict
-    assert term.estimate == pytest.approx(shift, abs=1e-6)
-    assert (term.more_needed is not None) == (verdict == "not enough evidence")
-
-
-def test_calibration_that_cant_be_seen_is_undecided():
-    terms, _ = terms_of(metrics_of(1000, 0, 0), max_ece=0.1)
-    assert terms["calibration error (ECE)"].verdict is Verdict.UNDECIDED
-
-
-def test_latency_and_size():
-    metrics = metrics_of(1000, 0, 0, footprint=Footprint(1.0, 3.0, 100.0, 20.0, 5))
-    terms, decision = terms_of(metrics, max_latency_ms=3.0, max_size_mb=10.0)
-    assert terms["p95 latency at batch 1 on one thread"].verdict is Verdict.PASS
-    assert terms["size on disk"].verdict is Verdict.FAIL
-    assert decision.reasons == ["Student's size on disk is 20 MB; at most 10 MB is acceptable."]
-    terms, _ = terms_of(metrics_of(1000, 0, 0), max_latency_ms=3.0)
-    assert terms["p95 latency at batch 1 on one thread"].verdict is Verdict.UNDECIDED
-
-
 def test_a_student_clearly_worse_than_the_control_is_not_released():
     terms, decision = terms_of(metrics_of(1000, 0, 20, control=1000))
     assert terms[TEACHER_TERM].verdict is not Verdict.FAIL
@@ -188,31 +125,6 @@ def test_whether_distillation_helped_is_a_fact_and_no_term(control, says):
     terms, decision = terms_of(metrics_of(1000, 0, 0, control=control))
     assert list(terms) == [TEACHER_TERM]
     assert says in decision.facts["distillation"]
-
-
-def test_the_gold_gate_is_a_term():
-    small = Decision.of("gold", [Evidence("width", Verdict.UNDECIDED, "Too few.", more_needed=70)])
-    terms, decision = terms_of(metrics_of(1000, 0, 0), gold_decision=small)
-    assert (terms["gold gate"].verdict, terms["gold gate"].more_needed) == (Verdict.UNDECIDED, 70)
-    assert decision.reasons == ["The gold gate didn't pass (not enough evidence): Too few."]
-    large = Decision.of("gold", [Evidence("width", Verdict.PASS, "Enough.")])
-    assert terms_of(metrics_of(1000, 0, 0), gold_decision=large)[1].verdict is Verdict.PASS
-
-
-def test_without_a_teacher_nothing_is_released():
-    gold, arms = random_world()
-    metrics = evaluate(TASK, gold, {"student": arms["student"]}, resamples=1)
-    terms, decision = terms_of(metrics)
-    assert (
-        terms[TEACHER_TERM].verdict is terms[CRITICAL_TERM].verdict is decision.verdict is Verdict.UNDECIDED
-    )
-
-
-def test_the_decision_survives_json():
-    gold, arms = random_world()
-    metrics = json.loads(json.dumps(evaluate(TASK, gold, arms, resamples=50)))
-    decision = release_decision(metrics, ReleaseConfig(min_accuracy=0.5)).to_json()
-    assert json.loads(json.dumps(decision, allow_nan=False)) == decision
 
 
 def test_at_the_limit_a_student_seldom_passes():

@@ -1,0 +1,25 @@
+"""The terms of the release gate."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tutelage.config.section import Probability, Section
+
+
+class ReleaseConfig(Section):
+    """Terms of the release gate, all on sealed gold at 95% confidence."""
+
+    max_loss: float = Field(
+        0.03, ge=0.0, lt=1.0, description="Largest acceptable accuracy loss against the teacher."
+    )
+    min_accuracy: Probability | None = Field(None, description="Absolute bar on accuracy.")
+    critical_slices: tuple[str, ...] = Field(
+        ("critical",), description="Slices judged on their own, where gold has them."
+    )
+    max_critical_loss: float = Field(
+        0.05, ge=0.0, lt=1.0, description="Largest acceptable loss on each critical slice."
+    )
+    max_ece: Probability | None = Field(0.1, description="Largest expected calibration error.")
+    max_latency_ms: float | None = Field(None, gt=0.0, description="Largest p95 at batch 1 on one thread.")
+    max_size_mb: float | None = Field(None, gt=0.0, description="Largest size on disk.")

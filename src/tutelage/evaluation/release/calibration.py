@@ -1,0 +1,37 @@
+"""Whether the student's stated confidence can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tutelage.config import ReleaseConfig
+from tutelage.evaluation import _report_format as fmt
+from tutelage.evaluation._planning import extra_examples
+from tutelage.evaluation.release.verdicts import Metrics, at_most, outlook
+from tutelage.gates import Evidence, Verdict
+
+
+def expected_error(metrics: Metrics, release: ReleaseConfig) -> Iterator[Evidence]:
+    """The expected calibration error against `max_ece`."""
+    if release.max_ece is not None:
+        yield _expected_error(metrics["arms"]["student"], metrics["n"], release.max_ece)
+
+
+def _expected_error(student: Metrics, n: int, limit: float) -> Evidence:
+    term = "calibration error (ECE)"
+    ece, low, high = student["ece"], student["ece_low"], student["ece_high"]
+    if ece is None:
+        reason = "The student gave no probabilities, so its calibration can't be judged."
+        return Evidence(term, Verdict.UNDECIDED, reason, limit=limit)
+    verdict = at_most(low, high, limit)
+    reason = (
+        f"Student's stated confidence is off by {fmt.fixed(ece)} on average "
+        f"(95% interval {fmt.fixed(low)} to {fmt.fixed(high)}); at most {fmt.fixed(limit)} is acceptable."
+    )
+    more = None
+    if verdict is Verdict.UNDECIDED:
+        # Bootstrap ends can't be computed for more examples than there are; they close in as 1/sqrt(n).
+        far = (high if ece <= limit else low) - ece
+        more = extra_examples(lambda m: abs(far) * (n / m) ** 0.5 < abs(limit - ece), n)
+        reason += outlook(n, more, ece <= limit, "gold examples")
+    return Evidence(term, verdict, reason, ece, low, high, limit, n, more)
