@@ -2,7 +2,7 @@ import pytest
 from evaluation_world import TASK, random_world
 
 from tutelage.programme import Programme, Stage, fingerprint
-from tutelage.progress import Progress
+from tutelage.progress import Silent
 from tutelage.stages.subjects import Evaluated, Subject, left_by, with_sections
 
 
@@ -48,7 +48,7 @@ def test_what_a_stage_left_is_read_only_while_it_is_current(programme):
     source.write_text("one")
     path.write_text("of unknown origin")
     assert left_by(stage, programme, path) is None
-    stage.run(programme, Progress())
+    stage.run(programme, Silent())
     assert left_by(stage, programme, path) == path
     source.write_text("two")
     assert left_by(stage, programme, path) is None
