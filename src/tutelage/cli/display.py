@@ -33,6 +33,7 @@ _DAYS_SHOWN = 14
 _MONEY_COLUMNS = ("tokens in", "out", "cost", "for 1,000")
 _WIDEST_INTERVAL = len("100.0% (98.9–100.0)")
 _ROOM_FOR_TITLES = 120  # columns of a terminal from which three arms' titles stand in a line each
+_ABSENT = "-"
 
 
 class _Rate(ProgressColumn):
@@ -112,7 +113,9 @@ def _arms_table(metrics: dict[str, Any], widest_title: int) -> Table:
     add_numbers(drawn, *(Text("\n".join(wrap(arm["title"], widest_title))) for arm in arms))
     exact = " (of all labels at once)" if metrics["task"]["multi_label"] else ""
     for name, show in _ARM_ROWS.items():
-        drawn.add_row(name + exact if name == "accuracy" else name, *(show(arm) for arm in arms))
+        cells = [show(arm) for arm in arms]
+        if set(cells) != {_ABSENT}:  # as of open values all that needs labels
+            drawn.add_row(name + exact if name == "accuracy" else name, *cells)
     return drawn
 
 
@@ -120,8 +123,9 @@ def _footprint(key: str, form: str) -> Callable[[dict[str, Any]], str]:
     return lambda arm: _number((arm["footprint"] or {}).get(key), form)
 
 
-def _share(value: dict[str, float] | None) -> str:
-    return "-" if value is None else f"{value['estimate']:.1%}"
+def _share(value: dict[str, float | None] | None) -> str:
+    estimate = None if value is None else value["estimate"]
+    return _ABSENT if estimate is None else f"{estimate:.1%}"
 
 
 def _interval(value: dict[str, float]) -> str:
@@ -129,7 +133,7 @@ def _interval(value: dict[str, float]) -> str:
 
 
 def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
+    return _ABSENT if value is None else form.format(value)
 
 
 def print_status(status: Status, *, as_json: bool) -> None:

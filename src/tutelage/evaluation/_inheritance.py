@@ -23,15 +23,16 @@ def errors(coded: Coded) -> dict[str, Any] | None:
 
     `inherited_share` is the part of the student's errors that repeat the teacher's wrong answer; `lift` the
     student's error rate where the teacher errs over its rate where the teacher is right. Either is None
-    where there is nothing to divide by. Two missing answers are no copy of each other. None where either arm
-    is absent.
+    where there is nothing to divide by. A wrong answer is the same where the task takes the student's for as
+    good as the teacher's. Two missing answers are no copy of each other. `confusions` is empty where values
+    are open. None where either arm is absent.
     """
     if not {"teacher", "student"} <= set(coded.answers):
         return None
     teacher, student = coded.answers["teacher"], coded.answers["student"]
     teacher_right, student_right = coded.right["teacher"], coded.right["student"]
-    same = ~student_right & (teacher == student) & (student != UNANSWERED)
     both_wrong = ~teacher_right & ~student_right
+    same = both_wrong & coded.agree(student, teacher)
     wrong = int((~student_right).sum())
     return {
         "both_right": int((teacher_right & student_right).sum()),
@@ -41,7 +42,7 @@ def errors(coded: Coded) -> dict[str, Any] | None:
         "both_wrong_different": int((both_wrong & ~same).sum()),
         "inherited_share": int(same.sum()) / wrong if wrong else None,
         "lift": _lift(teacher_right, student_right),
-        "confusions": _confusions(coded, same),
+        "confusions": _confusions(coded, same) if coded.labelled else [],
     }
 
 

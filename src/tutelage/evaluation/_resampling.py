@@ -2,7 +2,8 @@
 
 Examples with the same gold and the same answers are exchangeable, so that a resample of examples is a
 multinomial draw of how often each distinct (gold, teacher, control, student) occurs: fewer numbers, the same
-distribution, and a result that doesn't depend on the order of examples. All arms share the draws (Efron and
+distribution, and a result that doesn't depend on the order of examples. Where values are open only who was
+right is looked at, and macro-F1 is NaN. All arms share the draws (Efron and
 Tibshirani 1993, chapter 6; paired as in Berg-Kirkpatrick et al. 2012).
 """
 
@@ -33,13 +34,12 @@ class Resampled:
 
 def resample(coded: Coded, *, seed: int, resamples: int) -> Resampled:
     """Draw `resamples` bootstrap samples of the examples and score every arm on each."""
-    columns = np.stack([coded.gold, *coded.answers.values()], axis=1)
-    patterns, counts = np.unique(columns, axis=0, return_counts=True)
-    support = _sparse(coded.members[patterns[:, 0]])
-    arms = {
-        name: _ArmColumns.of(coded, patterns[:, 0], patterns[:, column])
-        for column, name in enumerate(coded.answers, start=1)
-    }
+    outcomes = [coded.gold, *coded.answers.values()] if coded.labelled else [*coded.right.values()]
+    _, first, counts = np.unique(
+        np.stack(outcomes or [coded.gold], axis=1), axis=0, return_index=True, return_counts=True
+    )
+    support = _sparse(coded.members[coded.gold[first]])
+    arms = {name: _ArmColumns.of(coded, name, first) for name in coded.answers}
     accuracy: dict[str, list[Floats]] = {name: [] for name in arms}
     macro_f1: dict[str, list[Floats]] = {name: [] for name in arms}
     width = len(counts) + 3 * coded.members.shape[1]
@@ -64,12 +64,13 @@ class _ArmColumns:
     hits: Any
 
     @classmethod
-    def of(cls, coded: Coded, gold: npt.NDArray[np.int64], answer: npt.NDArray[np.int64]) -> _ArmColumns:
-        predicted = coded.members[answer]
+    def of(cls, coded: Coded, name: str, first: npt.NDArray[np.int64]) -> _ArmColumns:
+        """`first`: an example of each pattern."""
+        predicted = coded.members[coded.answers[name][first]]
         return cls(
-            coded.agrees[answer, gold].astype(np.float64),
+            coded.right[name][first].astype(np.float64),
             _sparse(predicted),
-            _sparse(predicted & coded.members[gold]),
+            _sparse(predicted & coded.members[coded.gold[first]]),
         )
 
 
@@ -105,8 +106,10 @@ def macro_f1_of(support: Floats, predicted: Floats, hits: Floats) -> Floats:
 def percentile_interval(
     estimate: float, resampled: Floats, confidence: float = CONFIDENCE
 ) -> dict[str, float | None]:
-    """`{"estimate", "low", "high"}` by percentiles of the finite resamples; ends None where there is none."""
+    """`{"estimate", "low", "high"}` by percentiles of the finite resamples; None for what isn't finite."""
     finite = resampled[np.isfinite(resampled)]
+    if not np.isfinite(estimate):
+        return {"estimate": None, "low": None, "high": None}
     if not len(finite):
         return {"estimate": float(estimate), "low": None, "high": None}
     low, high = np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2])

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from tutelage.errors import DataError
 from tutelage.evaluation.footprint import Footprint
-from tutelage.records import Gold, Value
-from tutelage.tasks import LabelTask
+from tutelage.records import AnswerStatus, Gold, Value
+from tutelage.tasks import LabelTask, Task, with_labels
 
 if TYPE_CHECKING:
     from tutelage.records import Distribution
@@ -27,7 +28,9 @@ class Arm:
 
     `name` is teacher, control or student. A value of None (quarantined, or never answered) counts as wrong.
     `distributions` is float32 [n, labels] in the task's order, or None; a row of NaN is an answer without
-    probabilities, which calibration leaves out.
+    probabilities, which calibration leaves out. Where values are open there are none, and `confidence` may
+    say how sure each answer was: float64 [n] in [0, 1], NaN where it wasn't said. It ranks answers; whether
+    it is a probability of being right nobody has shown.
     """
 
     name: str
@@ -35,24 +38,43 @@ class Arm:
     values: Sequence[Value | None]
     distributions: Distribution | None = None
     footprint: Footprint | None = None
+    confidence: npt.NDArray[np.float64] | None = None
 
 
-def check_arms(task: LabelTask, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> None:
-    """Raise DataError unless every arm answers every example of gold in the task's labels."""
+def check_arms(task: Task, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> None:
+    """Raise DataError unless every arm answers every example of gold with values of the task."""
     if not gold:
         raise DataError("gold holds no example, so there is nothing to evaluate on. Mend: seal a gold set")
     if unknown := sorted(set(arms) - set(ARM_NAMES)):
         raise DataError(f"unknown arm {unknown[0]!r}. Mend: the arms are {', '.join(ARM_NAMES)}")
-    _check_labels(task, [item.value for item in gold], "gold")
+    _check_values(task, [item.value for item in gold], "gold")
     for name, arm in arms.items():
         if len(arm.values) != len(gold):
             raise DataError(
                 f"arm {name!r} has {len(arm.values)} values for {len(gold)} examples of gold. "
                 "Mend: give one for each, None where there is no answer"
             )
-        _check_labels(task, arm.values, f"arm {name!r}")
+        _check_values(task, arm.values, f"arm {name!r}")
         if arm.distributions is not None:
             _check_distributions(task, arm.distributions, len(gold), name)
+        if arm.confidence is not None:
+            _check_confidence(arm.confidence, len(gold), name)
+
+
+def _check_values(task: Task, values: Sequence[Value | None], where: str) -> None:
+    labelled = with_labels(task)
+    if labelled is not None:
+        return _check_labels(labelled, values, where)
+    for position, value in enumerate(values):
+        if value is None:
+            continue
+        parsed = task.admit(value)
+        if parsed.status is not AnswerStatus.OK:
+            raise DataError(
+                f"{where}, example {position + 1}: {parsed.reason}. "
+                "Mend: correct the value, or quarantine the answer (None)"
+            )
+    return None
 
 
 def _check_labels(task: LabelTask, values: Sequence[Value | None], where: str) -> None:
@@ -66,7 +88,16 @@ def _check_labels(task: LabelTask, values: Sequence[Value | None], where: str) -
                 )
 
 
-def _check_distributions(task: LabelTask, distributions: Distribution, n: int, name: str) -> None:
+def _check_confidence(confidence: npt.NDArray[np.float64], n: int, name: str) -> None:
+    stated = confidence[~np.isnan(confidence)]
+    if confidence.shape != (n,) or not ((stated >= 0) & (stated <= 1)).all():
+        raise DataError(
+            f"arm {name!r}: confidence has shape {confidence.shape} or numbers outside 0 to 1. "
+            f"Mend: give {n} numbers in [0, 1], NaN where an answer has none"
+        )
+
+
+def _check_distributions(task: Task, distributions: Distribution, n: int, name: str) -> None:
     if distributions.shape != (n, len(task.labels)):
         raise DataError(
             f"arm {name!r}: distributions have shape {distributions.shape}, not {(n, len(task.labels))}. "

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tutelage.evaluation.arms import Arm
 from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 from tutelage.records import Value
 from tutelage.tasks import LabelTask
@@ -95,6 +96,17 @@ def stated_confidence(values: Sequence[Value | None], distributions: Distributio
     else:
         confidence[rows] = probabilities.max(axis=1)
     return confidence
+
+
+def confidence_of(arm: Arm) -> Floats:
+    """The confidence in each of an arm's answers, float64 [n], NaN where none was stated.
+
+    By its distributions where it has any, else what it says itself; of a missing answer there is none.
+    """
+    if arm.distributions is not None or arm.confidence is None:
+        return stated_confidence(arm.values, arm.distributions)
+    answered = np.array([value is not None for value in arm.values], dtype=bool)
+    return np.where(answered, arm.confidence, np.nan)
 
 
 def bin_count(examples: int) -> int:

@@ -56,8 +56,7 @@ def measure_footprint(
     if calls < 1:
         raise UsageError(f"calls is {calls}. Mend: time at least one call")
     with one_thread():
-        for position in range(min(_WARM_UP_CALLS, calls)):
-            predict([texts[position % len(texts)]])
+        _warm_up(predict, texts, min(_WARM_UP_CALLS, calls), seconds)
         latencies = _latencies(predict, texts, calls, seconds)
         throughput = _throughput(predict, texts, seconds)
     median, slow = np.percentile(latencies, [50, 95]) * 1000
@@ -68,6 +67,17 @@ def measure_footprint(
         size_mb=folder_size_mb(folder) if folder is not None else size_mb,
         parameters=parameters,
     )
+
+
+def _warm_up(
+    predict: Callable[[Sequence[str]], Any], texts: Sequence[str], calls: int, seconds: float
+) -> None:
+    """At least one call, and no longer than the measuring may take: what writes takes seconds a text."""
+    begun = time.perf_counter()
+    for position in range(calls):
+        predict([texts[position % len(texts)]])
+        if time.perf_counter() - begun > seconds:
+            break
 
 
 def _latencies(

@@ -12,7 +12,7 @@ from tutelage.evaluation import _inheritance
 from tutelage.evaluation._coded import UNANSWERED, Coded, Codes, Flags, encode
 from tutelage.evaluation._resampling import Resampled, macro_f1_of, percentile_interval, resample
 from tutelage.evaluation.arms import Arm, check_arms
-from tutelage.evaluation.calibration import calibrate, stated_confidence
+from tutelage.evaluation.calibration import calibrate, confidence_of
 from tutelage.evaluation.intervals import (
     CONFIDENCE,
     mcnemar_exact,
@@ -20,14 +20,14 @@ from tutelage.evaluation.intervals import (
     proportion_interval,
 )
 from tutelage.records import Gold
-from tutelage.tasks import LabelTask
+from tutelage.tasks import LabelTask, Task, with_labels
 
 PAIRS = (("student", "teacher"), ("student", "control"), ("control", "teacher"))
 CRITICAL_SLICES = ("critical", "safety")
 
 
 def evaluate(
-    task: LabelTask,
+    task: Task,
     gold: Sequence[Gold],
     arms: Mapping[str, Arm],
     *,
@@ -37,8 +37,11 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score the arms on gold, each alone and against each other, with 95% intervals.
 
-    Accuracy is exact match (of sets, with several labels; of a judge's scores within the task's tolerance);
-    an answer that isn't there is wrong. "scores" has the task's own metrics of each arm. Intervals:
+    Accuracy is the share of examples on which the task takes the answer for as good as gold's
+    (`Task.compare`): exact match of labels, or of sets of them; of a judge's scores within its tolerance; of
+    records in all fields; of texts from its similarity up. An answer that isn't there is wrong. "scores" has
+    the task's own metrics of each arm. What needs labels ("labels", macro-F1, calibration, confusions) is
+    empty or None where values are open. Intervals:
     of proportions by `proportion_interval`, of differences by `paired_difference_interval` and beside it by
     the paired percentile bootstrap of `resamples` (Efron and Tibshirani 1993), which also serves macro-F1,
     its differences, retention and recovered gap; of the ECE by a basic one. A difference is a − b in
@@ -49,7 +52,7 @@ def evaluate(
     Raises DataError where the arms don't fit gold or the task.
     """
     check_arms(task, gold, arms)
-    coded = encode(task, gold, arms)
+    coded, labelled = encode(task, gold, arms), with_labels(task)
     drawn = resample(coded, seed=seed, resamples=resamples)
     values = {name: arms[name].values for name in coded.answers}
     student = arms.get("student")
@@ -57,14 +60,15 @@ def evaluate(
         "n": coded.n,
         "confidence": CONFIDENCE,
         "task": {
+            "kind": task.kind,
             "labels": list(task.labels),
             "multi_label": task.multi_label,
-            "out_of_scope": task.out_of_scope,
+            "out_of_scope": labelled.out_of_scope if labelled else None,
         },
         "arms": {
             name: {
-                **_arm(task, coded, name, drawn),
-                **_calibration(task, gold, arms[name], seed, resamples),
+                **_arm(labelled, coded, name, drawn),
+                **_calibration(labelled, gold, arms[name], seed, resamples),
                 "scores": task.score(arms[name].values, [item.value for item in gold]),
                 "title": arms[name].title,
                 "footprint": asdict(footprint) if (footprint := arms[name].footprint) else None,
@@ -79,7 +83,7 @@ def evaluate(
             gold,
             values,
             coded.right["student"],
-            stated_confidence(student.values, student.distributions),
+            confidence_of(student),
             critical_slices,
         )
         if student
@@ -87,20 +91,17 @@ def evaluate(
     }
 
 
-def _arm(task: LabelTask, coded: Coded, name: str, drawn: Resampled) -> dict[str, Any]:
+def _arm(task: LabelTask | None, coded: Coded, name: str, drawn: Resampled) -> dict[str, Any]:
     right, answers = coded.right[name], coded.answers[name]
     truth, predicted = coded.members[coded.gold], coded.members[answers]
     support, given, hits = truth.sum(axis=0), predicted.sum(axis=0), (truth & predicted).sum(axis=0)
-    macro_f1 = _macro_f1(coded, name)
     return {
         "accuracy": _proportion(right),
-        "macro_f1": percentile_interval(macro_f1, drawn.macro_f1[name])
-        if np.isfinite(macro_f1)
-        else {"estimate": None, "low": None, "high": None},
+        "macro_f1": percentile_interval(_macro_f1(coded, name), drawn.macro_f1[name]),
         "slices": {slice_: _proportion(right[rows]) for slice_, rows in coded.slices.items()},
         "labels": {
             label: _label(int(support[index]), int(given[index]), int(hits[index]))
-            for index, label in enumerate(task.labels)
+            for index, label in enumerate(task.labels if task else ())
         },
         "agreement_with_teacher": _agreement(coded, answers) if name != "teacher" else None,
         "out_of_scope": _out_of_scope(task, truth, predicted),
@@ -135,13 +136,13 @@ def _label(support: int, given: int, hits: int) -> dict[str, Any]:
     }
 
 
-def _out_of_scope(task: LabelTask, truth: Flags, predicted: Flags) -> dict[str, Any] | None:
+def _out_of_scope(task: LabelTask | None, truth: Flags, predicted: Flags) -> dict[str, Any] | None:
     """How much of what is out of scope was found, and how much of what is in scope was taken for it.
 
     `truth` and `predicted` are bool [n, labels]. None where the task has no such label, or for a share of
     nothing.
     """
-    if task.out_of_scope is None:
+    if task is None or task.out_of_scope is None:
         return None
     outside = truth[:, task.labels.index(task.out_of_scope)]
     said = predicted[:, task.labels.index(task.out_of_scope)]
@@ -157,14 +158,16 @@ def _agreement(coded: Coded, answers: Codes) -> dict[str, Any] | None:
     if teacher is None or (teacher == UNANSWERED).all():
         return None
     answered = teacher != UNANSWERED
-    return _proportion(coded.agrees[answers, teacher][answered])
+    return _proportion(coded.agree(answers, teacher)[answered])
 
 
 def _calibration(
-    task: LabelTask, gold: Sequence[Gold], arm: Arm, seed: int, resamples: int
+    task: LabelTask | None, gold: Sequence[Gold], arm: Arm, seed: int, resamples: int
 ) -> dict[str, Any]:
-    truths = [item.value for item in gold]
-    found = calibrate(task, truths, arm.values, arm.distributions, seed=seed, resamples=resamples)
+    found = None
+    if task is not None:
+        truths = [item.value for item in gold]
+        found = calibrate(task, truths, arm.values, arm.distributions, seed=seed, resamples=resamples)
     if found is None:
         return dict.fromkeys(("ece", "ece_low", "ece_high", "brier", "reliability"))
     return {**asdict(found), "reliability": list(found.reliability)}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tutelage.evaluation.arms import ARM_NAMES, Arm
-from tutelage.evaluation.calibration import stated_confidence
+from tutelage.evaluation.calibration import confidence_of
 from tutelage.records import Gold, dump_value
 
 if TYPE_CHECKING:
@@ -31,8 +33,6 @@ def predictions_table(gold: Sequence[Gold], arms: Mapping[str, Arm]) -> pa.Table
         dumped = [None if value is None else dump_value(value) for value in values]
         columns[name] = pa.array(dumped, pa.string())
     for name in ARM_NAMES:
-        known = arms[name].distributions if name in arms else None
-        values = arms[name].values if name in arms else [None] * len(gold)
-        confidence = stated_confidence(values, known)
+        confidence = confidence_of(arms[name]) if name in arms else np.full(len(gold), np.nan)
         columns[f"{name}_confidence"] = pa.array(confidence, pa.float64(), from_pandas=True)
     return pa.table(columns)

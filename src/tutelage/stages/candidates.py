@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,8 @@ from tutelage.errors import UsageError
 from tutelage.evaluation import Contender, Footprint, measure_footprint
 from tutelage.programme import Programme
 from tutelage.progress import Progress
-from tutelage.records import Value
 from tutelage.stages.arms import layer_teaching
+from tutelage.stages.predictions import predicting, predictions
 from tutelage.stages.task import label_task, resolved_task
 from tutelage.students import Student, Writer
 from tutelage.tasks import Task, with_labels
@@ -124,9 +124,11 @@ def _trained(
     part = ground.compared
     scores = [
         0.0 if value is None else ground.task.compare(value, wanted).score
-        for value, wanted in zip(_values(student, part.texts, ground.task), part.targets, strict=True)
+        for value, wanted in zip(
+            predictions(student, ground.task, part.texts).values, part.targets, strict=True
+        )
     ]
-    footprint = _footprint(student, part.texts) if number == 0 else Footprint()
+    footprint = _footprint(student, ground.task, part.texts) if number == 0 else Footprint()
     return {"scores": scores, "footprint": asdict(footprint)}
 
 
@@ -165,21 +167,11 @@ def _student(
     ).student
 
 
-def _values(student: Student | Writer, texts: Sequence[str], task: Task) -> list[Value | None]:
-    labelled = with_labels(task)
-    if labelled is not None:
-        return list(labelled.decide(cast("Student", student).predict(texts)))
-    return [parsed.value for parsed in cast("Writer", student).answers(texts, task)]
-
-
-def _footprint(student: Student | Writer, texts: Sequence[str]) -> Footprint:
-    predict: Callable[[Sequence[str]], Any] = (
-        getattr(student, "predict", None) or cast("Writer", student).write
-    )
+def _footprint(student: Student | Writer, task: Task, texts: Sequence[str]) -> Footprint:
     with tempfile.TemporaryDirectory() as folder:
         student.save(Path(folder))
         return measure_footprint(
-            predict,
+            predicting(student, task),
             texts[:_MEASURED_TEXTS],
             folder=Path(folder),
             parameters=student.parameters,

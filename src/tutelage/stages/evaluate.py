@@ -6,6 +6,7 @@ What measures is imported where it is used: `tutelage status` looks at this stag
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tutelage import storage
@@ -16,9 +17,9 @@ from tutelage.progress import Progress
 from tutelage.records import AnswerStatus, Gold, Value, load_value
 from tutelage.stages.asking import open_teacher
 from tutelage.stages.subjects import Evaluated, Subject, with_sections
-from tutelage.stages.task import label_task
+from tutelage.stages.task import resolved_task
 from tutelage.stages.train import TRAIN
-from tutelage.tasks import LabelTask
+from tutelage.tasks import Task, with_labels
 from tutelage.teachers import Measurable
 
 if TYPE_CHECKING:
@@ -46,15 +47,12 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
 def _work(programme: Programme, progress: Progress) -> str:
     from tutelage.evaluation import evaluate, predictions_table, release_decision
 
-    task = label_task(programme, "evaluation as yet")
+    task = resolved_task(programme)
     gold = read_sealed(programme.sealed, programme.seal)
     texts = [item.prompt.text for item in gold]
-    with progress.track("evaluating", 3, "arms") as tracker:
-        arms = {"teacher": _teacher_arm(programme, task, gold)}
-        tracker.advance()
-        for name in ("control", "student"):
-            arms[name] = _student_arm(programme, name, task, texts)
-            tracker.advance()
+    arms = {"teacher": _teacher_arm(programme, task, gold)}
+    for name in ("control", "student"):
+        arms[name] = _student_arm(programme, name, task, texts, progress)
     scored = evaluate(task, gold, arms, critical_slices=programme.config.release.critical_slices)
     metrics = with_sections(SUBJECTS, programme, Evaluated(task, gold, arms, scored))
     seal = storage.read_json(programme.seal)
@@ -70,7 +68,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     return f"{shown} on {len(gold):,} sealed; release: {decision.verdict}"
 
 
-def _teacher_arm(programme: Programme, task: LabelTask, gold: Sequence[Gold]) -> Arm:
+def _teacher_arm(programme: Programme, task: Task, gold: Sequence[Gold]) -> Arm:
     import numpy as np
 
     from tutelage.evaluation import Arm
@@ -86,12 +84,13 @@ def _teacher_arm(programme: Programme, task: LabelTask, gold: Sequence[Gold]) ->
     values: list[Value | None] = [
         load_value(row["value"]) if row["status"] == AnswerStatus.OK else None for row in rows
     ]
+    name = storage.read_json(programme.teacher_record)["name"]
+    arm = Arm("teacher", f"teacher ({name})", values, footprint=_teacher_footprint(programme, gold))
+    if with_labels(task) is None:  # the share of its samples that agree says how sure an open answer is
+        return replace(arm, confidence=np.array([row["repeatability"] for row in rows], dtype=np.float64))
     nothing = [np.nan] * len(task.labels)
     given = [nothing if row["distribution"] is None else row["distribution"] for row in rows]
-    distributions = np.array(given, dtype=np.float32)
-    name = storage.read_json(programme.teacher_record)["name"]
-    footprint = _teacher_footprint(programme, gold)
-    return Arm("teacher", f"teacher ({name})", values, distributions, footprint)
+    return replace(arm, distributions=np.array(given, dtype=np.float32))
 
 
 def _teacher_footprint(programme: Programme, gold: Sequence[Gold]) -> Footprint | None:
@@ -116,15 +115,18 @@ def _teacher_footprint(programme: Programme, gold: Sequence[Gold]) -> Footprint 
     )
 
 
-def _student_arm(programme: Programme, name: str, task: LabelTask, texts: Sequence[str]) -> Arm:
+def _student_arm(
+    programme: Programme, name: str, task: Task, texts: Sequence[str], progress: Progress
+) -> Arm:
     from tutelage.evaluation import Arm, measure_footprint
+    from tutelage.stages.predictions import predicting, predictions
     from tutelage.students import load_student
 
     folder = programme.student / name
     student = load_student(folder)
-    distributions = student.predict(texts)
+    said = predictions(student, task, texts, progress, f"evaluating {name}")
     footprint = measure_footprint(
-        student.predict,
+        predicting(student, task),
         texts[:_TIMED_TEXTS],
         folder=folder,
         parameters=student.parameters,
@@ -136,7 +138,7 @@ def _student_arm(programme: Programme, name: str, task: LabelTask, texts: Sequen
         if name == "student"
         else f"{programme.config.student.run} on hard labels"
     )
-    return Arm(name, title, task.decide(distributions), distributions, footprint)
+    return Arm(name, title, said.values, said.distributions, footprint, said.confidence)
 
 
 EVALUATE = Stage(

@@ -17,7 +17,7 @@ from tutelage.records import Gold
 
 if TYPE_CHECKING:
     from tutelage.evaluation import Arm
-    from tutelage.tasks import LabelTask
+    from tutelage.tasks import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Evaluated:
     The arms' answers stand in the order of `gold`.
     """
 
-    task: LabelTask
+    task: Task
     gold: Sequence[Gold]
     arms: Mapping[str, Arm]
     metrics: Mapping[str, Any]

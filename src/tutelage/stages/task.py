@@ -45,7 +45,7 @@ def labels_fingerprint(programme: Programme) -> str:
 
 
 def label_task(programme: Programme, whose: str) -> LabelTask:
-    """The resolved task, for stages that make or measure students of labels; `whose` is for the message.
+    """The resolved task, for stages that make students of labels; `whose` is for the message.
 
     Raises UsageError where values are open.
     """
@@ -54,7 +54,7 @@ def label_task(programme: Programme, whose: str) -> LabelTask:
     if labelled is None:
         raise UsageError(
             f"task.type is {task.kind}, whose values are open, and {whose} is of labels. Mend: "
-            "student.family causal or seq2seq, whose students write, as far as `tutelage train`"
+            "student.family causal or seq2seq, whose students write"
         )
     return labelled
 

@@ -82,6 +82,10 @@ class Writer(Protocol):
         """`samples` texts for each prompt, drawn at `temperature`; the same ones for the same `seed`."""
         ...
 
+    def read(self, text: str, task: Task) -> Parsed:
+        """What it meant by a text that it wrote, held to `task` as a teacher's answer is."""
+        ...
+
     def answers(self, texts: Sequence[str], task: Task) -> list[Parsed]:
         """What it answers, held to `task` as a teacher's answers are: unparseable ones are counted so."""
         ...

@@ -76,12 +76,16 @@ class WritingStudent:
             raise ValueError(f"temperature is {temperature}, and samples are drawn above 0. Mend: use write")
         return self._written(texts, max_new_tokens, samples, temperature, seed)
 
+    def read(self, text: str, task: Task) -> Parsed:
+        """See `Writer.read`."""
+        return read_answer(self.form, task, text)
+
     def answers(self, texts: Sequence[str], task: Task) -> list[Parsed]:
         """See `Writer.answers`. Of labels the likeliest; what is written else is read by the task."""
         labelled = with_labels(task)
         if labelled is not None and self.form.rationale is RationaleMode.NONE:
             return [Parsed(AnswerStatus.OK, value) for value in labelled.decide(self.predict(texts))]
-        return [read_answer(self.form, task, written.text) for written in self.write(texts)]
+        return [self.read(written.text, task) for written in self.write(texts)]
 
     def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """See `Student.predict`: the likelihood of each label's whole text, over the sum of all labels'.

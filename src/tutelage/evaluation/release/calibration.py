@@ -12,8 +12,12 @@ from tutelage.gates import Evidence, Verdict
 
 
 def expected_error(metrics: Metrics, release: ReleaseConfig) -> Iterator[Evidence]:
-    """The expected calibration error against `max_ece`."""
-    if release.max_ece is not None:
+    """The expected calibration error against `max_ece`; of open values only where the file asks for it.
+
+    What writes gives no probability that an answer is right, so that the default would decide nothing ever.
+    """
+    has_labels = bool(metrics.get("task", {}).get("labels", True))
+    if release.max_ece is not None and (has_labels or "max_ece" in release.model_fields_set):
         yield _expected_error(metrics["arms"]["student"], metrics["n"], release.max_ece)
 
 
