@@ -46,7 +46,7 @@ def test_texts_go_in_turn_one_at_a_time_and_then_in_batches():
 def test_a_slow_model_is_timed_no_longer_than_said():
     model = Model(call=0.03)
     measure_footprint(model.predict, ["x"], folder=None, parameters=None, calls=300, seconds=0.2)
-    assert 10 + 5 <= len([batch for batch in model.batches if len(batch) == 1]) < 30
+    assert 1 + 5 <= len([batch for batch in model.batches if len(batch) == 1]) < 10 + 10
 
 
 def test_all_runs_on_one_thread_and_is_restored(monkeypatch):

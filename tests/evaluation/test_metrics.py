@@ -5,12 +5,23 @@ import pytest
 from evaluation_world import TASK, arm_of, gold_of, random_world
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from open_world import EXTRACT, GENERATE, open_world
 from scipy.stats import bootstrap
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
+from tutelage.config import ReleaseConfig
 from tutelage.errors import DataError
-from tutelage.evaluation import evaluate, paired_difference_interval, proportion_interval
-from tutelage.tasks import Classify
+from tutelage.evaluation import (
+    Arm,
+    evaluate,
+    paired_difference_interval,
+    predictions_table,
+    proportion_interval,
+    release_decision,
+    render_report,
+)
+from tutelage.records import Fields
+from tutelage.tasks import Classify, Judge
 
 MULTI = Classify(("a", "b", "c", "d"), multi_label=True)
 FAST = 50
@@ -345,3 +356,110 @@ def test_out_of_scope_is_told_both_ways():
     assert scores["found"]["low"] < 2 / 3 < scores["found"]["high"]
     without = evaluate(Classify(task.labels), gold, {"student": student}, resamples=FAST)
     assert without["arms"]["student"]["out_of_scope"] is None
+
+
+@pytest.fixture(scope="module", params=[EXTRACT, GENERATE], ids=["extract", "generate"])
+def open_values(request):
+    gold, arms = open_world(request.param)
+    return request.param, gold, arms, evaluate(request.param, gold, arms, resamples=FAST)
+
+
+def _agrees(task, value, reference):
+    return value is not None and task.compare(value, reference).agree
+
+
+def test_open_values_are_right_where_the_task_takes_them_for_as_good_as_gold(open_values):
+    task, gold, arms, metrics = open_values
+    right = {
+        name: np.array([_agrees(task, value, g.value) for value, g in zip(arm.values, gold, strict=True)])
+        for name, arm in arms.items()
+    }
+    for name, flags in right.items():
+        got = metrics["arms"][name]
+        assert got["accuracy"]["estimate"] == flags.mean() == got["scores"]["accuracy"]
+        assert (got["accuracy"]["low"], got["accuracy"]["high"]) == proportion_interval(
+            flags.sum(), len(flags)
+        )
+        assert got["unanswered"] == sum(value is None for value in arms[name].values) > 0
+    first = metrics["comparisons"][0]
+    assert (first["only_a_right"], first["only_b_right"]) == (
+        (right["student"] & ~right["teacher"]).sum(),
+        (right["teacher"] & ~right["student"]).sum(),
+    )
+    assert metrics["retention"]["estimate"] == pytest.approx(
+        right["student"].mean() / right["teacher"].mean()
+    )
+
+
+def test_what_needs_labels_is_absent_of_open_values(open_values):
+    _, _, _, metrics = open_values
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+    student = metrics["arms"]["student"]
+    assert (student["labels"], student["ece"], student["reliability"], student["out_of_scope"]) == (
+        {},
+        None,
+        None,
+        None,
+    )
+    assert student["macro_f1"] == {"estimate": None, "low": None, "high": None}
+    assert (metrics["errors"]["confusions"], metrics["task"]["labels"]) == ([], [])
+
+
+def test_errors_of_open_values_are_shared_where_the_wrong_answers_agree():
+    gold, _ = open_world(EXTRACT, n=4)
+    right, wrong = (
+        gold[0].value,
+        Fields({**gold[0].value, "about": "login" if gold[0].value["about"] != "login" else "parcel"}),
+    )
+    reworded = Fields({**wrong, "next_step": wrong["next_step"].replace("now", "today")})
+    gold = [type(gold[0])(item.prompt, right) for item in gold]
+    arms = {
+        "teacher": Arm("teacher", "t", [wrong, wrong, right, None]),
+        "student": Arm("student", "s", [reworded, right, wrong, None]),
+    }
+    cells = evaluate(EXTRACT, gold, arms, resamples=FAST)["errors"]
+    assert (cells["both_wrong_same"], cells["both_wrong_different"]) == (1, 1)
+    assert (cells["teacher_only_wrong"], cells["student_only_wrong"], cells["both_right"]) == (1, 1, 0)
+    assert cells["inherited_share"] == pytest.approx(1 / 3)
+
+
+def test_a_judges_wrong_score_is_shared_within_its_tolerance_where_both_are_wrong():
+    task = Judge(tuple("12345"), "How good?", scored=True, tolerance=1)
+    gold = gold_of(["1", "1"])
+    arms = {"teacher": arm_of("teacher", ["4", "2"]), "student": arm_of("student", ["5", "3"])}
+    cells = evaluate(task, gold, arms, resamples=FAST)["errors"]
+    assert (cells["both_wrong_same"], cells["student_only_wrong"]) == (1, 1)
+
+
+def test_open_values_reach_a_decision_and_a_report(open_values, tmp_path):
+    _, gold, arms, metrics = open_values
+    decision = release_decision(metrics, ReleaseConfig())
+    assert not any("calibration" in item.term for item in decision.evidence)
+    asked = release_decision(metrics, ReleaseConfig(max_ece=0.1))
+    assert [item.verdict for item in asked.evidence if "calibration" in item.term] == ["not enough evidence"]
+    render_report(metrics, decision.to_json(), {}, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'id="labels"' not in page and metrics["worst"][0]["text"] in page
+    table = predictions_table(gold, arms).to_pylist()
+    assert [row["student"] is None for row in table] == [row["student_confidence"] is None for row in table]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([Fields({"about": "parcel"})] * 120, "example 1: field 'amount' is missing"),
+        (["parcel"] * 120, "example 1: its value is str, not a record"),
+    ],
+)
+def test_open_values_that_are_none_of_the_task_are_refused(values, said):
+    gold, arms = open_world(EXTRACT)
+    with pytest.raises(DataError, match=said):
+        evaluate(EXTRACT, gold, {**arms, "student": Arm("student", "s", values)})
+
+
+@pytest.mark.parametrize("confidence", [np.full(120, 1.5), np.full(119, 0.5)])
+def test_a_confidence_that_is_none_is_refused(confidence):
+    gold, arms = open_world(GENERATE)
+    broken = Arm("student", "s", arms["student"].values, confidence=confidence)
+    with pytest.raises(DataError, match="in \\[0, 1\\]"):
+        evaluate(GENERATE, gold, {**arms, "student": broken})

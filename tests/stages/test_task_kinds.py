@@ -207,9 +207,10 @@ SHORT = {
         ),
     ],
 )
-def test_students_that_write_are_trained_with_their_control(
-    tmp_path, faulty_teacher, one_torch_thread, task, student, control
+def test_students_that_write_are_trained_with_their_control_and_judged(
+    tmp_path, faulty_teacher, one_torch_thread, monkeypatch, task, student, control
 ):
+    monkeypatch.setattr("tutelage.stages.evaluate._TIMED_SECONDS", 0.2)
     answers = {
         "extract": lambda text: _record(text),
         "generate": lambda text: f"We look into the {text.split()[0]}.",
