@@ -18,7 +18,7 @@ from tutelage import storage
 from tutelage.errors import DataError, GateRefused, IntegrityError, UsageError
 from tutelage.programme import Programme
 from tutelage.progress import Silent
-from tutelage.stages import STAGES, read_status, reseal, run_all, run_stage
+from tutelage.stages import STAGES, programme_economics, read_status, reseal, run_all, run_stage
 from tutelage.stages.evaluate import EVALUATE
 from tutelage.stages.train import TRAIN
 
@@ -34,7 +34,7 @@ def _run(folder: Path, *overrides: str):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    folder = inbox_programme(tmp_path_factory.mktemp("programme"))
+    folder = inbox_programme(tmp_path_factory.mktemp("programme"), economics={"monthly": 50_000})
     return folder, _run(folder)
 
 
@@ -47,6 +47,22 @@ def test_it_ends_with_a_decision_a_report_and_three_arms(finished):
     assert outcome.decision["verdict"] in report.lower()
     run = storage.read_json(folder / "students" / "static" / "run.json")
     assert run["control"]["labels"] == "gold"
+
+
+def test_its_economics_rest_on_what_was_measured(finished):
+    folder, outcome = finished
+    found = outcome.metrics["economics"]
+    measured = {name for name, one in found["quantities"].items() if one["origin"] == "measured"}
+    assert {"student_rate", "training_hours", "sealed_examples", "labelling_cost"} <= measured
+    footprint = outcome.metrics["arms"]["student"]["footprint"]
+    rate = found["quantities"]["student_rate"]["likely"]
+    assert rate == pytest.approx(1_000 / footprint["latency_p50_ms"])
+    again = programme_economics(Programme.open(folder))
+    assert again.to_json() == found
+    more = programme_economics(Programme.open(folder, ["economics.monthly=100000", "release.max_loss=0.1"]))
+    assert more.quantities.student_rate == again.quantities.student_rate
+    other = programme_economics(Programme.open(folder, ["student.epochs=3"]))
+    assert other.quantities.student_rate.origin == "assumed"
 
 
 def test_nothing_runs_again_until_something_changes(finished):

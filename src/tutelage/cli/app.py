@@ -234,6 +234,33 @@ def run(folder: Folder = Path(), overrides: Overrides = None, force: Force = Fal
 
 
 @app.command()
+def economics(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    monthly: Annotated[
+        float | None, typer.Option("--monthly", metavar="REQUESTS", help="Requests a month.")
+    ] = None,
+    escalation: Annotated[
+        float | None,
+        typer.Option(
+            "--escalation", metavar="SHARE", help="Share that the student passes on to the teacher."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """What a student costs and saves, and when it pays for itself. Asks nothing and spends nothing."""
+    from tutelage.cli.economics import print_economics
+    from tutelage.programme import Programme
+    from tutelage.stages import programme_economics
+
+    stated = {"monthly": monthly, "escalation": escalation}
+    given = [f"economics.{key}={value}" for key, value in stated.items() if value is not None]
+    print_economics(
+        programme_economics(Programme.open(folder, [*(overrides or ()), *given])), as_json=as_json
+    )
+
+
+@app.command()
 def status(
     folder: Folder = Path(),
     overrides: Overrides = None,

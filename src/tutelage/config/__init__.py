@@ -1,6 +1,7 @@
 """The schema of `tutelage.yaml`, and its reading. An unknown key is an error that names the nearest one."""
 
 from tutelage.config.body import BODY_RECIPES, PROMPT_RECIPES, BodyConfig, PruneConfig
+from tutelage.config.economics import EconomicsConfig, Range
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.reading import (
     known_keys,
@@ -68,6 +69,7 @@ __all__ = [
     "ColumnsConfig",
     "ComparisonConfig",
     "DivergenceName",
+    "EconomicsConfig",
     "EncoderTeacherConfig",
     "EnsembleTeacherConfig",
     "ExtractConfig",
@@ -88,6 +90,7 @@ __all__ = [
     "ProgrammeConfig",
     "PromptingConfig",
     "PruneConfig",
+    "Range",
     "ReleaseConfig",
     "RightsConfig",
     "Section",

@@ -23,3 +23,12 @@ class ReleaseConfig(Section):
     max_ece: Probability | None = Field(0.1, description="Largest expected calibration error.")
     max_latency_ms: float | None = Field(None, gt=0.0, description="Largest p95 at batch 1 on one thread.")
     max_size_mb: float | None = Field(None, gt=0.0, description="Largest size on disk.")
+    max_cost_per_1000: float | None = Field(
+        None,
+        gt=0.0,
+        description="Largest running cost of 1,000 requests in US dollars: student, the teacher's share, "
+        "audit and retraining. Needs `economics.monthly`.",
+    )
+    max_cost_share: float | None = Field(
+        None, gt=0.0, description="The same as a share of what the teacher alone costs."
+    )

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from tutelage.config.body import BODY_RECIPES, BodyConfig, PruneConfig, check_body
+from tutelage.config.economics import EconomicsConfig
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.release import ReleaseConfig
 from tutelage.config.section import Probability, Section, Share
@@ -536,6 +537,9 @@ class ProgrammeConfig(Section):
         ComparisonConfig(), description="Students that `tutelage compare` sets beside each other."
     )
     release: ReleaseConfig = Field(ReleaseConfig(), description="Terms of release.")
+    economics: EconomicsConfig = Field(
+        EconomicsConfig(), description="What money questions need beside what is measured."
+    )
 
     @model_validator(mode="after")
     def _teacher_has_what_it_needs(self) -> ProgrammeConfig:
@@ -549,6 +553,12 @@ class ProgrammeConfig(Section):
             raise ValueError(
                 f"student.family is {self.student.family}, which weighs one label against the others, and "
                 "task.multi_label allows several. Mend: student.family encoder or static"
+            )
+        limits = [key for key in ("max_cost_per_1000", "max_cost_share") if getattr(self.release, key)]
+        if limits and self.economics.monthly is None:
+            raise ValueError(
+                f"release.{limits[0]} limits what a request costs, which hangs on how many there are. "
+                "Mend: add economics.monthly, requests a month"
             )
         if self.student.control == "gold" and self.gold.training is None:
             raise ValueError(

@@ -15,6 +15,7 @@ from tutelage.config.sources import SourceConfig
 
 EMBEDDED_ENCODER = "minilm-l6"
 EMBEDDED_WRITER = "smollm2-135m"
+USUAL_VOTES = 5  # samples of a prompt of which log-probabilities don't come, where `samples` is absent
 
 
 class PriceConfig(Section):

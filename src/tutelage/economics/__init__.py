@@ -1,6 +1,23 @@
-"""Economics: what a provider charges, and what a run will cost."""
+"""Economics: what a provider charges, what a run will cost, and when a student pays for itself."""
 
+from tutelage.economics.break_even import Economics, Estimated, economics
 from tutelage.economics.estimate import LEAST_SAMPLE, Estimate, added_up, estimate
 from tutelage.economics.prices import Price, describe, price_of
+from tutelage.economics.quantities import Ends, Origin, Quantities, Quantity
 
-__all__ = ["LEAST_SAMPLE", "Estimate", "Price", "added_up", "describe", "estimate", "price_of"]
+__all__ = [
+    "LEAST_SAMPLE",
+    "Economics",
+    "Ends",
+    "Estimate",
+    "Estimated",
+    "Origin",
+    "Price",
+    "Quantities",
+    "Quantity",
+    "added_up",
+    "describe",
+    "economics",
+    "estimate",
+    "price_of",
+]

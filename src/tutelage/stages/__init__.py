@@ -2,6 +2,7 @@
 
 from tutelage.stages.batches import cancel_batches
 from tutelage.stages.compare import run_comparison
+from tutelage.stages.economics import programme_economics
 from tutelage.stages.gold import reseal
 from tutelage.stages.lifecycle import STAGES, Outcome, read_outcome, run_all, run_stage
 from tutelage.stages.pilot import Pilot, VersionFigures, run_pilot
@@ -19,6 +20,7 @@ __all__ = [
     "VersionFigures",
     "cancel_batches",
     "make_review",
+    "programme_economics",
     "read_outcome",
     "read_status",
     "reseal",

@@ -26,9 +26,14 @@ from tutelage.teachers import Teacher, TeacherContext, build_teacher
 
 
 def prompted_task(
-    programme: Programme, training: Sequence[Gold], prompting: PromptingConfig | None = None
+    programme: Programme,
+    training: Sequence[Gold],
+    prompting: PromptingConfig | None = None,
+    task: Task | None = None,
 ) -> Task:
     """The task as a prompted teacher is asked it: as `prompting` says, by default the configuration's own.
+
+    `task` is what is asked before gold is sealed, by default as the seal has it.
 
     Raises ConfigError where gold's training part can't give the examples asked for.
     """
@@ -37,7 +42,7 @@ def prompted_task(
         examples=choose_examples(training, wanted.examples, wanted.seed),
         rationale=RationaleMode(wanted.rationale),
     )
-    return resolved_task(programme).with_prompting(how, wanted.instruction)
+    return (task or resolved_task(programme)).with_prompting(how, wanted.instruction)
 
 
 def open_teacher(programme: Programme, training: Sequence[Gold], task: Task | None = None) -> Teacher:

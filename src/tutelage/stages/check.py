@@ -13,6 +13,7 @@ from tutelage.errors import MissingExtraError, UsageError
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.stages.asking import open_teacher
+from tutelage.stages.economics import programme_economics
 from tutelage.stages.findings import tell_bound, tell_labels, tell_rejected
 from tutelage.stages.gold import label_set, read_gold_parts
 from tutelage.stages.rights import rights_decision, rights_fingerprint
@@ -60,6 +61,8 @@ def _work(programme: Programme, progress: Progress) -> str:
         progress.warn(_how_far(task.kind, config.student))
     _require_base(config.student, programme.folder, progress)
     tell_bound(teacher, traffic.accepted, config.labelling.budget, progress)
+    if config.economics.monthly is not None:
+        progress.note(f"economics: {programme_economics(programme).verdict} See `tutelage economics`")
     for reason in size.reasons:
         progress.warn(f"gold is small: {reason}")
     return (

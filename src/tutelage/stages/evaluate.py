@@ -16,6 +16,7 @@ from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import AnswerStatus, Gold, Value, load_value
 from tutelage.stages.asking import open_teacher
+from tutelage.stages.economics import ECONOMICS
 from tutelage.stages.subjects import Evaluated, Subject, with_sections
 from tutelage.stages.task import resolved_task
 from tutelage.stages.train import TRAIN
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from tutelage.evaluation import Arm, Footprint
 
 # In the order in which they are asked. What one adds, its release terms read.
-SUBJECTS: tuple[Subject, ...] = ()
+SUBJECTS: tuple[Subject, ...] = (ECONOMICS,)
 
 _TIMED_TEXTS = 300
 _TIMED_CALLS = 200

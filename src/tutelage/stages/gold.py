@@ -49,6 +49,14 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
 
 def read_gold_parts(programme: Programme) -> GoldSet:
     """Read, split and clean gold. Raises DataError and ConfigError."""
+    rows = read_gold_rows(programme)
+    agree = _agree_in_gold(unsealed_task(programme))
+    gold = clean_gold(rows.sealed, rows.training, programme.config.traffic.near_duplicate, agree)
+    return GoldSet(gold.sealed, gold.training, [*rows.rejected, *gold.rejected])
+
+
+def read_gold_rows(programme: Programme) -> GoldSet:
+    """Read and split gold, duplicates still in it, which take long to find. Raises as `read_gold_parts`."""
     config = programme.config
     task = unsealed_task(programme)
     repeats = with_labels(task) is not None  # open values hardly ever do
@@ -68,8 +76,7 @@ def read_gold_parts(programme: Programme) -> GoldSet:
         more = read(source_path(programme, part.path))
         rejected += more.rejected
         training, _ = split_training(more.accepted, part.share_taken, part.seed, by_value=repeats)
-    gold = clean_gold(sealed, training, config.traffic.near_duplicate, _agree_in_gold(task))
-    return GoldSet(gold.sealed, gold.training, [*rejected, *gold.rejected])
+    return GoldSet(sealed, training, rejected)
 
 
 def _agree_in_gold(task: Task) -> Callable[[Value, Value], bool]:

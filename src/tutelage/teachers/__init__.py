@@ -1,5 +1,6 @@
 """Teachers: whatever answers prompts. One protocol; others are added by entry point (`tutelage.teachers`)."""
 
+from tutelage.teachers._access import Tariff, batch_discount_of, tariff_of
 from tutelage.teachers.protocol import (
     BatchCounts,
     Batched,
@@ -20,8 +21,11 @@ __all__ = [
     "Measurable",
     "Resumable",
     "Selective",
+    "Tariff",
     "Teacher",
     "TeacherContext",
     "Telling",
+    "batch_discount_of",
     "build_teacher",
+    "tariff_of",
 ]

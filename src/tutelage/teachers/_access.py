@@ -113,6 +113,15 @@ def tariff_of(config: EndpointConfig) -> Tariff:
     return Tariff(config.completed(price), listed.up_to)
 
 
+def batch_discount_of(config: EndpointConfig) -> float:
+    """The share that the provider's batch API takes off: as `price` says, else the list, else none."""
+    given = None if config.price is None else config.price.batch_discount
+    if given is not None:
+        return given
+    listed = price_of(config.remote_host, config.model)
+    return 0.0 if listed is None else listed.batch_discount
+
+
 def headers_from_environment(config: EndpointConfig) -> dict[str, str]:
     """The headers whose value is a `${NAME}`, filled in. Raises ConfigError where it isn't set."""
     filled = {}

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from tutelage.economics import price_of
 from tutelage.errors import (
     BatchForgotten,
     ConfigError,
@@ -24,6 +23,7 @@ from tutelage.errors import (
 )
 from tutelage.records import Answer, Prompt, Usage
 from tutelage.tasks import Parsed
+from tutelage.teachers._access import batch_discount_of
 from tutelage.teachers._dialect import Dialect
 from tutelage.teachers._endpoint_faults import PromptRejected, error_message
 from tutelage.teachers._http import BodyTooLarge, Response, Transport
@@ -153,11 +153,7 @@ class BatchingTeacher(EndpointTeacher):
         super().__init__(config, context, dialect, logprobs)
         self.batch: bool = config.batch
         self._batches = BatchTransport(config.base_url, self._headers, config.timeout, self._secrets)
-        discount = config.price.batch_discount if config.price is not None else None
-        if discount is None:
-            listed = price_of(self._host, config.model)
-            discount = listed.batch_discount if listed is not None else 0.0
-        self._factor = 1.0 - discount
+        self._factor = 1.0 - batch_discount_of(config)
 
     def _batch_api(self) -> BatchApi:
         """The provider's API. Raises ConfigError where it has none."""

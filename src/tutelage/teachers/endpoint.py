@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from tutelage.config.teachers import EndpointConfig
+from tutelage.config.teachers import USUAL_VOTES, EndpointConfig
 from tutelage.errors import ConfigError, TeacherError, TeacherRefusesAccess, TeacherUnavailable
 from tutelage.records import Answer, AnswerStatus, Prompt, Usage, storable
 from tutelage.storage import hash_json
@@ -24,7 +24,6 @@ from tutelage.teachers._replies import Reading, Reply, combine
 from tutelage.teachers.protocol import TeacherContext
 
 _MESSAGE_LIMIT = 4000  # characters of an endpoint's message that are looked at
-_VOTES = 5  # samples of a prompt without log-probabilities, where `samples` is absent
 _COLD, _WARM = 0.0, 0.7  # temperatures of one sample, and of votes
 _CHARGE_TOLERANCE = 0.01  # of the cost: rounding of prices and of what is told
 
@@ -155,13 +154,13 @@ class EndpointTeacher:
             if any(reply.alone for reply in kept):
                 return 0
             alone = self._walks and LOGPROBS not in self._dialect.without and not kept
-            samples = 1 if alone else _VOTES
+            samples = 1 if alone else USUAL_VOTES
         return max(samples - len(kept), 0)
 
     def _most_missing(self, prompt: Prompt) -> int:
         """How many samples may still be asked for, at most."""
         kept = self._kept.get(prompt.hash, [])
-        return self._missing(kept) if kept or self._samples is not None else _VOTES
+        return self._missing(kept) if kept or self._samples is not None else USUAL_VOTES
 
     async def _replies(self, prompt: Prompt, unknown: list[float]) -> list[Reply]:
         """All replies to a prompt. To `unknown` goes the bound of each request that may have been billed."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tutelage.config import ReleaseConfig
-from tutelage.evaluation.release import accuracy, calibration, limits
+from tutelage.evaluation.release import accuracy, calibration, economics, limits
 from tutelage.evaluation.release.verdicts import Metrics
 from tutelage.gates import Decision, Evidence, Verdict
 
@@ -26,6 +26,7 @@ TERMS: tuple[Term, ...] = (
     calibration.expected_error,
     limits.latency,
     limits.size,
+    economics.cost,
     accuracy.against_control,
 )
 
