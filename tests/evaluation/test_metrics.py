@@ -461,5 +461,5 @@ def test_open_values_that_are_none_of_the_task_are_refused(values, said):
 def test_a_confidence_that_is_none_is_refused(confidence):
     gold, arms = open_world(GENERATE)
     broken = Arm("student", "s", arms["student"].values, confidence=confidence)
-    with pytest.raises(DataError, match="in \\[0, 1\\]"):
+    with pytest.raises(DataError, match=r"in \[0, 1\]"):
         evaluate(GENERATE, gold, {**arms, "student": broken})

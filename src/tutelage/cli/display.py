@@ -116,6 +116,9 @@ def _arms_table(metrics: dict[str, Any], widest_title: int) -> Table:
         cells = [show(arm) for arm in arms]
         if set(cells) != {_ABSENT}:  # as of open values all that needs labels
             drawn.add_row(name + exact if name == "accuracy" else name, *cells)
+        if name == "agrees with teacher":
+            for own in arms[0].get("measures") or ():
+                drawn.add_row(own.replace("_", " "), *(_plain_interval(arm["measures"][own]) for arm in arms))
     return drawn
 
 
@@ -130,6 +133,14 @@ def _share(value: dict[str, float | None] | None) -> str:
 
 def _interval(value: dict[str, float]) -> str:
     return f"{value['estimate']:.1%} ({100 * value['low']:.1f}–{100 * value['high']:.1f})"
+
+
+def _plain_interval(value: dict[str, float | None]) -> str:
+    if value["estimate"] is None:
+        return _ABSENT
+    if value["low"] is None or value["high"] is None:
+        return f"{value['estimate']:.3f}"
+    return f"{value['estimate']:.3f} ({value['low']:.2f}–{value['high']:.2f})"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ARM_NAMES = ("teacher", "control", "student")
 # How far a row of probabilities may sum from 1: what half precision and rounded log-probabilities leave.
 _SUM_TOLERANCE = 0.02
+_ROUNDING = 1e-5  # cosines of float32 embeddings
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,8 @@ class Arm:
     `distributions` is float32 [n, labels] in the task's order, or None; a row of NaN is an answer without
     probabilities, which calibration leaves out. Where values are open there are none, and `confidence` may
     say how sure each answer was: float64 [n] in [0, 1], NaN where it wasn't said. It ranks answers; whether
-    it is a probability of being right nobody has shown.
+    it is a probability of being right nobody has shown. `similarity` is, of texts, how alike answer and gold
+    are by an encoder's embeddings: float64 [n], cosines, whatever where there is no answer.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Arm:
     distributions: Distribution | None = None
     footprint: Footprint | None = None
     confidence: npt.NDArray[np.float64] | None = None
+    similarity: npt.NDArray[np.float64] | None = None
 
 
 def check_arms(task: Task, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> None:
@@ -58,7 +61,9 @@ def check_arms(task: Task, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> Non
         if arm.distributions is not None:
             _check_distributions(task, arm.distributions, len(gold), name)
         if arm.confidence is not None:
-            _check_confidence(arm.confidence, len(gold), name)
+            _check_column(arm.confidence, len(gold), name, "confidence", 0.0)
+        if arm.similarity is not None:
+            _check_column(arm.similarity, len(gold), name, "similarity", -1.0)
 
 
 def _check_values(task: Task, values: Sequence[Value | None], where: str) -> None:
@@ -88,12 +93,12 @@ def _check_labels(task: LabelTask, values: Sequence[Value | None], where: str) -
                 )
 
 
-def _check_confidence(confidence: npt.NDArray[np.float64], n: int, name: str) -> None:
-    stated = confidence[~np.isnan(confidence)]
-    if confidence.shape != (n,) or not ((stated >= 0) & (stated <= 1)).all():
+def _check_column(numbers: npt.NDArray[np.float64], n: int, name: str, what: str, least: float) -> None:
+    stated = numbers[~np.isnan(numbers)]
+    if numbers.shape != (n,) or not ((stated >= least - _ROUNDING) & (stated <= 1 + _ROUNDING)).all():
         raise DataError(
-            f"arm {name!r}: confidence has shape {confidence.shape} or numbers outside 0 to 1. "
-            f"Mend: give {n} numbers in [0, 1], NaN where an answer has none"
+            f"arm {name!r}: {what} has shape {numbers.shape} or numbers outside {least:g} to 1. "
+            f"Mend: give {n} numbers in [{least:g}, 1], NaN where an answer has none"
         )
 
 

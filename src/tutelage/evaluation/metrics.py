@@ -10,9 +10,11 @@ import numpy as np
 
 from tutelage.evaluation import _inheritance
 from tutelage.evaluation._coded import UNANSWERED, Coded, Codes, Flags, encode
+from tutelage.evaluation._measured import measure_arms
 from tutelage.evaluation._resampling import Resampled, macro_f1_of, percentile_interval, resample
 from tutelage.evaluation.arms import Arm, check_arms
-from tutelage.evaluation.calibration import calibrate, confidence_of
+from tutelage.evaluation.calibration import calibrate, confidence_of, stated_rows
+from tutelage.evaluation.detection import detection
 from tutelage.evaluation.intervals import (
     CONFIDENCE,
     mcnemar_exact,
@@ -40,7 +42,8 @@ def evaluate(
     Accuracy is the share of examples on which the task takes the answer for as good as gold's
     (`Task.compare`): exact match of labels, or of sets of them; of a judge's scores within its tolerance; of
     records in all fields; of texts from its similarity up. An answer that isn't there is wrong. "scores" has
-    the task's own metrics of each arm. What needs labels ("labels", macro-F1, calibration, confusions) is
+    the task's own metrics of each arm, "measures" those of `evaluation.measures` with intervals and by slice,
+    "fields" a record's, field by field. What needs labels ("labels", macro-F1, calibration, confusions) is
     empty or None where values are open. Intervals:
     of proportions by `proportion_interval`, of differences by `paired_difference_interval` and beside it by
     the paired percentile bootstrap of `resamples` (Efron and Tibshirani 1993), which also serves macro-F1,
@@ -54,6 +57,7 @@ def evaluate(
     check_arms(task, gold, arms)
     coded, labelled = encode(task, gold, arms), with_labels(task)
     drawn = resample(coded, seed=seed, resamples=resamples)
+    measured = measure_arms(coded, arms, seed=seed, resamples=resamples)
     values = {name: arms[name].values for name in coded.answers}
     student = arms.get("student")
     return {
@@ -67,15 +71,21 @@ def evaluate(
         },
         "arms": {
             name: {
-                **_arm(labelled, coded, name, drawn),
+                **_arm(labelled, coded, arms[name], drawn),
                 **_calibration(labelled, gold, arms[name], seed, resamples),
                 "scores": task.score(arms[name].values, [item.value for item in gold]),
+                "measures": measured.figures(name),
+                "fields": measured.fields(name),
                 "title": arms[name].title,
                 "footprint": asdict(footprint) if (footprint := arms[name].footprint) else None,
             }
             for name in coded.answers
         },
-        "comparisons": [_comparison(coded, drawn, a, b) for a, b in PAIRS if {a, b} <= set(coded.answers)],
+        "comparisons": [
+            {**_comparison(coded, drawn, a, b), "measures": measured.differences(a, b)}
+            for a, b in PAIRS
+            if {a, b} <= set(coded.answers)
+        ],
         "retention": _retention(coded, drawn),
         "gap_recovered": _gap_recovered(coded, drawn),
         "errors": _inheritance.errors(coded),
@@ -91,7 +101,8 @@ def evaluate(
     }
 
 
-def _arm(task: LabelTask | None, coded: Coded, name: str, drawn: Resampled) -> dict[str, Any]:
+def _arm(task: LabelTask | None, coded: Coded, arm: Arm, drawn: Resampled) -> dict[str, Any]:
+    name = arm.name
     right, answers = coded.right[name], coded.answers[name]
     truth, predicted = coded.members[coded.gold], coded.members[answers]
     support, given, hits = truth.sum(axis=0), predicted.sum(axis=0), (truth & predicted).sum(axis=0)
@@ -104,7 +115,7 @@ def _arm(task: LabelTask | None, coded: Coded, name: str, drawn: Resampled) -> d
             for index, label in enumerate(task.labels if task else ())
         },
         "agreement_with_teacher": _agreement(coded, answers) if name != "teacher" else None,
-        "out_of_scope": _out_of_scope(task, truth, predicted),
+        "out_of_scope": _out_of_scope(task, truth, predicted, arm),
         "unanswered": int((answers == UNANSWERED).sum()),
     }
 
@@ -136,19 +147,26 @@ def _label(support: int, given: int, hits: int) -> dict[str, Any]:
     }
 
 
-def _out_of_scope(task: LabelTask | None, truth: Flags, predicted: Flags) -> dict[str, Any] | None:
+def _out_of_scope(task: LabelTask | None, truth: Flags, predicted: Flags, arm: Arm) -> dict[str, Any] | None:
     """How much of what is out of scope was found, and how much of what is in scope was taken for it.
 
     `truth` and `predicted` are bool [n, labels]. None where the task has no such label, or for a share of
-    nothing.
+    nothing. `detection` is by the label's probability, None where the arm states none.
     """
     if task is None or task.out_of_scope is None:
         return None
-    outside = truth[:, task.labels.index(task.out_of_scope)]
-    said = predicted[:, task.labels.index(task.out_of_scope)]
+    column = task.labels.index(task.out_of_scope)
+    outside, said = truth[:, column], predicted[:, column]
+    stated = stated_rows(arm.values, arm.distributions)
     return {
         "found": _proportion(said[outside]) if outside.any() else None,
         "false_alarms": _proportion(said[~outside]) if not outside.all() else None,
+        "detection": None
+        if arm.distributions is None or not len(stated)
+        else detection(
+            arm.distributions[stated[outside[stated]], column].astype(np.float64),
+            arm.distributions[stated[~outside[stated]], column].astype(np.float64),
+        ),
     }
 
 

@@ -236,7 +236,7 @@ class Extract(OpenSpace):
         if not pairs:
             return {}
         found = [
-            list(self._outcomes(answer, reference))
+            list(self.outcomes(answer, reference))
             for answer, reference in zip(answers, references, strict=True)
         ]
         scores = [0.0 if answer is None else self.compare(answer, right).score for answer, right in pairs]
@@ -251,7 +251,7 @@ class Extract(OpenSpace):
             **_over_fields([outcome for some in found for outcome in some]),
         }
 
-    def _outcomes(self, answer: Value | None, reference: Value) -> Iterator[Outcome]:
+    def outcomes(self, answer: Value | None, reference: Value) -> Iterator[Outcome]:
         """Of no answer every field is wrong, those too that the reference doesn't have."""
         for outcome in outcomes_of(_NOTHING if answer is None else answer, reference, self._rules):
             yield outcome if answer is not None else replace(outcome, agree=False, score=0.0)
