@@ -20,6 +20,18 @@ class ReleaseConfig(Section):
     max_critical_loss: float = Field(
         0.05, ge=0.0, lt=1.0, description="Largest acceptable loss on each critical slice."
     )
+    min_critical_accuracy: Probability | None = Field(
+        None, description="Absolute bar on accuracy on each critical slice."
+    )
+    max_slice_loss: float | None = Field(
+        None,
+        ge=0.0,
+        lt=1.0,
+        description="Largest acceptable loss on every other slice that gold has; not judged where absent.",
+    )
+    min_slice_accuracy: Probability | None = Field(
+        None, description="Absolute bar on accuracy on every other slice that gold has."
+    )
     max_ece: Probability | None = Field(0.1, description="Largest expected calibration error.")
     max_latency_ms: float | None = Field(None, gt=0.0, description="Largest p95 at batch 1 on one thread.")
     max_size_mb: float | None = Field(None, gt=0.0, description="Largest size on disk.")

@@ -4,14 +4,9 @@ from tutelage.evaluation.arms import Arm
 from tutelage.evaluation.fitness import fitness_decision
 from tutelage.evaluation.footprint import Footprint, measure_footprint
 from tutelage.evaluation.frontier import Contender, Frontier, Standing, frontier_of
-from tutelage.evaluation.intervals import (
-    clopper_pearson,
-    mcnemar_exact,
-    paired_difference_interval,
-    proportion_interval,
-    wilson,
-)
+from tutelage.evaluation.intervals import proportion_interval
 from tutelage.evaluation.metrics import evaluate
+from tutelage.evaluation.paired import mcnemar_exact, paired_difference_interval
 from tutelage.evaluation.predictions import predictions_table
 from tutelage.evaluation.release import release_decision
 from tutelage.evaluation.report import render_report
@@ -22,7 +17,6 @@ __all__ = [
     "Footprint",
     "Frontier",
     "Standing",
-    "clopper_pearson",
     "evaluate",
     "fitness_decision",
     "frontier_of",
@@ -33,5 +27,4 @@ __all__ = [
     "proportion_interval",
     "release_decision",
     "render_report",
-    "wilson",
 ]

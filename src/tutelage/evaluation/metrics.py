@@ -15,12 +15,8 @@ from tutelage.evaluation._resampling import Resampled, macro_f1_of, percentile_i
 from tutelage.evaluation.arms import Arm, check_arms
 from tutelage.evaluation.calibration import calibrate, confidence_of, stated_rows
 from tutelage.evaluation.detection import detection
-from tutelage.evaluation.intervals import (
-    CONFIDENCE,
-    mcnemar_exact,
-    paired_difference_interval,
-    proportion_interval,
-)
+from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
+from tutelage.evaluation.paired import mcnemar_exact, paired_difference_interval
 from tutelage.records import Gold
 from tutelage.tasks import LabelTask, Task, with_labels
 

@@ -1,48 +1,79 @@
 """Accuracy against the teacher, against a bar and against the control, on all of gold and by slice.
 
-Against the teacher this is a non-inferiority test (Tango 1998) at one-sided 2.5%. Critical slices are judged
-by Bonferroni's simultaneous intervals: with k slices each at confidence 1 − 0.05/k, so that all k hold
-together at 95% and neither a failure nor a pass is found by having looked often enough.
+Against the teacher this is an exact test of non-inferiority (see `paired`), against a bar an exact binomial
+test. Slices are judged together: their losses are one family, their accuracies another (see `answer`), so
+that neither a failure nor a pass is found by having looked often enough.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tutelage.config import ReleaseConfig
 from tutelage.evaluation import _report_format as fmt
-from tutelage.evaluation._planning import extra_examples
-from tutelage.evaluation.intervals import CONFIDENCE, paired_difference_interval, proportion_interval
-from tutelage.evaluation.release.verdicts import Metrics, at_least, change, comparison, outlook, percent
+from tutelage.evaluation.release.quantities import PairedDifference, Share
+from tutelage.evaluation.release.verdicts import (
+    Answered,
+    Metrics,
+    Question,
+    answer,
+    change,
+    comparison,
+    interval_words,
+    tested,
+)
 from tutelage.gates import Evidence, Verdict
+
+_LOSS = "accuracy difference to the teacher"
 
 
 def against_teacher(metrics: Metrics, release: ReleaseConfig) -> Iterator[Evidence]:
     """The loss against the teacher on all of gold, against `max_loss`."""
-    term = "accuracy difference to the teacher"
     compared = comparison(metrics, "teacher")
     if compared is None:
         reason = "The teacher wasn't evaluated, so the student can't be compared to it."
-        yield Evidence(term, Verdict.UNDECIDED, reason)
+        yield Evidence(_LOSS, Verdict.UNDECIDED, reason)
         return
-    counts = {**compared, "n": metrics["n"]}
-    yield _non_inferiority(term, "the teacher", counts, release.max_loss, CONFIDENCE, "gold examples")
+    question = _loss({**compared, "n": metrics["n"]}, release.max_loss)
+    yield _loss_evidence(_LOSS, "the teacher", question, answer([question])[0], 1)
 
 
-def on_critical_slices(metrics: Metrics, release: ReleaseConfig) -> Iterator[Evidence]:
-    """The loss against the teacher on each critical slice, against `max_critical_loss`."""
-    present, absent = _critical(metrics, release)
-    for name in present:
-        yield _slice_against_teacher(metrics, release, name, len(present))
+def on_slices(metrics: Metrics, release: ReleaseConfig) -> Iterator[Evidence]:
+    """The loss against the teacher on critical slices, and on all others where `max_slice_loss` is set."""
+    limits = _slice_limits(metrics, release, release.max_critical_loss, release.max_slice_loss)
+    compared = comparison(metrics, "teacher")
+    if compared is None:
+        for name in limits:
+            reason = (
+                f"The teacher wasn't evaluated, so the student can't be compared to it on slice {name!r}."
+            )
+            yield Evidence(f"{_LOSS}, slice {name}", Verdict.UNDECIDED, reason)
+    else:
+        questions = {name: _loss(compared["slices"][name], limit) for name, limit in limits.items()}
+        for (name, question), found in zip(questions.items(), answer([*questions.values()]), strict=True):
+            whom = f"the teacher on slice {name!r}"
+            examples = f"gold examples of slice {name!r}"
+            yield _loss_evidence(f"{_LOSS}, slice {name}", whom, question, found, len(limits), examples)
     if "critical_slices" in release.model_fields_set:
-        for name in absent:
+        for name in _absent(metrics, release):
             yield _absent_slice(name, release)
 
 
 def against_bar(metrics: Metrics, release: ReleaseConfig) -> Iterator[Evidence]:
     """Accuracy against `min_accuracy`."""
     if release.min_accuracy is not None:
-        yield _accuracy(metrics["arms"]["student"]["accuracy"], release.min_accuracy)
+        question = _accuracy(metrics["arms"]["student"]["accuracy"], release.min_accuracy)
+        yield _accuracy_evidence("accuracy", "gold", question, answer([question])[0], 1, "gold examples")
+
+
+def slices_against_bar(metrics: Metrics, release: ReleaseConfig) -> Iterator[Evidence]:
+    """Accuracy on critical slices against `min_critical_accuracy`, on others against `min_slice_accuracy`."""
+    found = metrics["arms"]["student"]["slices"]
+    limits = _slice_limits(metrics, release, release.min_critical_accuracy, release.min_slice_accuracy)
+    questions = [_accuracy(found[name], limit) for name, limit in limits.items()]
+    for name, question, answered in zip(limits, questions, answer(questions), strict=True):
+        where, examples = f"slice {name!r}", f"gold examples of slice {name!r}"
+        yield _accuracy_evidence(f"accuracy, slice {name}", where, question, answered, len(limits), examples)
 
 
 def against_control(metrics: Metrics, release: ReleaseConfig) -> Iterator[Evidence]:
@@ -71,7 +102,7 @@ def distillation(metrics: Metrics) -> str:
 
 def absent_slices(metrics: Metrics, release: ReleaseConfig) -> str | None:
     """A remark on critical slices that nobody asked for and gold doesn't have."""
-    _, absent = _critical(metrics, release)
+    absent = _absent(metrics, release)
     if not absent or "critical_slices" in release.model_fields_set:
         return None
     return f"Gold has no slice {', '.join(map(repr, absent))}, so none was judged."
@@ -79,82 +110,65 @@ def absent_slices(metrics: Metrics, release: ReleaseConfig) -> str | None:
 
 def multiplicity(metrics: Metrics, release: ReleaseConfig) -> str | None:
     """A remark on how several slices share the error."""
-    slices = len(_critical(metrics, release)[0])
-    if slices < 2:
+    losses = _slice_limits(metrics, release, release.max_critical_loss, release.max_slice_loss)
+    bars = _slice_limits(metrics, release, release.min_critical_accuracy, release.min_slice_accuracy)
+    families = [
+        f"{what} of {len(found)} slices"
+        for what, found in (("losses", losses), ("accuracies", bars))
+        if len(found) > 1
+    ]
+    if not families:
         return None
     return (
-        f"Each of {slices} critical slices is judged at {percent(_joint(slices))} confidence, "
-        "so that all hold together at 95% (Bonferroni)."
+        f"The {' and the '.join(families)} are judged together by Holm's procedure: the chance that any of "
+        "them passes wrongly is at most 2.5%, that any fails wrongly too, and their intervals hold together "
+        "at 95%. A slice that Holm alone decides has its limit for an end."
     )
 
 
-def _critical(metrics: Metrics, release: ReleaseConfig) -> tuple[list[str], list[str]]:
-    """The critical slices that gold has, and those that it lacks."""
+def _slice_limits(
+    metrics: Metrics, release: ReleaseConfig, critical: float | None, other: float | None
+) -> dict[str, float]:
+    """The limit of each slice that is judged: critical ones first, as they were named, then by name."""
+    found: Sequence[str] = [*metrics["arms"]["student"]["slices"]]
+    named = [name for name in dict.fromkeys(release.critical_slices) if name in found]
+    limits = dict.fromkeys(named, critical) | dict.fromkeys(sorted(set(found) - set(named)), other)
+    return {name: limit for name, limit in limits.items() if limit is not None}
+
+
+def _absent(metrics: Metrics, release: ReleaseConfig) -> list[str]:
     found = metrics["arms"]["student"]["slices"]
-    named = dict.fromkeys(release.critical_slices)
-    return [name for name in named if name in found], [name for name in named if name not in found]
+    return [name for name in dict.fromkeys(release.critical_slices) if name not in found]
 
 
-def _slice_against_teacher(metrics: Metrics, release: ReleaseConfig, name: str, slices: int) -> Evidence:
-    term = f"accuracy difference to the teacher, slice {name}"
-    compared = comparison(metrics, "teacher")
-    if compared is None:
-        reason = f"The teacher wasn't evaluated, so the student can't be compared to it on slice {name!r}."
-        return Evidence(term, Verdict.UNDECIDED, reason)
-    return _non_inferiority(
-        term,
-        f"the teacher on slice {name!r}",
-        compared["slices"][name],
-        release.max_critical_loss,
-        _joint(slices),
-        f"gold examples of slice {name!r}",
-    )
+def _loss(counts: Metrics, largest: float) -> Question:
+    return Question(PairedDifference(counts["only_a_right"], counts["only_b_right"], counts["n"]), -largest)
 
 
-def _joint(slices: int) -> float:
-    return 1 - (1 - CONFIDENCE) / slices
-
-
-def _non_inferiority(
-    term: str, whom: str, counts: Metrics, max_loss: float, confidence: float, examples: str
+def _loss_evidence(
+    term: str, whom: str, question: Question, found: Answered, family: int, examples: str = "gold examples"
 ) -> Evidence:
-    n, only_a, only_b = counts["n"], counts["only_a_right"], counts["only_b_right"]
-    low, high = paired_difference_interval(only_a, only_b, n, confidence)
-    estimate = (only_a - only_b) / n
-    verdict = at_least(low, high, -max_loss)
+    ends = fmt.points_interval({"low": found.low, "high": found.high})
     reason = (
-        f"Student {change(estimate, whom)} ({percent(confidence)} interval "
-        f"{fmt.points_interval({'low': low, 'high': high})}); "
-        f"a loss of at most {fmt.points(max_loss, plus=False)} is acceptable."
+        f"Student {change(question.quantity.estimate, whom)} ({interval_words(family)} {ends}); "
+        f"a loss of at most {fmt.points(-question.limit, plus=False)} is acceptable."
     )
-    more = None
-    if verdict is Verdict.UNDECIDED:
-
-        def decided(m: int) -> bool:
-            scale = m / n
-            ends = paired_difference_interval(only_a * scale, only_b * scale, m, confidence)
-            return at_least(*ends, -max_loss) is not Verdict.UNDECIDED
-
-        more = extra_examples(decided, n)
-        reason += outlook(n, more, estimate >= -max_loss, examples)
-    return Evidence(term, verdict, reason, estimate, low, high, -max_loss, n, more)
+    return tested(term, question, found, reason, examples)
 
 
-def _accuracy(accuracy: Metrics, bar: float) -> Evidence:
-    n, estimate, low, high = (accuracy[key] for key in ("n", "estimate", "low", "high"))
-    verdict = at_least(low, high, bar)
+def _accuracy(accuracy: Metrics, bar: float) -> Question:
+    return Question(Share(round(accuracy["estimate"] * accuracy["n"]), accuracy["n"]), bar)
+
+
+def _accuracy_evidence(
+    term: str, where: str, question: Question, found: Answered, family: int, examples: str
+) -> Evidence:
+    ends = fmt.percent_interval({"low": found.low, "high": found.high})
     reason = (
-        f"Student is right on {fmt.percent(estimate)} of gold "
-        f"(95% interval {fmt.percent_interval(accuracy)}); "
-        f"at least {fmt.percent(bar)} is asked."
+        f"Student is right on {fmt.percent(question.quantity.estimate)} of {where} "
+        f"({interval_words(family)} {ends}); at least {fmt.percent(question.limit)} is asked."
     )
-    more = None
-    if verdict is Verdict.UNDECIDED:
-        more = extra_examples(
-            lambda m: at_least(*proportion_interval(estimate * m, m), bar) is not Verdict.UNDECIDED, n
-        )
-        reason += outlook(n, more, estimate >= bar, "gold examples")
-    return Evidence("accuracy", verdict, reason, estimate, low, high, bar, n, more)
+    return tested(term, question, found, reason, examples)
 
 
 def _worse_than_control(compared: Metrics, n: int) -> Evidence:

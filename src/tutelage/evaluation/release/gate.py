@@ -21,8 +21,9 @@ Term = Callable[[Metrics, ReleaseConfig], Iterator[Evidence]]
 
 TERMS: tuple[Term, ...] = (
     accuracy.against_teacher,
-    accuracy.on_critical_slices,
+    accuracy.on_slices,
     accuracy.against_bar,
+    accuracy.slices_against_bar,
     calibration.expected_error,
     limits.latency,
     limits.size,
