@@ -32,7 +32,21 @@ EXTRACT = Extract(
 )
 JUDGE = Judge(tuple("12345"), "How good?", scored=True)
 GENERATE = Generate()
-WORDS = ["we", "send", "your", "parcel", "refund", "today", "soon", "again", "order", "next", "week", "please", "wait"]
+WORDS = [
+    "we",
+    "send",
+    "your",
+    "parcel",
+    "refund",
+    "today",
+    "soon",
+    "again",
+    "order",
+    "next",
+    "week",
+    "please",
+    "wait",
+]
 
 
 def record(generator):

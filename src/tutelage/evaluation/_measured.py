@@ -19,7 +19,7 @@ import numpy.typing as npt
 from tutelage.evaluation._coded import UNANSWERED, Coded
 from tutelage.evaluation._resampling import percentile_interval
 from tutelage.evaluation.arms import Arm
-from tutelage.evaluation.intervals import clopper_pearson, proportion_interval
+from tutelage.evaluation.intervals import proportion_interval
 from tutelage.evaluation.measures import Floats, Measure, measures_of
 
 LEAST = 10  # examples from which resampling them says something of examples not seen
@@ -155,7 +155,7 @@ def _ends(measure: Measure, estimate: float, n: int) -> dict[str, float | None]:
     and `n` of `n` bound that share; 0 likewise.
     """
     if measure.bounded and estimate in (0.0, 1.0):
-        low, high = clopper_pearson(estimate * n, n)
+        low, high = proportion_interval(estimate * n, n)
         return {"low": low, "high": high}
     return {"low": None, "high": None}
 

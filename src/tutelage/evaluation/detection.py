@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tutelage.evaluation.intervals import CONFIDENCE, clopper_pearson
+from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 
 Floats = npt.NDArray[np.float64]
 
@@ -84,8 +84,8 @@ def recall_at(
     _, estimate = share(math.floor(rate * n + 1e-9))
     fewest, most = int(binom.ppf(tail, n, rate)), int(binom.ppf(1 - tail, n, rate)) + 1
     least, _ = share(fewest - 1) if fewest else (0, 0.0)
-    low, _ = clopper_pearson(least, len(positives), each)
-    _, high = clopper_pearson(share(most)[0], len(positives), each)
+    low, _ = proportion_interval(least, len(positives), each)
+    _, high = proportion_interval(share(most)[0], len(positives), each)
     return {"estimate": estimate, "low": low, "high": high}
 
 
