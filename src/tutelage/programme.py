@@ -142,6 +142,11 @@ class Programme:
         """The folder of this configuration's evaluation."""
         return self.folder / "evaluation" / self.config.student.run
 
+    @property
+    def votes(self) -> Path:
+        """What people voted, of all runs."""
+        return self.folder / "evaluation" / "votes.sqlite"
+
     def locate(self, path: str) -> Path | str:
         """See `config.located`; relative to this folder."""
         return located(path, self.folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -174,6 +174,48 @@ def review(
     with programme.locked():
         path = make_review(programme, most, RichProgress())
     typer.echo(f"Fill in the column label of {path}, then run `tutelage label {folder}`.")
+
+
+@app.command()
+def vote(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    where: Annotated[
+        Literal["gold", "traffic"], typer.Option(help="Sealed gold, or the traffic that was labelled.")
+    ] = "gold",
+    against: Annotated[
+        Literal["teacher", "control"], typer.Option(help="Whom to put beside the student.")
+    ] = "teacher",
+    sample: Annotated[
+        Literal["differing", "random"], typer.Option(help="Pairs whose answers differ, or any.")
+    ] = "differing",
+    most: Annotated[int, typer.Option(min=1, help="Pairs to vote on.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of their choice.")] = 0,
+    hide_gold: Annotated[bool, typer.Option("--hide-gold", help="Don't show the human answer.")] = False,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; beyond this machine a key is needed.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8421,
+    results: Annotated[
+        bool, typer.Option("--results", help="Tell what was voted, and serve nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Results for machines.")] = False,
+    to_review: Annotated[
+        bool, typer.Option("--to-review", help="Write answers preferred to the teacher's into review.csv.")
+    ] = False,
+    at_least: Annotated[int, typer.Option(min=1, help="Reviewers who agree, for --to-review.")] = 1,
+) -> None:
+    """Compare two answers side by side, blind, in the browser; with --results tell what was voted."""
+    from tutelage.cli import voting
+    from tutelage.programme import Programme
+
+    programme = Programme.open(folder, overrides or ())
+    if to_review:
+        voting.put_to_review(programme, at_least)
+    elif results or as_json:
+        voting.tell_results(programme, where, against, as_json)
+    else:
+        voting.hold(programme, where, against, sample, most, seed, not hide_gold, host, port)
 
 
 @app.command()

@@ -10,12 +10,14 @@ from tutelage.evaluation.paired import mcnemar_exact, paired_difference_interval
 from tutelage.evaluation.predictions import predictions_table
 from tutelage.evaluation.release import release_decision
 from tutelage.evaluation.report import render_report
+from tutelage.evaluation.votes import JudgedPair, preference
 
 __all__ = [
     "Arm",
     "Contender",
     "Footprint",
     "Frontier",
+    "JudgedPair",
     "Standing",
     "evaluate",
     "fitness_decision",
@@ -24,6 +26,7 @@ __all__ = [
     "measure_footprint",
     "paired_difference_interval",
     "predictions_table",
+    "preference",
     "proportion_interval",
     "release_decision",
     "render_report",

@@ -9,6 +9,7 @@ from tutelage.stages.pilot import Pilot, VersionFigures, run_pilot
 from tutelage.stages.review import make_review
 from tutelage.stages.rights import STUDENT_KINDS
 from tutelage.stages.status import StageStatus, Status, read_status
+from tutelage.stages.vote import open_poll, vote_results, votes_to_review
 
 __all__ = [
     "STAGES",
@@ -20,6 +21,7 @@ __all__ = [
     "VersionFigures",
     "cancel_batches",
     "make_review",
+    "open_poll",
     "programme_economics",
     "read_outcome",
     "read_status",
@@ -28,4 +30,6 @@ __all__ = [
     "run_comparison",
     "run_pilot",
     "run_stage",
+    "vote_results",
+    "votes_to_review",
 ]

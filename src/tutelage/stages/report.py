@@ -12,6 +12,7 @@ from tutelage import __version__, storage
 from tutelage.labelling import AnswerLedger
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
+from tutelage.stages.ballots import find_results, votes_fingerprint
 
 
 def _report_path(programme: Programme) -> Path:
@@ -29,7 +30,8 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         programme.prompts_rejected,
     )
     return {str(path.relative_to(programme.folder)): fingerprint(path) for path in told} | {
-        "version": __version__
+        "version": __version__,
+        "evaluation/votes.sqlite": votes_fingerprint(programme),
     }
 
 
@@ -38,6 +40,7 @@ def _work(programme: Programme, progress: Progress) -> str:
 
     path = _report_path(programme)
     metrics = storage.read_json(programme.evaluation / "metrics.json")
+    metrics["votes"] = find_results(programme, progress)
     decision = storage.read_json(programme.evaluation / "decision.json")
     render_report(metrics, decision, _context(programme), path)
     return str(path)

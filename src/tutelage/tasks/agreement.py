@@ -1,4 +1,4 @@
-"""How far two raters agree, beyond what chance would make of it."""
+"""How far raters agree, beyond what chance would make of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 def mean_f1(given: Sequence[AbstractSet[str]], right: Sequence[AbstractSet[str]]) -> float:
@@ -46,3 +51,21 @@ def kappa(one: Sequence[int], other: Sequence[int], categories: int, *, quadrati
     chance = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / total
     expected = float((weights * chance).sum())
     return 1.0 - float((weights * counts).sum()) / expected if expected else float("nan")
+
+
+def krippendorff_alpha(counts: npt.NDArray[np.float64]) -> float:
+    """Krippendorff's alpha for nominal data, any number of raters, ratings missing where they are.
+
+    `counts` is [units, categories]: how many raters put a unit into a category. Units with a single rating
+    are left out. Krippendorff (2004), "Content Analysis", chapter 11: 1 less the observed over the expected
+    disagreement, here by coincidences. NaN where no unit has two ratings, or all ratings are of one category.
+    """
+    pairable = counts[counts.sum(axis=1) >= 2]
+    ratings = pairable.sum(axis=1)
+    total = float(ratings.sum())
+    if not total:
+        return float("nan")
+    observed = float(((ratings**2 - (pairable**2).sum(axis=1)) / (ratings - 1)).sum()) / total
+    of_category = pairable.sum(axis=0)
+    expected = float(total**2 - (of_category**2).sum()) / (total * (total - 1))
+    return 1.0 - observed / expected if expected else float("nan")

@@ -1,0 +1,194 @@
+"""What people's blind votes say: which arm's answers they prefer, and how far they agree with each other.
+
+The unit is the pair of answers, not the vote, since votes on one pair are no independent evidence: a pair is
+won by the answer that more than half of its reviewers prefer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tutelage.evaluation.intervals import (
+    CONFIDENCE,
+    clopper_pearson,
+    mcnemar_exact,
+    paired_difference_interval,
+)
+from tutelage.review import Choice, majority
+from tutelage.tasks.agreement import kappa, krippendorff_alpha
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Counts = npt.NDArray[np.float64]
+
+SPLIT = "split"  # no answer has more than half of the votes on a pair
+_RESAMPLES = 2_000
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class JudgedPair:
+    """A pair that was voted on. `votes` has by reviewer an arm's name, `both` or `neither`.
+
+    `sides` counts how often the answer shown first, and the one shown second, was preferred. `against_gold`
+    tells that people prefer an answer that isn't gold's to one that is.
+    """
+
+    slice: str
+    differs: bool
+    votes: Mapping[str, str]
+    sides: tuple[int, int] = (0, 0)
+    against_gold: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """What more than half of the votes say, else `split`."""
+        return majority(self.votes.values()) or SPLIT
+
+
+def preference(
+    judged: Sequence[JudgedPair],
+    arms: tuple[str, str],
+    *,
+    pairs: int,
+    differing: int,
+    confidence: float = CONFIDENCE,
+) -> dict[str, Any]:
+    """The results of a vote between `arms` over `pairs` pairs of answers, `differing` of which differ.
+
+    JSON: `arms`; `pairs` (`all`, `differ`, `judged` of those that differ, `votes`); `reviewers` (name to
+    votes); `outcomes` of the differing pairs judged (each arm's name, `both`, `neither`, `split`, to counts);
+    and of these, with n pairs, w won by the first arm and l by the second:
+
+    * `preferred`: w of w + l, ties left out, Clopper and Pearson's interval; None where no pair was won.
+      `p_value` is the exact sign test of no preference.
+    * `not_worse`: the n - l pairs that the first arm didn't lose, of n. Exact.
+    * `net`: (w - l) / n, ties as nought, Tango's interval; `net_of_all` the same over all pairs, where those
+      that agree are ties.
+
+    `slices` has the outcomes by slice, with `preferred`. `agreeing` has, of pairs with one answer that were
+    judged, how many are `wrong` (neither). `first_shown` tells whether the side decided. `agreement` is None
+    where no pair has two votes. `against_gold` counts the pairs in which people prefer what isn't gold.
+    """
+    differ = [pair for pair in judged if pair.differs]
+    same = [pair for pair in judged if not pair.differs]
+    outcomes = _outcomes(differ, arms)
+    won, lost, n = outcomes[arms[0]], outcomes[arms[1]], len(differ)
+    net = _net(won, lost, n, confidence)
+    share = differing / pairs if pairs else 0.0
+    first, second = (sum(pair.sides[side] for pair in differ) for side in (0, 1))
+    return {
+        "arms": list(arms),
+        "confidence": confidence,
+        "pairs": {
+            "all": pairs,
+            "differ": differing,
+            "judged": n,
+            "votes": sum(len(pair.votes) for pair in judged),
+        },
+        "reviewers": dict(Counter(name for pair in judged for name in pair.votes)),
+        "outcomes": outcomes,
+        "preferred": _share(won, won + lost, confidence),
+        "p_value": mcnemar_exact(won, lost),
+        "not_worse": _share(n - lost, n, confidence),
+        "net": net,
+        "net_of_all": None if net is None else {name: share * value for name, value in net.items()},
+        "slices": [
+            {"slice": name, "judged": len(members), **_of_slice(members, arms, confidence)}
+            for name in dict.fromkeys(pair.slice for pair in differ)
+            if (members := [pair for pair in differ if pair.slice == name])
+        ],
+        "agreeing": {
+            "judged": len(same),
+            "wrong": _share(sum(pair.outcome == Choice.NEITHER for pair in same), len(same), confidence),
+        },
+        "first_shown": {"first": first, "second": second, "p_value": mcnemar_exact(first, second)},
+        "agreement": agreement([pair.votes for pair in judged], confidence),
+        "against_gold": sum(pair.against_gold for pair in differ),
+    }
+
+
+def _of_slice(members: Sequence[JudgedPair], arms: tuple[str, str], confidence: float) -> dict[str, Any]:
+    outcomes = _outcomes(members, arms)
+    won = outcomes[arms[0]]
+    return {"outcomes": outcomes, "preferred": _share(won, won + outcomes[arms[1]], confidence)}
+
+
+def _outcomes(members: Sequence[JudgedPair], arms: tuple[str, str]) -> dict[str, int]:
+    counts = Counter(pair.outcome for pair in members)
+    return {name: counts[name] for name in (*arms, Choice.BOTH.value, Choice.NEITHER.value, SPLIT)}
+
+
+def _share(successes: int, n: int, confidence: float) -> dict[str, float] | None:
+    if n == 0:
+        return None
+    low, high = clopper_pearson(successes, n, confidence)
+    return {"estimate": successes / n, "low": low, "high": high, "n": n}
+
+
+def _net(won: int, lost: int, n: int, confidence: float) -> dict[str, float] | None:
+    if n == 0:
+        return None
+    low, high = paired_difference_interval(won, lost, n, confidence)
+    return {"estimate": (won - lost) / n, "low": low, "high": high}
+
+
+def agreement(votes: Sequence[Mapping[str, str]], confidence: float = CONFIDENCE) -> dict[str, Any] | None:
+    """How far reviewers agree, over units with two votes or more; `votes` is by unit, reviewer to category.
+
+    JSON: `units`, `reviewers`, `same` (share of pairs of votes on one unit that are the same), `alpha`
+    (Krippendorff, nominal), and of exactly two reviewers `kappa` (Cohen), else None. Intervals are
+    percentiles of 2,000 bootstrap samples of units (as Hayes and Krippendorff 2007); both ends are None where
+    chance alone would agree always, as it is where all votes are the same. None where no unit has two votes.
+    """
+    import numpy as np
+
+    shared = [unit for unit in votes if len(unit) >= 2]
+    if not shared:
+        return None
+    names = sorted({name for unit in shared for name in unit})
+    categories = {name: code for code, name in enumerate(sorted({v for u in shared for v in u.values()}))}
+    counts = np.zeros((len(shared), len(categories)))
+    for row, unit in zip(counts, shared, strict=True):
+        for said in unit.values():
+            row[categories[said]] += 1
+    ratings = counts.sum(axis=1)
+    alike = float((counts * (counts - 1)).sum()) / float((ratings * (ratings - 1)).sum())
+    samples = np.random.default_rng(_SEED).integers(0, len(shared), (_RESAMPLES, len(shared)))
+    found = {
+        "units": len(shared),
+        "reviewers": len(names),
+        "same": alike,
+        "alpha": _resampled(lambda rows: krippendorff_alpha(counts[rows]), samples, confidence),
+        "kappa": None,
+    }
+    if len(names) == 2:
+        codes = np.array([[categories[unit[name]] for name in names] for unit in shared])
+        found["kappa"] = _resampled(
+            lambda rows: kappa(codes[rows, 0].tolist(), codes[rows, 1].tolist(), len(categories)),
+            samples,
+            confidence,
+        )
+    return found
+
+
+def _resampled(
+    statistic: Callable[[npt.NDArray[np.int64]], float],
+    samples: npt.NDArray[np.int64],
+    confidence: float,
+) -> dict[str, float | None]:
+    import numpy as np
+
+    from tutelage.evaluation._resampling import percentile_interval
+
+    estimate = statistic(np.arange(samples.shape[1]))
+    if math.isnan(estimate):
+        return {"estimate": None, "low": None, "high": None}
+    drawn = np.array([statistic(rows) for rows in samples])
+    return percentile_interval(estimate, drawn, confidence)
