@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from statsmodels.stats.inter_rater import cohens_kappa
@@ -55,7 +55,7 @@ def test_sides_and_gold_are_told():
     assert found["against_gold"] == 9
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.lists(SAID, min_size=1, max_size=4), st.booleans()), max_size=12))
 def test_any_votes_give_numbers_that_hold_together(votes):
     judged = [pair(*said, differs=differs) for said, differs in votes]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tutelage.records import Fields, Prompt
@@ -32,6 +32,7 @@ def test_sides_are_a_fair_coin_for_each_reviewer():
     assert all(abs(count - 500) < 4 * 375**0.5 for count in both.values())
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=80), st.integers(0, 2**31))
 def test_each_beginning_has_its_share_of_every_slice(slices, seed):
     ballots = [ballot(n, name) for n, name in enumerate(slices)]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.inter_rater import fleiss_kappa
 
@@ -23,6 +23,7 @@ def test_the_published_example():
     assert krippendorff_alpha(counts(PUBLISHED)) == pytest.approx(0.743, abs=5e-4)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(st.integers(0, 2), min_size=3, max_size=3), min_size=2, max_size=12))
 def test_without_gaps_it_is_fleiss_kappa_for_small_samples(units):
     """1 - alpha = (1 - kappa) (N - 1) / N, with N ratings in all."""

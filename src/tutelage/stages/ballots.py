@@ -15,7 +15,7 @@ from tutelage.progress import Progress
 from tutelage.records import AnswerStatus, Prompt, Value, load_value
 from tutelage.review import Ballot, Vote, VoteStore
 from tutelage.review.ballots import dumped
-from tutelage.stages.task import label_task
+from tutelage.stages.task import resolved_task
 
 if TYPE_CHECKING:
     from tutelage.evaluation import JudgedPair
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Where = Literal["gold", "traffic"]
 Rival = Literal["teacher", "control"]
 
-_BATCH = 256
 _EXAMPLES = 12
 
 
@@ -113,18 +112,14 @@ def _traffic_ballots(programme: Programme, against: Rival, progress: Progress) -
     ]
 
 
-def _predicted(programme: Programme, arm: str, texts: Sequence[str], progress: Progress) -> list[Value]:
+def _predicted(
+    programme: Programme, arm: str, texts: Sequence[str], progress: Progress
+) -> Sequence[Value | None]:
+    from tutelage.stages.predictions import predictions
     from tutelage.students import load_student
 
-    task = label_task(programme, "a vote on traffic")
     student = load_student(programme.student / arm)
-    values: list[Value] = []
-    with progress.track(f"answers of the {arm}", len(texts), "prompts") as tracker:
-        for start in range(0, len(texts), _BATCH):
-            part = texts[start : start + _BATCH]
-            values += task.decide(student.predict(part))
-            tracker.advance(len(part))
-    return values
+    return predictions(student, resolved_task(programme), texts, progress, f"answers of the {arm}").values
 
 
 def taught_answers(programme: Programme) -> list[tuple[Prompt, Value | None]]:
