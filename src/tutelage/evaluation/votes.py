@@ -12,12 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tutelage.evaluation.intervals import (
-    CONFIDENCE,
-    clopper_pearson,
-    mcnemar_exact,
-    paired_difference_interval,
-)
+from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
+from tutelage.evaluation.paired import mcnemar_exact, paired_difference_interval
 from tutelage.review import Choice, majority
 from tutelage.tasks.agreement import kappa, krippendorff_alpha
 
@@ -66,10 +62,10 @@ def preference(
     votes); `outcomes` of the differing pairs judged (each arm's name, `both`, `neither`, `split`, to counts);
     and of these, with n pairs, w won by the first arm and l by the second:
 
-    * `preferred`: w of w + l, ties left out, Clopper and Pearson's interval; None where no pair was won.
+    * `preferred`: w of w + l, ties left out, with its exact interval; None where no pair was won.
       `p_value` is the exact sign test of no preference.
     * `not_worse`: the n - l pairs that the first arm didn't lose, of n. Exact.
-    * `net`: (w - l) / n, ties as nought, Tango's interval; `net_of_all` the same over all pairs, where those
+    * `net`: (w - l) / n, ties as nought, by `paired_difference_interval`; `net_of_all` the same over all pairs, where those
       that agree are ties.
 
     `slices` has the outcomes by slice, with `preferred`. `agreeing` has, of pairs with one answer that were
@@ -128,7 +124,7 @@ def _outcomes(members: Sequence[JudgedPair], arms: tuple[str, str]) -> dict[str,
 def _share(successes: int, n: int, confidence: float) -> dict[str, float] | None:
     if n == 0:
         return None
-    low, high = clopper_pearson(successes, n, confidence)
+    low, high = proportion_interval(successes, n, confidence)
     return {"estimate": successes / n, "low": low, "high": high, "n": n}
 
 
