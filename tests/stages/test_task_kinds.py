@@ -247,6 +247,9 @@ def test_students_that_write_are_trained_with_their_control_and_judged(
         assert arms[arm]["footprint"]["latency_p50_ms"] > 0
     assert outcome.decision["verdict"] in ("pass", "fail", "undecided")
     assert outcome.report.stat().st_size > 10_000
+    if task["type"] == "generate":
+        assert arms["teacher"]["measures"]["embedding_similarity"]["estimate"] == pytest.approx(1.0, abs=1e-5)
+        assert arms["student"]["measures"]["embedding_similarity"]["estimate"] < 0.7
     if task["type"] != "judge":
         assert arms["student"]["unanswered"] > 0 or task["type"] == "generate"
         assert (arms["student"]["ece"], arms["student"]["labels"]) == (None, {})

@@ -47,6 +47,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
 
 def _work(programme: Programme, progress: Progress) -> str:
     from tutelage.evaluation import evaluate, predictions_table, release_decision
+    from tutelage.stages.similarity import with_similarity
 
     task = resolved_task(programme)
     gold = read_sealed(programme.sealed, programme.seal)
@@ -54,6 +55,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     arms = {"teacher": _teacher_arm(programme, task, gold)}
     for name in ("control", "student"):
         arms[name] = _student_arm(programme, name, task, texts, progress)
+    arms = with_similarity(programme, task, gold, arms, progress)
     scored = evaluate(task, gold, arms, critical_slices=programme.config.release.critical_slices)
     metrics = with_sections(SUBJECTS, programme, Evaluated(task, gold, arms, scored))
     seal = storage.read_json(programme.seal)

@@ -6,19 +6,20 @@ import asyncio
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from tutelage import storage
-from tutelage.checkpoints import Weights, quieten_loading, resolve_checkpoint
+from tutelage.checkpoints import Weights, resolve_checkpoint
 from tutelage.config import EncoderTeacherConfig
 from tutelage.errors import DataError, MissingExtraError
 from tutelage.records import Answer, AnswerStatus, DistributionOrigin, Prompt, Usage, dump_value
 from tutelage.signals import TEXT_ALONE, Manifest
 from tutelage.teachers._states import KINDS, Origin, halved, hidden_states, layers_of
 from tutelage.teachers.protocol import TeacherContext, require_label_task
+from tutelage.teachers.sentence_encoder import SentenceEncoder
 
 if TYPE_CHECKING:
     from tutelage.heads import Head
@@ -96,27 +97,7 @@ class EncoderTeacher:
 
     def embed(self, texts: Sequence[str]) -> Floats:
         """Mean-pooled, L2-normalised embeddings, float32 [n, width]."""
-        import torch
-
-        tokenizer, model = self._encoder
-        order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
-        result = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(order), self.batch_size):
-                chosen = order[start : start + self.batch_size]
-                batch = tokenizer(
-                    [texts[index] for index in chosen],
-                    padding=True,
-                    truncation=True,
-                    max_length=self._config.max_tokens,
-                    split_special_tokens=True,  # a text's `[SEP]` is text
-                    return_tensors="pt",
-                ).to(model.device)
-                hidden = model(**batch).last_hidden_state.float()
-                weights = batch["attention_mask"].unsqueeze(-1)
-                pooled = (hidden * weights).sum(1) / weights.sum(1).clamp_min(1)
-                result[chosen] = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
-        return result
+        return self._encoder.embed(texts)
 
     def manifest(self, kind: str) -> Manifest:
         """See `Revealing`: float16 on disk; hidden states have a row for each token."""
@@ -135,7 +116,7 @@ class EncoderTeacher:
     def reveal(self, prompts: Sequence[Prompt], kind: str) -> list[npt.NDArray[np.float16]]:
         """See `Revealing`. Raises ValueError for a kind that isn't in `reveals`."""
         texts = [prompt.text for prompt in prompts]
-        tokenizer, model = self._encoder
+        tokenizer, model = self._encoder.tokenizer, self._encoder.model
         layers = layers_of(kind, self._hidden_layers, model.config, self._config.model)
         if kind == "embeddings":
             return [halved(row[None]) for row in self.embed(texts)]
@@ -146,27 +127,23 @@ class EncoderTeacher:
     @property
     def parameters(self) -> int:
         """Weights of encoder and head."""
-        _, model = self._encoder
-        return int(sum(weight.numel() for weight in model.parameters())) + self._head.parameters
+        weights = self._encoder.model.parameters()
+        return int(sum(weight.numel() for weight in weights)) + self._head.parameters
 
     @property
     def size_mb(self) -> float:
         """Megabytes of those weights as they stand in memory."""
-        _, model = self._encoder
-        encoder = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+        weights = self._encoder.model.parameters()
+        encoder = sum(weight.numel() * weight.element_size() for weight in weights)
         return float(encoder + 4 * self._head.parameters) / 1e6
 
     @cached_property
-    def _encoder(self) -> tuple[Any, Any]:
-        import torch
-        from transformers import AutoModel, AutoTokenizer
-
-        quieten_loading()
-        weights = self._weights
-        device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model = AutoModel.from_pretrained(weights.checkpoint, **weights.options, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(weights.checkpoint, **weights.source)
-        return tokenizer, model.eval().to(device)
+    def _encoder(self) -> SentenceEncoder:
+        encoder = SentenceEncoder(
+            self._weights, max_tokens=self._config.max_tokens, batch_size=self.batch_size
+        )
+        encoder.device = self.device
+        return encoder
 
     @cached_property
     def _head(self) -> Head:
