@@ -30,7 +30,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate_docs.py
 
 # The figures of docs/results.md. Long; wants an idle machine and TUTELAGE_DATA (default ../shared/data). PEERS is
-# the python of an environment with distilabel, litellm and openai, to be timed beside.
+# the python of an environment with distilabel, litellm and openai, to be timed beside; TEACHER a checkpoint of BERT's size.
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/labelling_throughput.py
@@ -38,6 +38,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/students.py
 	$(BIN)/python benchmarks/lean_kl.py
 	$(BIN)/python benchmarks/cached_signals.py
+	$(if $(TEACHER),$(BIN)/python benchmarks/bert_size.py --teacher $(TEACHER))
 
 # The long version of the fault tests: 200 kills, 1,000 of each malformed answer, a fault of every write, a 60 s
 # outage; then the tests that are too long for `make test`. Minutes; the seed is printed. Another one: make faults SEED=7

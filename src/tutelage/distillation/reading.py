@@ -53,14 +53,14 @@ class Layers:
         return torch.cat(parts, dim=-1)
 
     @classmethod
-    def unpacked(cls, packed: Tensor, wanted: Wanted, mask: Tensor) -> Layers:
-        """The inverse of `packed`."""
+    def unpacked(cls, packed: Tensor, wanted: Wanted, mask: Tensor, bias: Tensor | None = None) -> Layers:
+        """The inverse of `packed`; `bias`, which is no token's, as it is here."""
         parts = iter(packed.chunk(len(wanted), dim=-1))
         states = {layer: next(parts) for layer in wanted.states}
         projections = {
             layer: {name: next(parts) for name in wanted.projections} for layer in wanted.of_layers
         }
-        return cls(mask, states, projections)
+        return cls(mask, states, projections, bias)
 
 
 class Reader:

@@ -69,10 +69,15 @@ class Online:
 
 @dataclass(frozen=True)
 class Kept:
-    """The teacher has run once; its layers are read from disk, in float16, a row for each token."""
+    """The teacher has run once; its layers are read from disk, in float16, a row for each token.
+
+    `bias`: what MPNet adds to attention scores of texts up to the longest, float32 [longest, longest, heads];
+    None elsewhere.
+    """
 
     rows: SignalRows
     wanted: Wanted
+    bias: Tensor | None = None
 
     @property
     def module(self) -> None:
@@ -85,7 +90,10 @@ class Kept:
 
     def layers(self, batch: Mapping[str, Tensor]) -> Layers:
         """See `TeacherLayers`."""
-        return Layers.unpacked(batch[_PACKED], self.wanted, batch["attention_mask"].bool())
+        mask = batch["attention_mask"].bool()
+        longest = mask.shape[1]
+        bias = None if self.bias is None else self.bias[:longest, :longest].to(mask.device)
+        return Layers.unpacked(batch[_PACKED], self.wanted, mask, bias)
 
 
 class _Rows:
@@ -169,7 +177,33 @@ def teacher_layers(
         return Online(Reader(body.load(), wanted))
     prompts = [Prompt(id=str(number), text=text) for number, text in enumerate(texts)]
     collect_signals(prompts, _Revealed(body, learner, wanted), folder, [_KIND], progress)
-    return Kept(SignalRows(folder / _KIND), wanted)
+    return Kept(SignalRows(folder / _KIND), wanted, _position_bias(body, learner, wanted, texts, folder))
+
+
+def _position_bias(
+    body: TeacherBody, learner: EncoderLearner, wanted: Wanted, texts: Sequence[str], folder: Path
+) -> Tensor | None:
+    """See `Kept`; from `folder` where it was kept of this body, for texts as long as these.
+
+    It follows from the distance of two tokens alone, so that one for the longest text serves all.
+    """
+    from safetensors import safe_open
+    from safetensors.torch import save
+
+    if body.shape.model_type != "mpnet" or not wanted.of_layers:
+        return None
+    path, longest = folder / "position_bias.safetensors", int(learner.examples(texts).lengths.max())
+    if path.exists():
+        with safe_open(path, framework="pt") as file:
+            bias: Tensor = file.get_tensor("bias")
+            if file.metadata()["revision"] == body.revision and len(bias) >= longest:
+                return bias
+    tokens = torch.ones(1, longest, dtype=torch.long)
+    with torch.no_grad():
+        found = Reader(body.load().eval(), Wanted())({"input_ids": tokens, "attention_mask": tokens}).bias
+    assert found is not None  # noqa: S101  # of MPNet's kind
+    storage.write_bytes(path, save({"bias": found.contiguous()}, {"revision": body.revision}))
+    return found
 
 
 def _labelled(
@@ -190,8 +224,6 @@ def _labelled(
 
 
 def _is_keepable(body: TeacherBody, learner: EncoderLearner, wanted: Wanted, texts: Sequence[str]) -> bool:
-    """Not MPNet's attention, whose bias is no token's; and no more than fits on a disk without asking."""
-    if body.shape.model_type == "mpnet" and wanted.of_layers:
-        return False
+    """No more than fits on a disk without asking."""
     tokens = int(learner.examples(texts).lengths.sum())
     return 2.0 * tokens * len(wanted) * int(body.shape.hidden_size) <= _MOST_KEPT

