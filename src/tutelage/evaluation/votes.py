@@ -65,8 +65,8 @@ def preference(
     * `preferred`: w of w + l, ties left out, with its exact interval; None where no pair was won.
       `p_value` is the exact sign test of no preference.
     * `not_worse`: the n - l pairs that the first arm didn't lose, of n. Exact.
-    * `net`: (w - l) / n, ties as nought, by `paired_difference_interval`; `net_of_all` the same over all pairs, where those
-      that agree are ties.
+    * `net`: (w - l) / n, ties as nought, by `paired_difference_interval`; `net_of_all` the same over all
+      pairs, where those that agree are ties.
 
     `slices` has the outcomes by slice, with `preferred`. `agreeing` has, of pairs with one answer that were
     judged, how many are `wrong` (neither). `first_shown` tells whether the side decided. `agreement` is None
