@@ -26,7 +26,7 @@ from tutelage.review import Ballot, Poll, reviewer_name
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_STATIC = files("tutelage") / "web" / "static"
+_TEMPLATES = files("tutelage") / "web" / "templates"
 _ASSETS = {"vote.css": "text/css", "vote.js": "text/javascript"}
 _LARGEST_BODY = 64 * 1024
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -267,7 +267,7 @@ async def _asset(request: web.Request) -> web.Response:
     name = request.match_info["name"]
     if name not in _ASSETS:
         raise web.HTTPNotFound
-    return web.Response(text=(_STATIC / name).read_text(encoding="utf-8"), content_type=_ASSETS[name])
+    return web.Response(text=(_TEMPLATES / name).read_text(encoding="utf-8"), content_type=_ASSETS[name])
 
 
 def _see(reviewer: str) -> web.Response:
