@@ -225,7 +225,8 @@ def test_students_that_write_are_trained_with_their_control_and_judged(
         reasoned = {"reasons": "By its words.", "score": value}
         said = {"extract": value, "judge": reasoned}.get(task["type"])
         faulty_teacher.answers[text] = value if said is None else json.dumps(said)
-    _until(programme, "train")
+    heard = _until(programme, "train")
+    assert not any("task.type" in line for line in heard.lines)
     run = storage.read_json(programme.student / "run.json")
     assert run["control"].items() >= control.items()
     assert run["student"]["examples"] > 40 and run["student"]["record"]["steps"] > 0

@@ -57,7 +57,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     size = gold_gate({"n": len(gold.sealed)}, config.gold)
     if teacher.paid:
         size.require()
-    if with_labels(task) is None:
+    if with_labels(task) is None and not config.student.writes:
         progress.warn(_how_far(task.kind, config.student))
     _require_base(config.student, programme.folder, progress)
     tell_bound(teacher, traffic.accepted, config.labelling.budget, progress)
@@ -90,9 +90,7 @@ def _require_base(student: StudentConfig, folder: Path, progress: Progress) -> N
 
 
 def _how_far(kind: str, student: StudentConfig) -> str:
-    """What a programme of open values comes to."""
-    if student.writes:
-        return f"task.type {kind} isn't evaluated yet: what comes out is a student, after `tutelage train`"
+    """What a programme of open values comes to with a student that doesn't write."""
     return (
         f"student.family {student.family} learns labels, and task.type {kind} has none: what comes out is "
         "the transfer set, after `tutelage label`. Mend: student.family causal or seq2seq"

@@ -5,8 +5,10 @@ What measures is imported where it is used: `tutelage status` looks at this stag
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage import storage
@@ -66,9 +68,15 @@ def _work(programme: Programme, progress: Progress) -> str:
     storage.write_table(programme.evaluation / "predictions.parquet", predictions_table(gold, arms))
     storage.write_json(programme.evaluation / "metrics.json", metrics)
     storage.write_json(programme.evaluation / "decision.json", content)
+    shutil.rmtree(_kept_folder(programme), ignore_errors=True)
     accuracy = {name: arm["accuracy"]["estimate"] for name, arm in metrics["arms"].items()}
     shown = ", ".join(f"{name} {value:.1%}" for name, value in accuracy.items())
     return f"{shown} on {len(gold):,} sealed; release: {decision.verdict}"
+
+
+def _kept_folder(programme: Programme) -> Path:
+    """What students that write have said so far, until the evaluation is whole."""
+    return programme.evaluation / ".answers"
 
 
 def _teacher_arm(programme: Programme, task: Task, gold: Sequence[Gold]) -> Arm:
@@ -122,12 +130,13 @@ def _student_arm(
     programme: Programme, name: str, task: Task, texts: Sequence[str], progress: Progress
 ) -> Arm:
     from tutelage.evaluation import Arm, measure_footprint
-    from tutelage.stages.predictions import predicting, predictions
-    from tutelage.students import load_student
+    from tutelage.stages.predictions import Kept, predicting, predictions
+    from tutelage.students import STUDENT_FILE, load_student
 
     folder = programme.student / name
     student = load_student(folder)
-    said = predictions(student, task, texts, progress, f"evaluating {name}")
+    kept = Kept(_kept_folder(programme), storage.hash_file(folder / STUDENT_FILE))
+    said = predictions(student, task, texts, progress, f"evaluating {name}", kept=kept)
     footprint = measure_footprint(
         predicting(student, task),
         texts[:_TIMED_TEXTS],

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from tutelage import storage
+from tutelage.errors import IntegrityError
 from tutelage.progress import Progress, Silent
-from tutelage.records import Value
+from tutelage.records import Value, dump_value, load_value
 from tutelage.students import Student, Writer
 from tutelage.tasks import Task, with_labels
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from tutelage.records import Distribution
 
 _TEXTS_A_STEP = 256  # told of together; a student makes its own batches of them
+_WRITTEN_A_STEP = 64  # and kept together, where each may take seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,17 +44,25 @@ def predictions(
     texts: Sequence[str],
     progress: Progress | None = None,
     description: str = "predicting",
+    *,
+    kept: Kept | None = None,
 ) -> Predictions:
     """What `student` says of `texts`: decided by its probabilities where values are labels, else written.
 
-    What is written is read by the task as a teacher's answer is, and None where it can't be.
+    What is written is read by the task as a teacher's answer is, and None where it can't be. What a student
+    that writes has said before is taken from `kept`, and the rest put there as it comes.
     """
-    step = _labelled if with_labels(task) is not None else _written
+    answer = _labelled if with_labels(task) is not None else _written
+    writes = isinstance(student, Writer)
+    size = _WRITTEN_A_STEP if writes else _TEXTS_A_STEP
     parts = []
     with (progress or Silent()).track(description, len(texts), "texts") as tracker:
-        for start in range(0, len(texts), _TEXTS_A_STEP):
-            some = texts[start : start + _TEXTS_A_STEP]
-            parts.append(step(student, task, some))
+        for start in range(0, len(texts), size):
+            some = texts[start : start + size]
+            known = kept.find(task, some) if kept and writes else None
+            parts.append(known or answer(student, task, some))
+            if kept and writes and known is None:
+                kept.put(task, some, parts[-1])
             tracker.advance(len(some))
     distributions = [part.distributions for part in parts if part.distributions is not None]
     confidence = [part.confidence for part in parts if part.confidence is not None]
@@ -59,6 +71,42 @@ def predictions(
         np.concatenate(distributions) if distributions else None,
         np.concatenate(confidence) if confidence else None,
     )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What one student has said, on disk in `folder` until it is forgotten, so that a stop costs little.
+
+    `student` stands for its weights: what another said isn't found.
+    """
+
+    folder: Path
+    student: str
+
+    def find(self, task: Task, texts: Sequence[str]) -> Predictions | None:
+        """What was put for just these texts; None where nothing, or nothing that can be read."""
+        try:
+            content = storage.read_json(self._path(task, texts))
+            distributions, confidence = content["distributions"], content["confidence"]
+            return Predictions(
+                [None if value is None else load_value(value) for value in content["values"]],
+                None if distributions is None else np.array(distributions, dtype=np.float32),
+                None if confidence is None else np.array(confidence, dtype=np.float64),
+            )
+        except (OSError, ValueError, KeyError, TypeError, IntegrityError):
+            return None
+
+    def put(self, task: Task, texts: Sequence[str], said: Predictions) -> None:
+        """Keep it; on disk when this returns."""
+        content = {
+            "values": [None if value is None else dump_value(value) for value in said.values],
+            "distributions": None if said.distributions is None else said.distributions.tolist(),
+            "confidence": None if said.confidence is None else said.confidence.tolist(),
+        }
+        storage.write_json(self._path(task, texts), content)
+
+    def _path(self, task: Task, texts: Sequence[str]) -> Path:
+        return self.folder / f"{storage.hash_json([self.student, task.version, *texts])}.json"
 
 
 def _labelled(student: Student | Writer, task: Task, texts: Sequence[str]) -> Predictions:
