@@ -104,12 +104,18 @@ def p_value(value: Any) -> str:
 
 
 def money(value: Any) -> str:
-    """US dollars; small sums keep two significant digits: $12.40, $0.0012."""
+    """US dollars; small sums keep two significant digits, large ones no cents: $12.40, $0.0012, −$5,312."""
     if not is_number(value):
         return ABSENT
-    if 0 < value < 0.01:
-        return f"${value:.{1 - math.floor(math.log10(value))}f}"
-    return f"${value:,.2f}"
+    size = abs(value)
+    places = 1 - math.floor(math.log10(size)) if 0 < size < 0.01 else 2 if size < 1_000 else 0
+    return f"{_MINUS if value < 0 else ''}${size:,.{places}f}"
+
+
+def money_interval(item: Mapping[str, Any] | None) -> str:
+    """`{"low", "high"}` as $120.00 to $340.00."""
+    low, high = _ends(item)
+    return f"{money(low)} to {money(high)}" if is_number(low) and is_number(high) else ABSENT
 
 
 def milliseconds(value: Any) -> str:
@@ -160,6 +166,8 @@ def answer(value: Any) -> str:
         return ABSENT
     if isinstance(value, str):
         return value
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {answer(part)}" for name, part in value.items()) or "empty record"
     if isinstance(value, Sequence):
         return " + ".join(str(name) for name in value) or "no label"
     return str(value)

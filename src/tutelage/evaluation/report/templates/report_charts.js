@@ -117,10 +117,11 @@ function intervals(box, rows, arms, theme, options) {
   };
 }
 
-function accuracyChart(box, data, theme) {
-  const rows = data.accuracy.map((row) => ({ name: row.name, n: row.n, parts: row.arms }));
-  return intervals(box, rows, Object.keys(data.arms), theme, {
-    least: 0, most: 1, tick: (value) => `${Math.round(100 * value)}%`, title: (arm) => data.arms[arm].name,
+// Shares of several arms, of any section that has such rows.
+function sharesChart(box, data, theme, name) {
+  const { rows, arms } = data.shares[name];
+  return intervals(box, rows, arms, theme, {
+    least: 0, most: 1, tick: (value) => `${Math.round(100 * value)}%`, title: (arm) => data.arms[arm] ? data.arms[arm].name : arm,
     words: (part) => isNumber(part.low) ? `${percent(part.estimate)}  ${(100 * part.low).toFixed(1)}\u2013${percent(part.high)}` : percent(part.estimate),
   });
 }

@@ -2,15 +2,15 @@
 // Puts the figures on the page and keeps them fitting; the filter of the examples; what the pointer is on.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const CHARTS = { accuracy: accuracyChart, difference: differenceChart, labels: labelsChart, tradeoff: tradeoffChart };
+const CHARTS = { difference: differenceChart, labels: labelsChart, tradeoff: tradeoffChart };
 const EXAMPLES_AT_FIRST = 12;
 const boxes = [...document.querySelectorAll(".chart")];
 const drawn = new Map();
 
 function draw(box) {
   const name = box.dataset.chart;
-  const build = CHARTS[name] || ((place, data, theme) => calibrationChart(place, data, theme, name.replace("calibration-", "")));
-  const { height, option } = build(box, DATA, colours());
+  const build = CHARTS[name] || (DATA.shares[name] ? sharesChart : calibrationChart);
+  const { height, option } = build(box, DATA, colours(), name.replace("calibration-", ""));
   box.style.height = `${height}px`;
   let chart = drawn.get(box);
   if (chart) chart.dispose();

@@ -6,14 +6,21 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tutelage.evaluation import _report_figures as figures
 from tutelage.evaluation import _report_format as fmt
+from tutelage.evaluation.report import economics, figures, measures, robustness, safety, votes
 from tutelage.gates import Verdict
 
 Json = Mapping[str, Any]
 
 _STATES = {Verdict.PASS: "pass", Verdict.FAIL: "fail", Verdict.UNDECIDED: "undecided"}
 _LONGEST_LIST = 8
+_SECTIONS = {
+    "measures": measures.section,
+    "robustness": robustness.section,
+    "safety": safety.section,
+    "votes": votes.section,
+    "economics": economics.section,
+}
 _REMARKS = ("multiplicity", "critical_slices")  # facts of a release decision that its terms are read with
 
 
@@ -23,7 +30,9 @@ def build_view(metrics: Json, decision: Json, context: Json) -> dict[str, Any]:
     Sections for which nothing was given are None or empty, and the templates leave them out.
     """
     margin = _margin(decision)
+    sections = {name: section(metrics) for name, section in _SECTIONS.items()}
     return {
+        **sections,
         "programme": context.get("programme"),
         "created": _moment(context.get("created")),
         "version": context.get("version"),
@@ -47,7 +56,13 @@ def build_view(metrics: Json, decision: Json, context: Json) -> dict[str, Any]:
         "tradeoff": figures.tradeoff(metrics),
         "worst": figures.worst(metrics),
         "facts": _facts(metrics, decision, context),
-        "charts": figures.charts(metrics, margin),
+        "charts": {
+            **figures.charts(metrics, margin),
+            "shares": {
+                "accuracy": figures.accuracy_chart(metrics),
+                **{name: found["chart"] for name, found in sections.items() if found and "chart" in found},
+            },
+        },
     }
 
 
@@ -168,7 +183,7 @@ def _worth(comparison: Json, source: str | None) -> str:
 
 
 def _headlines(metrics: Json, context: Json) -> list[dict[str, Any]]:
-    return [_accuracy_headline(metrics), _speed_headline(metrics), _cost_headline(context)]
+    return [_accuracy_headline(metrics), _speed_headline(metrics), _money_headline(metrics, context)]
 
 
 def _accuracy_headline(metrics: Json) -> dict[str, Any]:
@@ -232,6 +247,25 @@ def _size_words(ratio: float | None) -> str:
 
 def _ratio(over: Any, under: Any) -> float | None:
     return over / under if fmt.is_number(over) and fmt.is_number(under) and under > 0 else None
+
+
+def _money_headline(metrics: Json, context: Json) -> dict[str, Any]:
+    """What is saved, where traffic was given; else what the teacher has cost."""
+    spent, found = _cost_headline(context), metrics.get("economics")
+    if not found:
+        return spent
+    running = found["per_1000"]
+    return {
+        "label": "Saved in the first year",
+        "value": fmt.money(found["first_year"]["estimate"]),
+        "beside": "",
+        "lines": [
+            f"Between {fmt.money(found['first_year']['low'])} and {fmt.money(found['first_year']['high'])}",
+            f"Break-even: {economics.months(found['break_even'])}",
+            f"1,000 requests: {fmt.money(running['cascade']['estimate'])} instead of "
+            f"{fmt.money(running['teacher']['estimate'])}",
+        ],
+    }
 
 
 def _cost_headline(context: Json) -> dict[str, Any]:

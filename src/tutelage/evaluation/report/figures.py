@@ -75,6 +75,15 @@ def accuracy_rows(metrics: Json) -> list[dict[str, Any]]:
     return rows
 
 
+def accuracy_chart(metrics: Json) -> dict[str, Any]:
+    """`accuracy_rows` as the page's script draws shares."""
+    rows = accuracy_rows(metrics)
+    return {
+        "arms": [arm["key"] for arm in arms_of(metrics)],
+        "rows": [{"name": row["name"], "n": row["n"], "parts": row["arms"]} for row in rows],
+    }
+
+
 def difference_rows(metrics: Json) -> list[dict[str, Any]]:
     """Student minus each other arm, overall and by slice: `{"name", "n", "against": {arm: interval}}`."""
     items = comparisons(metrics)
@@ -235,7 +244,6 @@ def charts(metrics: Json, margin: float | None) -> dict[str, Any]:
     trade = tradeoff(metrics)
     return {
         "arms": {arm["key"]: {"name": arm["name"], "title": arm.get("title")} for arm in arms_of(metrics)},
-        "accuracy": accuracy_rows(metrics),
         "difference": {
             "margin": margin,
             "rows": [{**row, "tests": None} for row in difference_rows(metrics)],

@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from tutelage import storage
 from tutelage.evaluation import _report_format as fmt
-from tutelage.evaluation._report_view import build_view
+from tutelage.evaluation.report.view import build_view
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_TEMPLATES = files("tutelage") / "evaluation" / "templates"
+_TEMPLATES = files("tutelage") / "evaluation" / "report" / "templates"
 _STATIC = files("tutelage") / "web" / "static"
 _SCRIPTS = ("report_charts.js", "report.js")
 _FILTERS = (
-    *(fmt.answer, fmt.count, fmt.decimal, fmt.fixed, fmt.large, fmt.megabytes, fmt.milliseconds, fmt.money),
+    *(fmt.answer, fmt.count, fmt.decimal, fmt.fixed, fmt.large, fmt.megabytes, fmt.milliseconds),
     *(
+        fmt.money,
+        fmt.money_interval,
         fmt.opening,
         fmt.p_value,
         fmt.percent,
@@ -76,7 +78,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("tutelage.evaluation", "templates"),
+        loader=PackageLoader("tutelage.evaluation.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
