@@ -103,6 +103,16 @@ class Programme:
         return self.folder / "prompts" / "profile.json"
 
     @property
+    def coverage(self) -> Path:
+        """How gold lies in the traffic: clusters, tests, leaks."""
+        return self.folder / "prompts" / "coverage.json"
+
+    @property
+    def placed(self) -> Path:
+        """Every text with its cluster, and gold with its weights."""
+        return self.folder / "prompts" / "coverage.parquet"
+
+    @property
     def answers(self) -> Path:
         """The teacher ledger."""
         return self.folder / "answers" / "answers.sqlite"
@@ -175,7 +185,8 @@ class Stage:
     """A step of the lifecycle.
 
     `inputs` gives named fingerprints (see `fingerprint`), `outputs` what it leaves. `per_run` stages keep
-    one state for each student run. `work` returns one line that says what it did.
+    one state for each student run. `work` returns one line that says what it did. `needed_by` names the
+    later stages that build on it; None: all of them.
     """
 
     name: str
@@ -183,6 +194,7 @@ class Stage:
     outputs: Callable[[Programme], Sequence[Path]]
     work: Callable[[Programme, Progress], str]
     per_run: bool = False
+    needed_by: tuple[str, ...] | None = None
 
     def state_path(self, programme: Programme) -> Path:
         """Where the stage remembers what it last did."""

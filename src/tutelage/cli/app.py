@@ -109,6 +109,26 @@ def collect(folder: Folder = Path(), overrides: Overrides = None, force: Force =
 
 
 @app.command()
+def coverage(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    force: Force = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Say whether gold is like the traffic: clusters in words, what gold lacks, leaks. Costs nothing."""
+    from tutelage.cli.coverage import print_coverage
+    from tutelage.cli.display import RichProgress
+    from tutelage.programme import Programme
+    from tutelage.progress import Silent
+    from tutelage.stages import read_coverage, run_stage
+
+    programme = Programme.open(folder, overrides or ())
+    with programme.locked():
+        run_stage(programme, "coverage", Silent() if as_json else RichProgress(), force=force)
+    print_coverage(read_coverage(programme), as_json=as_json)
+
+
+@app.command()
 def label(
     folder: Folder = Path(),
     overrides: Overrides = None,

@@ -1,6 +1,7 @@
 """The schema of `tutelage.yaml`, and its reading. An unknown key is an error that names the nearest one."""
 
 from tutelage.config.body import BODY_RECIPES, PROMPT_RECIPES, BodyConfig, PruneConfig
+from tutelage.config.coverage import CoverageConfig
 from tutelage.config.economics import EconomicsConfig, Range
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.reading import (
@@ -68,6 +69,7 @@ __all__ = [
     "ClassifyConfig",
     "ColumnsConfig",
     "ComparisonConfig",
+    "CoverageConfig",
     "DivergenceName",
     "EconomicsConfig",
     "EncoderTeacherConfig",

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from tutelage.config.body import BODY_RECIPES, BodyConfig, PruneConfig, check_body
+from tutelage.config.coverage import CoverageConfig
 from tutelage.config.economics import EconomicsConfig
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.release import ReleaseConfig
@@ -536,6 +537,7 @@ class ProgrammeConfig(Section):
     comparison: ComparisonConfig = Field(
         ComparisonConfig(), description="Students that `tutelage compare` sets beside each other."
     )
+    coverage: CoverageConfig = Field(CoverageConfig(), description="Whether gold is like the traffic.")
     release: ReleaseConfig = Field(ReleaseConfig(), description="Terms of release.")
     economics: EconomicsConfig = Field(
         EconomicsConfig(), description="What money questions need beside what is measured."

@@ -10,6 +10,7 @@ the threshold; above it falls quickly. For a threshold of 0.85 (18 bands of 7 ro
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,12 +21,23 @@ from tutelage.records import Prompt, Rejection
 
 _GRAM = 5
 _MOST_PERMUTATIONS = 128
+_HYPHEN = re.compile(r"(?<=[^\W\d_])[-‐‑–](?=[^\W\d_])")
+_NO_MARKS = str.maketrans("", "", ".,;:!?¡¿…'\"`´‘’‚‛“”„«»‹›、。，！？；：")
 _MOST_MISSED = 0.001  # of pairs whose similarity is the threshold
 
 
 def normalise(text: str) -> str:
     """NFKC, case folded, white space collapsed."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def without_marks(text: str) -> str:
+    """A normalised text without spaces, marks of sentences, and hyphens between letters.
+
+    So that "top-up failed!", "top up failed" and "topup failed" are the same. What may be a sign of its
+    own, as in C++ or 3-5, stays. Empty where there is nothing else.
+    """
+    return "".join(_HYPHEN.sub("", text).translate(_NO_MARKS).split())
 
 
 def grams(text: str) -> frozenset[str]:
@@ -133,18 +145,26 @@ def drop_repeats(prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[Rejectio
 def exclude_gold(
     prompts: Sequence[Prompt], gold: Sequence[Prompt], threshold: float
 ) -> tuple[list[Prompt], list[Rejection]]:
-    """Set aside whatever is the same as, or nearly, a prompt of sealed gold."""
+    """Set aside whatever is the same as, or nearly, a prompt of sealed gold.
+
+    Below a threshold of 1 texts that differ in the marks of sentences alone are near ones, however short.
+    """
     matches = DuplicateIndex([prompt.text for prompt in gold], threshold).match_all(
         [item.text for item in prompts]
     )
+    spoken = {said: item for item in gold if (said := without_marks(normalise(item.text)))}
     kept, rejected = [], []
     for prompt, match in zip(prompts, matches, strict=True):
-        if match is None:
+        same = spoken.get(without_marks(normalise(prompt.text))) if threshold < 1 else None
+        if match is not None:
+            reason = RejectReason.DUPLICATE_OF_GOLD if match.exact else RejectReason.NEAR_DUPLICATE_OF_GOLD
+            detail = f"similarity {match.similarity:.2f} with {gold[match.index].id!r}"
+            rejected.append(reject(prompt, reason, detail))
+        elif same is not None:
+            detail = f"but for punctuation the same as {same.id!r}"
+            rejected.append(reject(prompt, RejectReason.NEAR_DUPLICATE_OF_GOLD, detail))
+        else:
             kept.append(prompt)
-            continue
-        reason = RejectReason.DUPLICATE_OF_GOLD if match.exact else RejectReason.NEAR_DUPLICATE_OF_GOLD
-        detail = f"similarity {match.similarity:.2f} with {gold[match.index].id!r}"
-        rejected.append(reject(prompt, reason, detail))
     return kept, rejected
 
 

@@ -49,6 +49,13 @@ def holm(tests: Sequence[OneSidedTest], level: float) -> list[Tested]:
     return [_tested(test, index in rejected, own, not left) for index, test in enumerate(tests)]
 
 
+def adjusted_p(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the order given: what is at most a level is rejected at it."""
+    from statsmodels.stats.multitest import multipletests
+
+    return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
+
+
 def _tested(test: OneSidedTest, rejected: bool, own: float, all_rejected: bool) -> Tested:
     if not rejected:
         # Bound and test agree but for rounding, which must not show what wasn't shown.

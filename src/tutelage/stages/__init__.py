@@ -2,6 +2,7 @@
 
 from tutelage.stages.batches import cancel_batches
 from tutelage.stages.compare import run_comparison
+from tutelage.stages.coverage import read_coverage
 from tutelage.stages.economics import programme_economics
 from tutelage.stages.gold import reseal
 from tutelage.stages.lifecycle import STAGES, Outcome, read_outcome, run_all, run_stage
@@ -23,6 +24,7 @@ __all__ = [
     "make_review",
     "open_poll",
     "programme_economics",
+    "read_coverage",
     "read_outcome",
     "read_status",
     "reseal",

@@ -14,13 +14,14 @@ from tutelage.programme import Programme, Stage
 from tutelage.progress import Progress, Silent
 from tutelage.stages.check import CHECK
 from tutelage.stages.collect import COLLECT
+from tutelage.stages.coverage import COVERAGE
 from tutelage.stages.evaluate import EVALUATE
 from tutelage.stages.gold import GOLD
 from tutelage.stages.label import LABEL
 from tutelage.stages.report import REPORT
 from tutelage.stages.train import TRAIN
 
-STAGES: tuple[Stage, ...] = (CHECK, GOLD, COLLECT, LABEL, TRAIN, EVALUATE, REPORT)
+STAGES: tuple[Stage, ...] = (CHECK, GOLD, COLLECT, COVERAGE, LABEL, TRAIN, EVALUATE, REPORT)
 
 _EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 3, Verdict.UNDECIDED: 4}
 
@@ -57,6 +58,8 @@ def require_earlier(programme: Programme, name: str, command: str = "") -> None:
     `command` is what a person asked for, where that isn't the stage.
     """
     for earlier in STAGES[1 : STAGES.index(_stage(name))]:
+        if earlier.needed_by is not None and name not in earlier.needed_by:
+            continue
         if reason := earlier.reason_to_run(programme):
             if programme.seal.exists():
                 verify_seal(programme.sealed, programme.seal)

