@@ -11,8 +11,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 demo: $(VENV)/.run
 	@$(BIN)/tutelage run examples/support-inbox || { status=$$?; [ $$status -eq 3 ] || [ $$status -eq 4 ] || exit $$status; }
 
+# WORKERS=0 runs them in one process, for a debugger. A file's tests stay together, with what they made once.
+WORKERS ?= auto
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
