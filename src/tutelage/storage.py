@@ -123,12 +123,17 @@ def hash_json(content: Any) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content, 32 hex digits."""
+    """SHA-256 of a file's content, the first 32 of its hex digits."""
+    return sha256_file(path)[:32]
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's content, all 64 hex digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()
 
 
 def stat_path(path: Path) -> str:

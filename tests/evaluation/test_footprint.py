@@ -95,4 +95,4 @@ def test_nothing_to_measure_is_refused():
 
 
 def test_what_isnt_known_is_none():
-    assert Footprint() == Footprint(None, None, None, None, None)
+    assert Footprint() == Footprint(None, None, None, None, None, None)

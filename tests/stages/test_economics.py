@@ -52,6 +52,15 @@ def test_before_anything_is_asked_an_answer_is_reckoned_from_its_length(tmp_path
     assert not (folder / "ledger.jsonl").exists()
 
 
+def test_a_model_that_thinks_pays_for_its_thoughts(tmp_path):
+    folder = asked(tmp_path, "https://api.example.com/v1", max_output_tokens=1_000)
+    plain = economics_of(folder).quantities.teacher_per_1000
+    found = economics_of(folder, "teacher.extra={reasoning_effort: low}").quantities.teacher_per_1000
+    assert found.likely - plain.likely == pytest.approx(200 * PRICE["output"] / 1_000)
+    assert found.high - plain.high == pytest.approx(1_000 * PRICE["output"] / 1_000)
+    assert "how long it thinks is a guess" in found.source
+
+
 def test_a_batch_labels_at_a_discount_and_answers_live_at_the_full_price(tmp_path):
     dear = {**PRICE, "batch_discount": 0.5}
     folder = asked(tmp_path, "https://api.example.com/v1", price=dear, batch=True)
@@ -146,3 +155,21 @@ def test_check_says_it_before_anything_is_sealed(inbox):
 
     run_stage(Programme.open(inbox, [MONTHLY]), "check", Told())
     assert any(line.startswith("economics: It never pays for itself: running it") for line in lines)
+
+
+def test_metered_energy_is_told_as_measured_but_not_of_a_training_that_was_cut(inbox, monkeypatch):
+    run = {arm: {"record": {"seconds": 30.0}} for arm in ("student", "control")}
+    run["energy"] = {"joules": 7_200.0, "seconds": 61.0, "source": "RAPL package-0"}
+    path = inbox / "run.json"
+    monkeypatch.setattr("tutelage.stages.economics.left_by", lambda *_: path)
+    arms = {"student": {"footprint": {"latency_p50_ms": 1.0, "latency_p95_ms": 2.0, "joules": 0.05}},
+            "teacher": {"footprint": {"latency_p50_ms": 10.0, "joules": 3.6}}}  # fmt: skip
+    programme = Programme.open(inbox, [MONTHLY])
+    path.write_text(json.dumps(run))
+    found = programme_economics(programme, {"arms": arms}).quantities
+    assert (found.training_wh.likely, found.training_wh.origin) == (2.0, Origin.MEASURED)
+    assert (found.student_joules.likely, found.student_joules.origin) == (0.05, Origin.MEASURED)
+    assert found.teacher_wh.likely == pytest.approx(0.001)
+    run["energy"]["seconds"] = 20.0
+    path.write_text(json.dumps(run))
+    assert programme_economics(programme, {"arms": arms}).quantities.training_wh.origin is Origin.RECKONED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -63,6 +65,22 @@ def test_its_economics_rest_on_what_was_measured(finished):
     assert more.quantities.student_rate == again.quantities.student_rate
     other = programme_economics(Programme.open(folder, ["student.epochs=3"]))
     assert other.quantities.student_rate.origin == "assumed"
+
+
+def test_its_model_card_and_bill_of_materials_quote_nothing(finished):
+    folder, outcome = finished
+    card = outcome.report.with_name("model_card.md").read_text(encoding="utf-8")
+    bill = storage.read_json(outcome.report.with_name("bom.cdx.json"))
+    told = card + json.dumps(bill, ensure_ascii=False)
+    texts = storage.read_table(folder / "gold" / "sealed.parquet").column("text").to_pylist()
+    texts += storage.read_table(folder / "answers" / "transfer.parquet").column("text").to_pylist()
+    assert [text for text in texts if text in told] == []
+    weights = folder / "students" / "static" / "student" / "model.safetensors"
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() in card
+    parts = {part["bom-ref"]: part for part in bill["components"]}
+    [digest] = parts["data:sealed-gold"]["hashes"]
+    assert digest["content"].startswith(storage.read_json(folder / "gold" / "seal.json")["hash"])
+    assert outcome.decision["verdict"] in card
 
 
 def test_nothing_runs_again_until_something_changes(finished):

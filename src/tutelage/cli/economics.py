@@ -93,7 +93,8 @@ def _print_costs(out: Console, found: Economics) -> None:
         drawn.add_row(Text(text, "bold"), _money(one.estimate), _between(one))
     out.print(drawn)
     out.print()
-    drawn = table("Energy, estimated from watts and seconds")
+    metered = found.quantities.student_joules.origin is Origin.MEASURED
+    drawn = table("Energy" if metered else "Energy, estimated from watts and seconds")
     add_names(drawn, "")
     add_numbers(drawn, "Wh", "gCO2e", "95% interval")
     for name, text in (("cascade", "1,000 requests, student and teacher"), ("teacher", "the teacher alone")):

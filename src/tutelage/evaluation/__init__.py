@@ -1,13 +1,16 @@
 """Evaluation on sealed gold: metrics with intervals, calibration, inherited errors, and the release gate."""
 
 from tutelage.evaluation.arms import Arm
+from tutelage.evaluation.bill_of_materials import bill_of_materials
 from tutelage.evaluation.fitness import fitness_decision
 from tutelage.evaluation.footprint import Footprint, measure_footprint
 from tutelage.evaluation.frontier import Contender, Frontier, Standing, frontier_of
 from tutelage.evaluation.intervals import proportion_interval
 from tutelage.evaluation.metrics import evaluate
+from tutelage.evaluation.model_card import model_card
 from tutelage.evaluation.paired import mcnemar_exact, paired_difference_interval
 from tutelage.evaluation.predictions import predictions_table
+from tutelage.evaluation.provenance import DataSet, File, Provenance
 from tutelage.evaluation.release import release_decision
 from tutelage.evaluation.report import render_report
 from tutelage.evaluation.votes import JudgedPair, preference
@@ -15,15 +18,20 @@ from tutelage.evaluation.votes import JudgedPair, preference
 __all__ = [
     "Arm",
     "Contender",
+    "DataSet",
+    "File",
     "Footprint",
     "Frontier",
     "JudgedPair",
+    "Provenance",
     "Standing",
+    "bill_of_materials",
     "evaluate",
     "fitness_decision",
     "frontier_of",
     "mcnemar_exact",
     "measure_footprint",
+    "model_card",
     "paired_difference_interval",
     "predictions_table",
     "preference",

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tutelage.economics import EnergyMeter
 from tutelage.errors import UsageError
 
 BATCH = 64
@@ -25,7 +26,8 @@ _MEGABYTE = 1_000_000
 @dataclass(frozen=True, slots=True)
 class Footprint:
     """Latency in milliseconds for one text at a time and throughput in texts a second in batches of 64, both
-    on one thread; size on disk in MB (10^6 bytes); weights. None where it isn't known.
+    on one thread; size on disk in MB (10^6 bytes); weights; joules of the whole machine for one text, alone,
+    where it has counters (`EnergyMeter`). None where it isn't known.
     """
 
     latency_p50_ms: float | None = None
@@ -33,6 +35,7 @@ class Footprint:
     throughput: float | None = None
     size_mb: float | None = None
     parameters: int | None = None
+    joules: float | None = None
 
 
 def measure_footprint(
@@ -57,7 +60,8 @@ def measure_footprint(
         raise UsageError(f"calls is {calls}. Mend: time at least one call")
     with one_thread():
         _warm_up(predict, texts, min(_WARM_UP_CALLS, calls), seconds)
-        latencies = _latencies(predict, texts, calls, seconds)
+        with EnergyMeter() as meter:
+            latencies = _latencies(predict, texts, calls, seconds)
         throughput = _throughput(predict, texts, seconds)
     median, slow = np.percentile(latencies, [50, 95]) * 1000
     return Footprint(
@@ -66,6 +70,7 @@ def measure_footprint(
         throughput=throughput,
         size_mb=folder_size_mb(folder) if folder is not None else size_mb,
         parameters=parameters,
+        joules=None if meter.joules is None else meter.joules / len(latencies),
     )
 
 

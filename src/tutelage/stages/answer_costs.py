@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 _PROMPT_BYTES = (5.5, 4.2, 3.0)
 _ANSWER_BYTES = (4.5, 3.3, 2.5)
 _REASONS_TOKENS = (20.0, 60.0, 150.0)  # of one to three sentences
+# Keys of `extra` that have a model think, and the share of max_output_tokens that its thoughts then take.
+_THINKS = {"reasoning", "reasoning_effort", "thinking", "thinking_config", "enable_thinking"}
+_THOUGHT = (0.02, 0.2, 1.0)
 _MESSAGE_TOKENS = 4.0  # that a chat template adds to each message
 _DRIFT = 0.1  # live prompts may be longer or shorter by this share than those that were labelled
 _DISPUTED = Ends(0.05, 0.2, 0.5)  # share of prompts that a committee's judge decides
@@ -54,7 +57,8 @@ class AnswerCosts:
 
     `task` is as the teacher is asked it, `gold` and `traffic` are a sample of texts, `prompts` is how many
     are to be labelled, `minutes` a person's for one. `ledger` has what was spent, by teacher, where any was;
-    `rate` is the teacher's measured speed in requests a second where it runs here and was timed.
+    `rate` is the teacher's measured speed in requests a second, `joules` the energy of one answer, where it
+    runs here and was timed and metered.
     """
 
     teacher: TeacherConfig
@@ -66,6 +70,7 @@ class AnswerCosts:
     minutes: Ends
     ledger: Mapping[str, TeacherSummary]
     rate: float | None = None
+    joules: float | None = None
 
     def live(self) -> Quantity:
         """1,000 answers in live traffic: one sample of each prompt, no batch.
@@ -103,7 +108,14 @@ class AnswerCosts:
         return Quantity.of(text, "$", total.scaled(self.prompts), Origin.RECKONED, source)
 
     def watt_hours(self) -> Quantity:
-        """Energy of one answer: of people none, of a model that runs here by its speed, else as assumed."""
+        """Energy of one answer: as metered, by the speed of a model that runs here, else as assumed.
+
+        People's isn't reckoned.
+        """
+        text = "energy of one answer of the teacher"
+        if self.joules is not None:
+            ends = Ends.at(self.joules / 3_600.0)
+            return Quantity.of(text, "Wh", ends, Origin.MEASURED, "the machine's counters")
         together, origin, source = Ends.at(0.0), Origin.ASSUMED, "economics.teacher_wh"
         for one, share in self._shares():
             if isinstance(one, HumanTeacherConfig):
@@ -113,7 +125,7 @@ class AnswerCosts:
             else:
                 together = together.plus(Ends(*self.assumed.watts).over(rates).scaled(1.0 / 3_600.0))
                 origin, source = Origin.RECKONED, "watts, and the speed of what runs here"
-        return Quantity.of("energy of one answer of the teacher", "Wh", together, origin, source)
+        return Quantity.of(text, "Wh", together, origin, source)
 
     def _rates(self, one: SoleTeacherConfig) -> Ends | None:
         """Answers a second of a teacher that runs here; None where nothing is known of it."""
@@ -162,7 +174,11 @@ class AnswerCosts:
             inputs[2] += _bytes([json.dumps(self.task.json_schema())]) / _PROMPT_BYTES[2]
         answers = fmean(_bytes([self.task.answer_text(item.value)]) for item in self.gold)
         reasons = _REASONS_TOKENS if str(self.task.prompting.rationale) != "none" else (0.0, 0.0, 0.0)
-        outputs = [answers / size + more for size, more in zip(_ANSWER_BYTES, reasons, strict=True)]
+        thinks = one.max_output_tokens if _THINKS.intersection(one.extra) else 0
+        outputs = [
+            answers / size + more + share * thinks
+            for size, more, share in zip(_ANSWER_BYTES, reasons, _THOUGHT, strict=True)
+        ]
         low, likely, high = (
             into * price.input + out * price.output for into, out in zip(inputs, outputs, strict=True)
         )
@@ -170,8 +186,10 @@ class AnswerCosts:
         low -= fixed / _PROMPT_BYTES[0] * (price.input - cached)
         source = (
             f"about {inputs[1]:,.0f} tokens in and {outputs[1]:,.0f} out, by the length of {len(rendered):,} "
-            f"prompts, at ${price.input:g} and ${price.output:g} a million"
+            f"prompt{'s' if len(rendered) > 1 else ''}, at ${price.input:g} and ${price.output:g} a million"
         )
+        if thinks:
+            source += "; how long it thinks is a guess"
         return _Part(Ends(low, likely, high).scaled(1e-6), Origin.RECKONED, source)
 
     def _samples(self, one: EndpointConfig) -> Ends:

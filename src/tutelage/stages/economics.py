@@ -139,7 +139,10 @@ class _Gathering:
         self._texts = _texts(programme)
         arms = metrics.get("arms", {})
         self._student = _footprint(arms, "student")
-        rate = _footprint(arms, "teacher").get("latency_p50_ms")
+        teacher = _footprint(arms, "teacher")
+        rate = teacher.get("latency_p50_ms")
+        path = left_by(TRAIN, programme, programme.student / "run.json")
+        self._run = None if path is None else storage.read_json(path)
         kind = programme.config.task.type
         given = self._assumed.minutes_per_label
         self._minutes = Quantity.of(
@@ -159,13 +162,12 @@ class _Gathering:
             minutes=Ends(self._minutes.low, self._minutes.likely, self._minutes.high),
             ledger=_ledger(programme),
             rate=None if not rate else 1_000.0 / rate,
+            joules=teacher.get("joules"),
         )
 
     def all(self) -> Quantities:
         """All of them."""
         rate, hours = self._student_rate(), self._training_hours()
-        watts = Ends(*self._assumed.watts)
-        energy = f"watts, and {rate.source}"
         return Quantities(
             requests=self._stated("monthly", "requests a month", ""),
             escalation=self._stated("escalation", "share passed on to the teacher", "share"),
@@ -188,21 +190,9 @@ class _Gathering:
             retrain_months=self._stated("retrain_months", "months between trainings", ""),
             relabelled=self._stated("relabelled", "share of labels anew each time", "share"),
             retrain_hours=self._stated("retrain_hours", "people's hours each time", "h"),
-            student_joules=Quantity.of(
-                "energy of one answer of the student",
-                "J",
-                watts.over(_ends(rate)),
-                Origin.RECKONED,
-                energy,
-            ),
+            student_joules=self._student_joules(rate),
             teacher_wh=self._answers.watt_hours(),
-            training_wh=Quantity.of(
-                "energy of one training",
-                "Wh",
-                watts.times(_ends(hours)),
-                Origin.RECKONED,
-                f"watts, and {hours.source}",
-            ),
+            training_wh=self._training_wh(hours),
             grams_per_kwh=self._stated("grams_per_kwh", "CO2 equivalent of a kilowatt hour", "g"),
         )
 
@@ -236,14 +226,33 @@ class _Gathering:
         return Quantity.of(text, "", Ends(low, likely, high), Origin.MEASURED, "its latency on one thread")
 
     def _training_hours(self) -> Quantity:
-        text, config = "hours of one training, the control's with it", self._programme.config.student
-        path = left_by(TRAIN, self._programme, self._programme.student / "run.json")
-        if path is not None:
-            run = storage.read_json(path)
-            seconds = sum(float(run[arm]["record"]["seconds"]) for arm in ("student", "control"))
-            return Quantity.of(text, "h", Ends.at(seconds / 3_600.0), Origin.MEASURED, "its record")
+        text, config = "hours of one training, with its control", self._programme.config.student
+        if self._run is not None:
+            ends = Ends.at(_trained_seconds(self._run) / 3_600.0)
+            return Quantity.of(text, "h", ends, Origin.MEASURED, "its record")
         ends = _TRAINING[config.family].scaled(self._texts.prompts / 1_000.0 / 3_600.0)
         return Quantity.of(text, "h", ends, Origin.ASSUMED, f"a usual time of family {config.family}")
+
+    def _student_joules(self, rate: Quantity) -> Quantity:
+        text, metered = "energy of one answer of the student", self._student.get("joules")
+        if metered is not None:
+            return Quantity.of(text, "J", Ends.at(metered), Origin.MEASURED, "the machine's counters")
+        ends = Ends(*self._assumed.watts).over(_ends(rate))
+        return Quantity.of(text, "J", ends, Origin.RECKONED, f"watts, and {rate.source}")
+
+    def _training_wh(self, hours: Quantity) -> Quantity:
+        text, metered = "energy of one training", (self._run or {}).get("energy")
+        # A training that was killed and went on was metered from then on alone.
+        if self._run is not None and metered and metered["seconds"] >= _trained_seconds(self._run):
+            ends = Ends.at(metered["joules"] / 3_600.0)
+            return Quantity.of(text, "Wh", ends, Origin.MEASURED, metered["source"])
+        ends = Ends(*self._assumed.watts).times(_ends(hours))
+        return Quantity.of(text, "Wh", ends, Origin.RECKONED, f"watts, and {hours.source}")
+
+
+def _trained_seconds(run: Mapping[str, Any]) -> float:
+    """Of both arms."""
+    return sum(float(run[arm]["record"]["seconds"]) for arm in ("student", "control"))
 
 
 def _footprint(arms: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""`report`: metrics and decision as one HTML file."""
+"""`report`: metrics and decision as one HTML file; the student's model card and bill of materials."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ from tutelage.labelling import AnswerLedger
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.stages.ballots import find_results, votes_fingerprint
+from tutelage.stages.provenance import programme_provenance
+from tutelage.stages.train import TRAIN
 
 
 def _report_path(programme: Programme) -> Path:
     return programme.evaluation / "report.html"
+
+
+def _card_path(programme: Programme) -> Path:
+    return programme.evaluation / "model_card.md"
+
+
+def _bill_path(programme: Programme) -> Path:
+    return programme.evaluation / "bom.cdx.json"
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -30,19 +40,24 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         programme.prompts_rejected,
     )
     return {str(path.relative_to(programme.folder)): fingerprint(path) for path in told} | {
+        f"students/{programme.config.student.run}": TRAIN.left(programme, programme.student),
         "version": __version__,
         "evaluation/votes.sqlite": votes_fingerprint(programme),
     }
 
 
 def _work(programme: Programme, progress: Progress) -> str:
-    from tutelage.evaluation import render_report  # here, so that `tutelage status` needn't load it
+    # Here, so that `tutelage status` needn't load it.
+    from tutelage.evaluation import bill_of_materials, model_card, render_report
 
     path = _report_path(programme)
     metrics = storage.read_json(programme.evaluation / "metrics.json")
     metrics["votes"] = find_results(programme, progress)
     decision = storage.read_json(programme.evaluation / "decision.json")
     render_report(metrics, decision, _context(programme), path)
+    provenance = programme_provenance(programme)
+    storage.write_bytes(_card_path(programme), model_card(provenance).encode("utf-8", "replace"))
+    storage.write_json(_bill_path(programme), bill_of_materials(provenance))
     return str(path)
 
 
@@ -71,7 +86,7 @@ def _context(programme: Programme) -> dict[str, Any]:
 REPORT = Stage(
     name="report",
     inputs=_inputs,
-    outputs=lambda programme: [_report_path(programme)],
+    outputs=lambda programme: [_report_path(programme), _card_path(programme), _bill_path(programme)],
     work=_work,
     per_run=True,
 )

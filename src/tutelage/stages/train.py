@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tutelage import __version__, storage
 from tutelage.config import BODY_RECIPES, PROMPT_RECIPES
+from tutelage.economics import EnergyMeter
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.stages.rights import require_rights, rights_fingerprint
@@ -66,12 +67,13 @@ def _work(programme: Programme, progress: Progress) -> str:
     check_signals(programme)
     config = programme.config.student
     checkpoints = programme.folder / "students" / f".checkpoint-{config.run}"
-    arms = (text_arms if config.writes else label_arms)(programme, progress, checkpoints)
+    with EnergyMeter() as meter:
+        arms = (text_arms if config.writes else label_arms)(programme, progress, checkpoints)
     with storage.fresh_folder(programme.student) as folder:
         for name, arm in (("student", arms.student), ("control", arms.control)):
             (folder / name).mkdir()
             arm.student.save(folder / name)
-        storage.write_json(folder / "run.json", _record(programme, arms))
+        storage.write_json(folder / "run.json", _record(programme, arms, meter))
     shutil.rmtree(checkpoints, ignore_errors=True)
     student = arms.student
     return (
@@ -79,13 +81,14 @@ def _work(programme: Programme, progress: Progress) -> str:
     )
 
 
-def _record(programme: Programme, arms: Arms) -> dict[str, Any]:
+def _record(programme: Programme, arms: Arms, meter: EnergyMeter) -> dict[str, Any]:
     return {
         "run": programme.config.student.run,
         "config": programme.config.student.model_dump(mode="json"),
         "transfer": storage.hash_file(programme.transfer),
         "student": arms.student.to_json(),
         "control": {**arms.control.to_json(), "labels": arms.source},
+        "energy": meter.to_json(),  # of both arms, as far as this run of the stage trained them
         "version": __version__,
     }
 

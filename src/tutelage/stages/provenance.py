@@ -1,0 +1,84 @@
+"""What a programme's folder tells of where its student comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tutelage import __version__, storage
+from tutelage.config import EMBEDDED_ENCODER, EMBEDDED_WRITER, StudentConfig
+from tutelage.programme import Programme
+
+if TYPE_CHECKING:
+    from tutelage.evaluation import DataSet, File, Provenance
+
+_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "peft")
+
+
+def programme_provenance(programme: Programme) -> Provenance:
+    """Gather it from what the stages up to `evaluate` left."""
+    from tutelage.evaluation import Provenance
+
+    return Provenance(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=__version__,
+        task=programme.config.task.type,
+        teacher=storage.read_json(programme.teacher_record),
+        run=storage.read_json(programme.student / "run.json"),
+        metrics=storage.read_json(programme.evaluation / "metrics.json"),
+        decision=storage.read_json(programme.evaluation / "decision.json"),
+        base=_base(programme.config.student),
+        data=list(_data(programme)),
+        files=list(_files(programme.student / "student")),
+        libraries=dict(_installed()),
+    )
+
+
+def _base(student: StudentConfig) -> str | None:
+    """The model whose weights the student began with; None where they began at random."""
+    own_shape = student.hidden_size is not None and student.plan != "prune-recover"
+    if student.family == "static" or own_shape:
+        return None
+    return student.base or (EMBEDDED_ENCODER if student.family == "encoder" else EMBEDDED_WRITER)
+
+
+def _data(programme: Programme) -> Iterator[DataSet]:
+    from tutelage.evaluation import DataSet
+
+    gold, traffic = programme.config.gold, programme.config.traffic
+    training = gold.path if gold.training is None or gold.training.path is None else gold.training.path
+    sets = (
+        ("sealed gold", "evaluation; training can't read it", programme.sealed, gold.path),
+        ("gold to learn from", "people's labels that may be learned from", programme.gold_training, training),
+        ("traffic", "unlabelled prompts that the teacher answered", programme.prompts, traffic.path),
+        ("transfer set", "prompts with answers, from which the student learned", programme.transfer, ""),
+    )
+    for name, purpose, path, source in sets:
+        located = programme.locate(source) if source else ""
+        yield DataSet(
+            name=name,
+            purpose=purpose,
+            rows=storage.read_table(path).num_rows,
+            sha256=storage.sha256_file(path),
+            source=Path(source).name,
+            source_hash=storage.hash_path(located) if isinstance(located, Path) and located.exists() else "",
+        )
+
+
+def _files(folder: Path) -> Iterator[File]:
+    from tutelage.evaluation import File
+
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        yield File(path.relative_to(folder).as_posix(), path.stat().st_size, storage.sha256_file(path))
+
+
+def _installed() -> Iterator[tuple[str, str]]:
+    """Libraries that are here now. Those of another machine that trained aren't known."""
+    for name in _LIBRARIES:
+        try:
+            yield name, version(name)
+        except PackageNotFoundError:
+            continue
