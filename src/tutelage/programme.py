@@ -25,7 +25,9 @@ from tutelage.progress import Progress
 
 CONFIG_NAME = "tutelage.yaml"
 # Places of the schema that may, though they shouldn't.
-_MAY_HOLD_A_SECRET = re.compile(r"\s*teacher\s*(\.\s*judge\s*)?(\.\s*(options|headers|extra|members)\b.*)?")
+_MAY_HOLD_A_SECRET = re.compile(
+    r"\s*(judging|(judging\s*\.\s*)?teacher\s*(\.\s*judge\s*)?(\.\s*(options|headers|extra|members)\b.*)?)\s*"
+)
 
 
 @dataclass(frozen=True)

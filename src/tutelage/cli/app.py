@@ -224,13 +224,18 @@ def vote(
         bool, typer.Option("--to-review", help="Write answers preferred to the teacher's into review.csv.")
     ] = False,
     at_least: Annotated[int, typer.Option(min=1, help="Reviewers who agree, for --to-review.")] = 1,
+    judge: Annotated[
+        bool, typer.Option("--judge", help="Have the model of `judging` vote, and see if it agrees.")
+    ] = False,
 ) -> None:
     """Compare two answers side by side, blind, in the browser; with --results tell what was voted."""
     from tutelage.cli import voting
     from tutelage.programme import Programme
 
     programme = Programme.open(folder, overrides or ())
-    if to_review:
+    if judge:
+        voting.have_judged(programme, against)
+    elif to_review:
         voting.put_to_review(programme, at_least)
     elif results or as_json:
         voting.tell_results(programme, where, against, as_json)

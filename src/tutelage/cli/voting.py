@@ -66,6 +66,25 @@ def put_to_review(programme: Programme, at_least: int) -> None:
     console().print(f"Look at {path}, then run {programme.command('label')}.", soft_wrap=True)
 
 
+def have_judged(programme: Programme, against: Rival) -> None:
+    """A model's votes, told only where it agrees with people."""
+    from tutelage.stages.judging import ask_judge
+
+    with programme.locked():
+        found = ask_judge(programme, RichProgress(), against=against)
+    out = console()
+    out.print(Text(found["reason"]), soft_wrap=True)
+    if found["steady"] is not None:
+        out.print(f"It says the same of {found['steady']:.1%} of pairs turned round.", soft_wrap=True)
+    if (judged := found["preference"]) is not None:
+        won = _share(judged["preferred"]) if judged["preferred"] else "none"
+        out.print(
+            f"It judged {judged['pairs']['judged']:,} pairs that differ, and of those that either won "
+            f"prefers the student in {won}",
+            soft_wrap=True,
+        )
+
+
 def print_votes(found: Mapping[str, Any] | None, *, as_json: bool) -> None:
     """Preference with its interval, by slice, and how far reviewers agree."""
     out = console()

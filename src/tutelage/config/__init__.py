@@ -3,6 +3,7 @@
 from tutelage.config.body import BODY_RECIPES, PROMPT_RECIPES, BodyConfig, PruneConfig
 from tutelage.config.coverage import CoverageConfig
 from tutelage.config.economics import EconomicsConfig, Range
+from tutelage.config.judging import JudgingConfig
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.reading import (
     known_keys,
@@ -80,6 +81,7 @@ __all__ = [
     "GoldConfig",
     "HumanTeacherConfig",
     "JudgeConfig",
+    "JudgingConfig",
     "LabellingConfig",
     "LocalTeacherConfig",
     "LoraConfig",

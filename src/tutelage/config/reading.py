@@ -189,7 +189,8 @@ def _explain_kind(item: Any, place: _Place) -> str:
 def _nearest_key(place: _Place) -> str | None:
     """Among the keys beside it first, then anywhere in the file."""
     *above, name = place.known
-    names = {key.rsplit(".", 1)[-1]: key for key in known_keys()}
+    # Of several keys of one name the first: what most programmes have stands first in the file.
+    names = {key.rsplit(".", 1)[-1]: key for key in reversed(known_keys())}
     section = ".".join(above)
     beside = [key.rsplit(".", 1)[-1] for key in known_keys() if key.rpartition(".")[0] == section]
     if place.kind is not None and len(above) == 1:

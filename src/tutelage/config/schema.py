@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from tutelage.config.body import BODY_RECIPES, BodyConfig, PruneConfig, check_body
 from tutelage.config.coverage import CoverageConfig
 from tutelage.config.economics import EconomicsConfig
+from tutelage.config.judging import JudgingConfig
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.release import ReleaseConfig
 from tutelage.config.section import Probability, Section, Share
@@ -539,6 +540,9 @@ class ProgrammeConfig(Section):
     )
     coverage: CoverageConfig = Field(CoverageConfig(), description="Whether gold is like the traffic.")
     release: ReleaseConfig = Field(ReleaseConfig(), description="Terms of release.")
+    judging: JudgingConfig | None = Field(
+        None, description="A model that votes on pairs of answers: `tutelage vote --judge`."
+    )
     economics: EconomicsConfig = Field(
         EconomicsConfig(), description="What money questions need beside what is measured."
     )

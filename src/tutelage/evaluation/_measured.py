@@ -1,10 +1,11 @@
 """The tasks' own figures with intervals, overall and by slice, and the arms' differences in them.
 
-By a paired percentile bootstrap over examples (Efron and Tibshirani 1993, chapters 13 and 16): all arms, all
-figures and all slices share the draws. A figure that is a proportion of examples has the exact interval
-instead. Of fewer than `LEAST` examples that a figure looks at there is no interval. Where every draw gives
-the same figure resampling can't tell how sure it is: a bounded figure at its end takes the exact bound of so
-many examples all alike, any other has no ends.
+By a paired percentile bootstrap over examples (Efron and Tibshirani 1993, chapters 13 and 16), its
+percentiles moved outward for small samples (Hesterberg 2015, section 5.2): all arms, all figures and all
+slices share the draws. A figure that is a proportion of examples has the exact interval instead. Of fewer
+than `LEAST` examples that a figure looks at there is no interval. Where every draw gives the same figure
+resampling can't tell how sure it is: a bounded figure at its end takes the exact bound of so many examples
+all alike, any other has no ends.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from tutelage.evaluation._coded import UNANSWERED, Coded
 from tutelage.evaluation._resampling import percentile_interval
 from tutelage.evaluation.arms import Arm
-from tutelage.evaluation.intervals import proportion_interval
+from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 from tutelage.evaluation.measures import Floats, Measure, measures_of
 
 LEAST = 10  # examples from which resampling them says something of examples not seen
@@ -130,22 +131,33 @@ class Measured:
         if measure.counted:
             low, high = proportion_interval(*(counts @ parts))
             return {"estimate": estimate, "low": low, "high": high}
-        found = percentile_interval(estimate, self._drawn[arm, slice_][:, place])
         looked_at = int(counts[parts.any(axis=1)].sum())
         if looked_at < LEAST:
             return {"estimate": estimate, "low": None, "high": None}
+        found = percentile_interval(estimate, self._drawn[arm, slice_][:, place], _expanded(looked_at))
         if found["low"] == found["high"]:
             return {"estimate": estimate, **_ends(measure, estimate, looked_at)}
         return found
 
     def _difference(self, a: str, b: str, place: int) -> Interval:
         estimate = float(self._estimates[a, OVERALL][place] - self._estimates[b, OVERALL][place])
-        found = percentile_interval(
-            estimate, self._drawn[a, OVERALL][:, place] - self._drawn[b, OVERALL][:, place]
-        )
-        if self._examples(OVERALL) < LEAST or found["low"] == found["high"]:
+        n = self._examples(OVERALL)
+        drawn = self._drawn[a, OVERALL][:, place] - self._drawn[b, OVERALL][:, place]
+        found = percentile_interval(estimate, drawn, _expanded(max(n, LEAST)))
+        if n < LEAST or found["low"] == found["high"]:
             return {**found, "low": None, "high": None}
         return found
+
+
+def _expanded(n: int) -> float:
+    """The confidence at which percentiles of draws of `n` examples hold what they say at `CONFIDENCE`.
+
+    A sample's spread is too small by sqrt((n - 1) / n), and its quantiles are Student's, not the normal ones.
+    """
+    from scipy.special import ndtr, stdtrit
+
+    reach = stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * (n / (n - 1)) ** 0.5
+    return 1 - 2 * float(ndtr(-reach))
 
 
 def _ends(measure: Measure, estimate: float, n: int) -> dict[str, float | None]:

@@ -6,6 +6,7 @@ Votes are on words, and lie in one file of the programme: they hold for every ru
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tutelage import storage
@@ -69,6 +70,27 @@ def find_results(
         "other_answers": len(votes) - of_these,
         "examples": examples[:_EXAMPLES],
     }
+
+
+def judge_file(programme: Programme) -> Path:
+    """What a judge said of this run's answers: see `stages.judging`."""
+    return programme.evaluation / "judge.json"
+
+
+def judged_about(programme: Programme) -> str:
+    """Changes with the answers and the votes that a judge is held to."""
+    predictions = programme.evaluation / "predictions.parquet"
+    told = storage.hash_file(predictions) if predictions.exists() else "absent"
+    return storage.hash_json([told, votes_fingerprint(programme)])
+
+
+def find_judgement(programme: Programme) -> dict[str, Any] | None:
+    """What a judge said of the answers and votes that there are now; None where nothing."""
+    path = judge_file(programme)
+    if not path.exists():
+        return None
+    content: dict[str, Any] = storage.read_json(path)
+    return content if content["of"] == judged_about(programme) else None
 
 
 def programme_votes(programme: Programme) -> list[Vote]:
@@ -152,7 +174,7 @@ def _value(text: str | None) -> Value | None:
     return None if text is None else load_value(text)
 
 
-def _arm_of(vote: Vote, ballot: Ballot, against: str) -> str:
+def arm_of(vote: Vote, ballot: Ballot, against: str) -> str:
     """Whose answer the vote prefers, else what it says of both."""
     if vote.preferred is None:
         return str(vote.choice)
@@ -162,7 +184,7 @@ def _arm_of(vote: Vote, ballot: Ballot, against: str) -> str:
 def _judged(ballot: Ballot, cast: Sequence[Vote], against: str) -> JudgedPair:
     from tutelage.evaluation import JudgedPair
 
-    votes = {vote.reviewer: _arm_of(vote, ballot, against) for vote in cast}
+    votes = {vote.reviewer: arm_of(vote, ballot, against) for vote in cast}
     pair = JudgedPair(
         ballot.prompt.slice,
         ballot.differs,

@@ -12,7 +12,7 @@ from tutelage import __version__, storage
 from tutelage.labelling import AnswerLedger
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
-from tutelage.stages.ballots import find_results, votes_fingerprint
+from tutelage.stages.ballots import find_judgement, find_results, judge_file, votes_fingerprint
 from tutelage.stages.provenance import programme_provenance
 from tutelage.stages.train import TRAIN
 
@@ -43,6 +43,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         f"students/{programme.config.student.run}": TRAIN.left(programme, programme.student),
         "version": __version__,
         "evaluation/votes.sqlite": votes_fingerprint(programme),
+        "judge.json": fingerprint(judge_file(programme)),
     }
 
 
@@ -53,6 +54,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     path = _report_path(programme)
     metrics = storage.read_json(programme.evaluation / "metrics.json")
     metrics["votes"] = find_results(programme, progress)
+    metrics["judge"] = find_judgement(programme)
     decision = storage.read_json(programme.evaluation / "decision.json")
     render_report(metrics, decision, _context(programme), path)
     provenance = programme_provenance(programme)

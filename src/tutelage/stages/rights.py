@@ -47,6 +47,21 @@ def require_rights(programme: Programme) -> Decision:
     return decision
 
 
+def require_judge_rights(programme: Programme, judge: SoleTeacherConfig) -> Decision:
+    """Journal and return the decision on sending prompts and answers to a judge. Raises GateRefused.
+
+    By the same terms as for a teacher, though nothing is learned from its votes: a person may decide
+    otherwise in `rights.override`.
+    """
+    config, today = programme.config, datetime.now(UTC).date()
+    kind = STUDENT_KINDS[config.task.type]
+    subjects = {"the judge": _subject(judge, programme)}
+    decision = joint_gate(subjects, kind, config.rights, load_registry(), today)
+    programme.journal.append("gate", **decision.to_json())
+    decision.require()
+    return decision
+
+
 def rights_fingerprint(programme: Programme) -> str:
     """Changes with the entry's text, its expiry and the override, not only with the configuration."""
     return fingerprint(rights_decision(programme).to_json())
