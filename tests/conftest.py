@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub: nothing is fetched in tests
-if "PYTEST_XDIST_WORKER" in os.environ:  # before torch starts: as many threads as there are workers would be too many
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # before torch starts: as many threads as there are workers would be too many
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from faulty_teacher import FaultyTeacher

@@ -61,6 +61,17 @@ def test_a_model_that_thinks_pays_for_its_thoughts(tmp_path):
     assert "how long it thinks is a guess" in found.source
 
 
+def test_at_the_low_end_a_long_prompt_is_read_from_the_cache_and_a_short_one_is_not(tmp_path):
+    folder = asked(tmp_path, "https://api.example.com/v1")
+    cached = "teacher.price.cached_input=0"
+    for words, saves in ((1, False), (2_000, True)):
+        long = f"task.instruction={'word ' * words}"
+        with_cache = economics_of(folder, long, cached).quantities.teacher_per_1000
+        without = economics_of(folder, long).quantities.teacher_per_1000
+        assert (with_cache.low < 0.2 * without.low) == saves
+        assert (with_cache.likely, with_cache.high) == (without.likely, without.high)
+
+
 def test_a_batch_labels_at_a_discount_and_answers_live_at_the_full_price(tmp_path):
     dear = {**PRICE, "batch_discount": 0.5}
     folder = asked(tmp_path, "https://api.example.com/v1", price=dear, batch=True)
@@ -72,7 +83,8 @@ def test_a_batch_labels_at_a_discount_and_answers_live_at_the_full_price(tmp_pat
 
 def test_a_listed_price_is_found_and_what_has_none_is_told(tmp_path):
     folder = asked(tmp_path, "https://api.openai.com/v1", price=None, model="gpt-4.1-mini")
-    assert "$0.4 and $1.6 a million" in economics_of(folder).quantities.teacher_per_1000.source
+    source = economics_of(folder).quantities.teacher_per_1000.source
+    assert "$0.4 and $1.6 a million (openai-gpt-4.1-mini, read 2026-" in source
     with pytest.raises(ConfigError, match=r"teacher\.price"):
         economics_of(folder, "teacher.model=unheard-of")
 

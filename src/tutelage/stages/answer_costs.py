@@ -18,7 +18,7 @@ from tutelage.config.teachers import (
     TeacherConfig,
     sole_teachers,
 )
-from tutelage.economics import Ends, Origin, Quantity
+from tutelage.economics import Ends, Origin, Quantity, price_of
 from tutelage.errors import UsageError
 from tutelage.labelling import TeacherSummary
 from tutelage.teachers import batch_discount_of, tariff_of
@@ -35,6 +35,7 @@ _REASONS_TOKENS = (20.0, 60.0, 150.0)  # of one to three sentences
 # Keys of `extra` that have a model think, and the share of max_output_tokens that its thoughts then take.
 _THINKS = {"reasoning", "reasoning_effort", "thinking", "thinking_config", "enable_thinking"}
 _THOUGHT = (0.02, 0.2, 1.0)
+_LEAST_CACHED = 1_024  # tokens that never change, from which providers' prompt caches keep them
 _MESSAGE_TOKENS = 4.0  # that a chat template adds to each message
 _DRIFT = 0.1  # live prompts may be longer or shorter by this share than those that were labelled
 _DISPUTED = Ends(0.05, 0.2, 0.5)  # share of prompts that a committee's judge decides
@@ -182,11 +183,12 @@ class AnswerCosts:
         low, likely, high = (
             into * price.input + out * price.output for into, out in zip(inputs, outputs, strict=True)
         )
-        cached = price.input if price.cached_input is None else min(price.cached_input, price.input)
-        low -= fixed / _PROMPT_BYTES[0] * (price.input - cached)
+        if price.cached_input is not None and fixed / _PROMPT_BYTES[1] >= _LEAST_CACHED:
+            low -= fixed / _PROMPT_BYTES[0] * max(price.input - price.cached_input, 0.0)
         source = (
             f"about {inputs[1]:,.0f} tokens in and {outputs[1]:,.0f} out, by the length of {len(rendered):,} "
             f"prompt{'s' if len(rendered) > 1 else ''}, at ${price.input:g} and ${price.output:g} a million"
+            f"{_listing(one)}"
         )
         if thinks:
             source += "; how long it thinks is a guess"
@@ -210,6 +212,15 @@ def _booked(one: EndpointConfig, row: TeacherSummary, price: PriceConfig) -> _Pa
         each = price.of(row.input_tokens, row.output_tokens) / calls
     source = f"the ledger, {row.answers:,} answers; live prompts may differ by {_DRIFT:.0%}"
     return _Part(Ends(each * (1 - _DRIFT), each, each * (1 + _DRIFT)), Origin.MEASURED, source)
+
+
+def _listing(one: EndpointConfig) -> str:
+    """Which entry of the list of prices it is, where the configuration gives none, and how old."""
+    listed = price_of(one.remote_host, one.model) if one.price is None else None
+    if listed is None:
+        return ""
+    age = "more than a year ago: set teacher.price" if listed.stale() else ""
+    return f" ({listed.entry}, read {listed.read}{', ' if age else ''}{age})"
 
 
 def _bytes(texts: Iterable[str]) -> float:
