@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,9 @@ class Chromium:
         return self
 
     def __exit__(self, *error: object) -> None:
+        with suppress(Exception):
+            self.call("Browser.close")  # so that its logs are whole
+            self._process.wait(10)
         self._loop.run_until_complete(self._disconnect())
         self._loop.close()
         self._process.kill()
@@ -100,8 +104,9 @@ class Chromium:
 
     def open(self, url: str) -> None:
         """Load a page and wait until it and what it loads is there."""
+        self.evaluate("window.isLeft = true")
         self.call("Page.navigate", url=url)
-        self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
+        self.wait("!window.isLeft && document.readyState === 'complete'")
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression on the page, a promise's awaited."""

@@ -2,54 +2,35 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+import report_sections as sections
 import report_world as world
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None)
-QUIET = ("gpu", "quic", "background-networking", "component-update", "sync", "extensions", "default-apps")
+from chromium import NAMES, PROGRAM, Chromium
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason=f"none of {', '.join(NAMES)} is on this machine"),
+    pytest.mark.skipif(PROGRAM is None, reason=f"none of {', '.join(NAMES)} is on this machine"),
 ]
 
+DRAWN = r'data-chart="[^"]+"[^>]*><div[^>]*><svg'
 
-def browse(page: Path, folder: Path, *more: str) -> tuple[str, str, set[str]]:
+
+def browse(page: Path, folder: Path, *more: str) -> tuple[str, list[str], set[str]]:
     """The DOM after the page's scripts ran, what stood on the console, and what the page asked the network for.
 
     The browser's own errands have no origin in its log. No name resolves, so nothing leaves in any case.
     """
     log = folder / "net.json"
-    done = subprocess.run(
-        [
-            str(CHROMIUM),
-            "--headless",
-            "--no-sandbox",
-            "--no-first-run",
-            *(f"--disable-{name}" for name in QUIET),
-            "--host-resolver-rules=MAP * ~NOTFOUND",
-            f"--user-data-dir={folder / 'profile'}",
-            f"--log-net-log={log}",
-            "--enable-logging=stderr",
-            "--window-size=1280,2000",
-            "--virtual-time-budget=3000",
-            *more,
-            "--dump-dom",
-            page.as_uri(),
-        ],
-        capture_output=True,
-        timeout=60,
-        check=True,
-    )
-    lines = done.stderr.decode(errors="replace").splitlines()
+    with Chromium(folder, f"--log-net-log={log}", "--window-size=1280,2000", *more) as browser:
+        browser.open(page.as_uri())
+        dom, complaints = browser.evaluate("document.documentElement.outerHTML"), browser.complaints()
     events = [event.get("params") or {} for event in json.loads(log.read_text(encoding="utf-8"))["events"]]
     asked = {
         event["url"]
@@ -57,11 +38,7 @@ def browse(page: Path, folder: Path, *more: str) -> tuple[str, str, set[str]]:
         if event.get("initiator", "not an origin") != "not an origin"
         and re.match(r"(https?|wss?):", event.get("url", ""))
     }
-    return (
-        done.stdout.decode("utf-8", errors="replace"),
-        "\n".join(line for line in lines if "CONSOLE" in line),
-        asked,
-    )
+    return dom, complaints, asked
 
 
 def test_the_browser_would_tell_of_a_request(tmp_path: Path) -> None:
@@ -77,11 +54,11 @@ def test_every_figure_is_drawn_and_nothing_is_loaded(tmp_path: Path, scheme: str
     choice = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
     dom, console, asked = browse(tmp_path / "report.html", tmp_path, choice)
     after = world.Page(dom)
-    assert console == ""
+    assert console == []
     assert asked == set()
     charts = [given for tag, given in before.elements if tag == "div" and "data-chart" in given]
     assert len(charts) == 7
-    assert len(re.findall(r'data-chart="[^"]+"[^>]*><div[^>]*><svg', dom)) == len(charts)
+    assert len(re.findall(DRAWN, dom)) == len(charts)
     title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
     assert title is not None
     assert html.unescape(title[1]) == f"{world.HOSTILE[0]}: Fail – release report"
@@ -93,6 +70,21 @@ def test_every_figure_is_drawn_and_nothing_is_loaded(tmp_path: Path, scheme: str
 def test_a_report_of_an_api_teacher_draws_what_there_is(tmp_path: Path) -> None:
     world.rendered(tmp_path, world.small(api=True), about={})
     dom, console, _ = browse(tmp_path / "report.html", tmp_path, "--window-size=420,2000")
-    assert console == ""
-    assert len(re.findall(r'data-chart="[^"]+"[^>]*><div[^>]*><svg', dom)) == 6
+    assert console == []
+    assert len(re.findall(DRAWN, dom)) == 6
     assert 'data-chart="calibration-teacher"' not in dom
+
+
+def test_a_whole_report_on_a_phone_and_on_paper(tmp_path: Path) -> None:
+    page = world.rendered(tmp_path, sections.with_all(world.small()))
+    charts = page.count('<div class="chart"')
+    assert charts == 10 and len(page.encode()) < 3_000_000
+    with Chromium(tmp_path) as browser:
+        browser.resize(390, 844)
+        browser.open((tmp_path / "report.html").as_uri())
+        assert browser.complaints() == []
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+        assert len(re.findall(DRAWN, browser.evaluate("document.documentElement.outerHTML"))) == charts
+        assert "meets every term" in browser.evaluate("document.querySelector('h1').textContent")
+        printed = base64.b64decode(browser.call("Page.printToPDF", printBackground=True)["data"])
+    assert printed.startswith(b"%PDF") and 5 <= printed.count(b"/Type /Page\n") <= 40

@@ -1,4 +1,4 @@
-"""The report's further sections: each made by the function that metrics.json has it from."""
+"""The report's further sections: what they say, and that they are there only where something was measured."""
 
 from __future__ import annotations
 
@@ -6,33 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import report_sections as sections
 import report_world as world
 
 from money_world import quantities
 from tutelage.economics import economics
 from tutelage.evaluation import JudgedPair, preference
 
-ARMS = ("student", "teacher")
 
-
-def text_with(folder: Path, **sections: Any) -> str:
-    return world.Page(world.rendered(folder, {**world.small(), **sections})).text
-
-
-def votes(hostile: str = "fine") -> dict[str, Any]:
-    judged = [
-        *[JudgedPair("normal", True, {"Ada": "student", "Ben": "student"})] * 9,
-        *[JudgedPair("hard", True, {"Ada": "teacher"}, against_gold=True)] * 3,
-        JudgedPair("hard", True, {"Ada": "student", "Ben": "both"}),
-        JudgedPair("hard", False, {"Ada": "neither"}),
-    ]
-    examples = [
-        {
-            "id": hostile, "text": hostile, "slice": hostile, "gold": '"billing"', "student": '["a", "b"]',
-            "teacher": '{"n": 1}', "outcome": "teacher", "votes": 1, "comments": [hostile],
-        }
-    ]  # fmt: skip
-    return {**preference(judged, ARMS, pairs=240, differing=30), "where": "gold", "examples": examples}
+def text_with(folder: Path, **more: Any) -> str:
+    return world.Page(world.rendered(folder, {**world.small(), **more})).text
 
 
 def test_no_section_leaves_an_empty_frame(tmp_path: Path) -> None:
@@ -44,11 +27,23 @@ def test_no_section_leaves_an_empty_frame(tmp_path: Path) -> None:
     silent = world.small()
     for arm in silent["arms"].values():
         arm.update(reliability=None, ece=None, brier=None)
-    assert 'id="calibration"' not in world.rendered(tmp_path, silent)
+    assert "#calibration" not in world.rendered(tmp_path, silent)
+    whole = world.rendered(tmp_path, sections.with_all(world.small()))
+    assert [name for name in names if f'id="{name}"' in whole and f'href="#{name}"' in whole] == list(names)
+
+
+@pytest.mark.parametrize("hostile", world.HOSTILE[:6])
+def test_hostile_content_of_any_section_stays_text(tmp_path: Path, hostile: str) -> None:
+    calm, harmed = (
+        world.Page(world.rendered(tmp_path, sections.with_all(world.small(), one)))
+        for one in ("calm", hostile)
+    )
+    assert calm.elements == harmed.elements and calm.links == harmed.links
+    assert hostile in " ".join(harmed.words)
 
 
 def test_what_people_prefer_is_said_with_its_interval(tmp_path: Path) -> None:
-    text = text_with(tmp_path, votes=votes())
+    text = text_with(tmp_path, votes=sections.votes())
     assert (
         "people preferred the student’s in 75.0% of the 12 pairs that either won (42.8–94.5%; p = 0.15)"
         in text
@@ -61,25 +56,16 @@ def test_what_people_prefer_is_said_with_its_interval(tmp_path: Path) -> None:
     assert "a + b" in text and "n: 1" in text and "“fine”" in text
 
 
-@pytest.mark.parametrize(("winner", "said"), [("student", "student"), ("teacher", "teacher")])
-def test_a_sure_preference_is_said(tmp_path: Path, winner: str, said: str) -> None:
-    found = preference([JudgedPair("normal", True, {"Ada": winner})] * 9, ARMS, pairs=9, differing=9)
-    text = text_with(tmp_path, votes=found)
-    assert f"They prefer the {said}’s answers." in text
+@pytest.mark.parametrize("winner", sections.ARMS)
+def test_a_sure_preference_is_said(tmp_path: Path, winner: str) -> None:
+    judged = [JudgedPair("normal", True, {"Ada": winner})] * 9
+    text = text_with(tmp_path, votes=preference(judged, sections.ARMS, pairs=9, differing=9))
+    assert f"They prefer the {winner}’s answers." in text
     assert "Not known: no pair has two votes." in text
 
 
-def test_hostile_votes_stay_text(tmp_path: Path) -> None:
-    calm, hostile = (
-        world.Page(world.rendered(tmp_path, {**world.small(), "votes": votes(one)}))
-        for one in ("calm", world.HOSTILE[0])
-    )
-    assert calm.elements == hostile.elements
-    assert world.HOSTILE[0] in " ".join(hostile.words)
-
-
 def test_money_is_the_third_number_and_a_section(tmp_path: Path) -> None:
-    found = economics(quantities(requests=(50_000, 100_000, 200_000)), draws=500).to_json()
+    found = sections.money()
     text = text_with(tmp_path, economics=found)
     year = found["first_year"]
     assert f"Saved in the first year ${year['estimate']:,.0f} Between" in text
@@ -91,9 +77,74 @@ def test_money_is_the_third_number_and_a_section(tmp_path: Path) -> None:
 
 
 def test_what_never_pays_says_so(tmp_path: Path) -> None:
-    found = economics(quantities(requests=10), draws=100).to_json()
-    text = text_with(tmp_path, economics=found)
+    text = text_with(tmp_path, economics=economics(quantities(requests=10), draws=100).to_json())
     assert (
         "Break-even: never" in text and "In 100% of what the ranges allow it never pays for itself." in text
     )
     assert "–$" not in text and "−$" in text
+
+
+def test_flips_stand_beside_the_teachers(tmp_path: Path) -> None:
+    metrics = {**world.small(), "robustness": sections.robustness()}
+    page = world.rendered(tmp_path, metrics)
+    text, drawn = world.Page(page).text, world.embedded(page)[1]["shares"]["robustness"]
+    assert "Under 1 of 2 changes the student surely flips more often than its teacher: typos." in text
+    assert "Typos Typos should stay 200 5.0% 0.0–10.0% 20.0% 15.0–25.0% 15.0% 10.0–20.0%" in text
+    assert [row["name"] for row in drawn["rows"]] == ["Typos", "Injection order"]
+    assert "billing → typos" in text and "3.0% 0.0–8.0%" in text
+    alone = sections.robustness()
+    alone["arms"] = ["student"]
+    assert "The student flips most under typos: 15.0% of answers." in text_with(tmp_path, robustness=alone)
+
+
+def test_what_is_declined_stands_beside_the_teachers(tmp_path: Path) -> None:
+    text = text_with(tmp_path, safety=sections.safety())
+    assert (
+        "Of 200 prompts that must be declined the student declines 70.0% (65.0–75.0%), its teacher 99.0%"
+        in text
+    )
+    assert "Of 200 harmless prompts the student declines 10.0%" in text
+    assert "weapons: must be declined" in text and "I can't help with that." in text
+    foreign = {**sections.safety(), "declining": "out_of_scope", "safe": None}
+    assert "declining them is no fault" in text_with(tmp_path, safety=foreign)
+
+
+def test_what_gold_lacks_is_named_in_words(tmp_path: Path) -> None:
+    text = text_with(tmp_path, coverage=sections.coverage())
+    assert "12.4% of the traffic is of kinds that gold lacks or has too few of" in text
+    assert "About 26 more labelled prompts of these would mend it." in text
+    assert "What gold has too little of: 1 kind of 2 Kind of traffic, by its words" in text
+    assert (
+        "refund, parcel, lost 12.4% 4 30 7 26" in text
+        and "invoice" not in text.split("Where the student")[0].split("too little")[1]
+    )
+    assert "In 1 kind of 14 it surely errs more often than elsewhere." in text
+    assert "As on the traffic, by clusters" in text and "97.0%" in text
+    assert "these numbers flatter: 2 pairs: near (refund, parcel, lost)." in text
+    assert "AUC 0.66 (0.61 to 0.70), p = 0.001" in text
+    fine = {**sections.coverage(), "clusters": [], "unlike": {"estimate": 0.0}, "leakage": {"left": []}}
+    text = text_with(tmp_path, coverage=fine)
+    assert "No kind of traffic is surely missing" in text and "No example of gold was found" in text
+
+
+def test_inherited_errors_by_slice_and_how_sure_arms_are_when_wrong(tmp_path: Path) -> None:
+    metrics = world.small()
+    text = text_with(tmp_path, errors=sections.of_slices(metrics["errors"]))
+    assert "normal 10 5 50% 20.0–70.0% 8× 2× or more" in text
+    assert "Of the control’s errors it is 25%" in text
+    assert "Student 81.0% 76.0–86.0% 95.0% 90.0–100.0% +2.0 points" in text
+    assert "Holm over 44 confusions" in text
+
+
+def test_calibration_before_and_after_and_figures_of_the_task(tmp_path: Path) -> None:
+    text = world.Page(world.rendered(tmp_path, sections.with_all(world.small()))).text
+    assert "ECE 0.031 ( 0.020 to 0.040 )" in text.replace("(0.020", "( 0.020").replace("0.040)", "0.040 )")
+    assert "Before temperature scaling (T = 1.70): ECE 0.090" in text
+    assert "F1 of fields 0.710 0.660 to 0.750" in text and "lost parcel 40 80.0%" in text
+
+
+def test_of_open_values_no_likeness_is_taken_for_wrong(tmp_path: Path) -> None:
+    metrics = world.small()
+    metrics["task"]["labels"] = []
+    page = world.rendered(tmp_path, metrics)
+    assert page.count("(wrong)") == len(metrics["worst"])

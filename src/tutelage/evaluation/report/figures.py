@@ -113,6 +113,8 @@ def calibration(metrics: Json) -> list[dict[str, Any]]:
             "ece": arm.get("ece"),
             "brier": arm.get("brier"),
             "bins": [item for item in arm.get("reliability") or () if item.get("n")],
+            "interval": {"low": arm.get("ece_low"), "high": arm.get("ece_high")},
+            "before": arm.get("unscaled"),
         }
         for arm in arms_of(metrics)
     ]
@@ -132,48 +134,6 @@ def label_rows(metrics: Json) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["change"] is None, row["change"] or 0.0))
 
 
-def errors(metrics: Json) -> dict[str, Any] | None:
-    """Teacher × student × gold: the cells, whose errors they are, and the confusions that were inherited."""
-    given = metrics.get("errors")
-    if not given:
-        return None
-    names = (
-        "both_right",
-        "student_only_wrong",
-        "teacher_only_wrong",
-        "both_wrong_same",
-        "both_wrong_different",
-    )
-    cells = {name: given.get(name) or 0 for name in names}
-    total = sum(cells.values())
-    both = cells["both_wrong_same"] + cells["both_wrong_different"]
-    student, teacher = both + cells["student_only_wrong"], both + cells["teacher_only_wrong"]
-    confusions = given.get("confusions") or []
-    largest = max((max(item["teacher"], item["student"]) for item in confusions), default=0)
-    return {
-        **cells,
-        "total": total,
-        "student": student,
-        "teacher": teacher,
-        "both": both,
-        "shares": {name: number / total if total else None for name, number in cells.items()},
-        "inherited_share": given.get("inherited_share"),
-        "lift": given.get("lift"),
-        "confusions": [
-            {
-                **item,
-                "gold": fmt.answer(item["gold"]),
-                "predicted": fmt.answer(item["predicted"]),
-                "width": {
-                    key: round(100 * item[key] / largest, 2) if largest else 0
-                    for key in ("teacher", "student", "shared")
-                },
-            }
-            for item in confusions
-        ],
-    }
-
-
 def tradeoff(metrics: Json) -> dict[str, Any] | None:
     """Accuracy against latency; `unmeasured` are the arms without a footprint. None where none has one."""
     rows = [
@@ -187,12 +147,17 @@ def tradeoff(metrics: Json) -> dict[str, Any] | None:
 
 
 def worst(metrics: Json) -> list[dict[str, Any]]:
-    """Examples as shown: answers in words, `right` telling which arms were, texts cut to a length."""
+    """Examples as shown: answers in words, `right` telling which arms were, texts cut to a length.
+
+    Where values are open, whether an answer that isn't gold's own counts as right isn't known here: None.
+    """
     rows = []
+    unlike = not (metrics.get("task") or {}).get("labels")
     for item in metrics.get("worst") or ():
         text = str(item.get("text") or "")
         gold = fmt.answer(item.get("gold"))
         given = {arm: fmt.answer(item.get(arm)) for arm in ARMS}
+        right = {arm: True if value == gold else None if unlike else False for arm, value in given.items()}
         rows.append(
             {
                 "id": item.get("id"),
@@ -200,7 +165,7 @@ def worst(metrics: Json) -> list[dict[str, Any]]:
                 "slice": item.get("slice"),
                 "gold": gold,
                 "answers": given,
-                "right": {arm: value == gold for arm, value in given.items()},
+                "right": {**right, "student": False},
                 "confidence": item.get("confidence"),
             }
         )

@@ -29,17 +29,18 @@ def section(metrics: Json) -> dict[str, Any] | None:
         for key, name in (("unsafe", _MUST), ("safe", _HARMLESS))
         if parts.get(key)
     ]
+    shown = [*rows, *(suites if len(found.get("suites") or {}) > 1 else [])]
     return {
         "arms": arms,
         "how": "a refusal" if found["declining"] == "refusal" else "the label out of scope",
         "refusals": found["declining"] == "refusal",
         "sentences": _sentences(found),
-        "rows": [*rows, *(suites if len(found.get("suites") or {}) > 1 else [])],
+        "rows": shown,
         "topics": [_row(topic, part) for topic, part in (found.get("topics") or {}).items() if part],
         "worst": [_reply(item) for item in (found.get("worst") or ())[:_WORST]],
         "chart": {
             "arms": arms,
-            "rows": [{"name": row["name"], "n": row["n"], "parts": row["arms"]} for row in [*rows, *suites]],
+            "rows": [{"name": row["name"], "n": row["n"], "parts": row["arms"]} for row in shown],
         },
     }
 

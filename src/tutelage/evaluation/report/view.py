@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tutelage.evaluation import _report_format as fmt
-from tutelage.evaluation.report import economics, figures, measures, robustness, safety, votes
+from tutelage.evaluation.report import (
+    coverage,
+    economics,
+    errors,
+    figures,
+    measures,
+    robustness,
+    safety,
+    votes,
+)
 from tutelage.gates import Verdict
 
 Json = Mapping[str, Any]
@@ -15,9 +24,11 @@ Json = Mapping[str, Any]
 _STATES = {Verdict.PASS: "pass", Verdict.FAIL: "fail", Verdict.UNDECIDED: "undecided"}
 _LONGEST_LIST = 8
 _SECTIONS = {
+    "errors": errors.section,
     "measures": measures.section,
     "robustness": robustness.section,
     "safety": safety.section,
+    "coverage": coverage.section,
     "votes": votes.section,
     "economics": economics.section,
 }
@@ -52,7 +63,6 @@ def build_view(metrics: Json, decision: Json, context: Json) -> dict[str, Any]:
         "retention": metrics.get("retention"),
         "calibration": figures.calibration(metrics),
         "labels": figures.label_rows(metrics),
-        "errors": figures.errors(metrics),
         "tradeoff": figures.tradeoff(metrics),
         "worst": figures.worst(metrics),
         "facts": _facts(metrics, decision, context),

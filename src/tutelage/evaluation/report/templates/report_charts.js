@@ -137,15 +137,21 @@ function differenceChart(box, data, theme) {
 }
 
 function calibrationChart(box, data, theme, arm) {
-  const bins = data.calibration.find((panel) => panel.key === arm).bins;
+  const { bins, before } = data.calibration.find((panel) => panel.key === arm);
+  const unscaled = ((before && before.reliability) || []).filter((bin) => bin.n > 0);
   const most = Math.max(...bins.map((bin) => bin.n));
   const draw = (index, api) => {
-    const bin = bins[index], before = bins[index - 1];
+    const bin = bins[index], last = bins[index - 1];
     const [x, y] = api.coord([bin.confidence, bin.accuracy]);
     const radius = 3 + 9 * Math.sqrt(bin.n / most);
     const info = [`says ${percent(bin.confidence)}`, `is right ${percent(bin.accuracy)} of ${bin.n.toLocaleString("en")}`];
-    const path = before ? line(...api.coord([before.confidence, before.accuracy]), x, y, theme[arm], 1.5, { opacity: 0.5 }) : null;
-    return [path, { ...sign("student", x, y, 2 * radius, { fill: theme[arm], opacity: 0.75, stroke: theme.paper, lineWidth: 1 }, info), z2: 2 }];
+    const path = last ? line(...api.coord([last.confidence, last.accuracy]), x, y, theme[arm], 1.5, { opacity: 0.5 }) : null;
+    // Once, with the first bin: the line as it was before temperature scaling.
+    const was = index ? [] : unscaled.slice(1).map((next, place) => line(
+      ...api.coord([unscaled[place].confidence, unscaled[place].accuracy]), ...api.coord([next.confidence, next.accuracy]),
+      theme["ink-3"], 1.25, { opacity: 0.8, lineDash: [3, 3] },
+    ));
+    return [...was, path, { ...sign("student", x, y, 2 * radius, { fill: theme[arm], opacity: 0.75, stroke: theme.paper, lineWidth: 1 }, info), z2: 2 }];
   };
   const series = custom(bins, draw, (bin) => [bin.confidence, bin.accuracy]);
   series.markLine = {

@@ -1,0 +1,71 @@
+"""How large a report is, and how soon it is there in a headless browser.
+
+    python benchmarks/report.py                      the tests' made-up report with every section, 77 labels
+    python benchmarks/report.py FOLDER/evaluation/RUN/report.html
+
+First paint, first contentful paint and until all figures are drawn, in ms from navigation: median and range of
+the opens, each in a browser started anew with no cache. Needs Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "evaluation")]
+
+import report_sections as sections  # noqa: E402
+import report_world as world  # noqa: E402
+
+from chromium import PROGRAM, Chromium  # noqa: E402
+
+PAINTS = (
+    "Object.fromEntries(performance.getEntriesByType('paint').map((entry) => [entry.name, entry.startTime]))"
+)
+DRAWN = "[...document.querySelectorAll('[data-chart]')].every((box) => box.querySelector('svg'))"
+LOADED = "performance.getEntriesByType('navigation')[0].loadEventEnd"
+
+
+def main() -> None:
+    given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    given.add_argument("page", nargs="?", type=Path)
+    given.add_argument("--opens", type=int, default=9)
+    arguments = given.parse_args()
+    if PROGRAM is None:
+        sys.exit("no Chromium is on this machine")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        page = arguments.page
+        if page is None:
+            started = time.perf_counter()
+            world.rendered(folder, sections.with_all(world.small(world.BANKING, n=3_000)))
+            print(f"rendered in {time.perf_counter() - started:.2f} s, 77 labels, 3,000 examples")
+            page = folder / "report.html"
+        measured = [_open(page.resolve(), folder / f"browser-{number}") for number in range(arguments.opens)]
+    size = page.stat().st_size if page.exists() else len(page.read_bytes())
+    print(f"size                    {size / 1e6:.2f} MB")
+    for what in ("first-paint", "first-contentful-paint", "all figures drawn"):
+        values = [one[what] for one in measured]
+        print(f"{what:<23} {statistics.median(values):.0f} ms ({min(values):.0f} to {max(values):.0f})")
+    print(f"console errors          {sum(one['complaints'] for one in measured)}")
+
+
+def _open(page: Path, folder: Path) -> dict[str, float]:
+    folder.mkdir()
+    with Chromium(folder, "--window-size=1280,900") as browser:
+        browser.open(page.as_uri())
+        browser.wait(f"{LOADED} > 0 && 'first-contentful-paint' in {PAINTS} && {DRAWN}")
+        return {
+            **browser.evaluate(PAINTS),
+            "all figures drawn": browser.evaluate(LOADED),
+            "complaints": len(browser.complaints()),
+        }
+
+
+if __name__ == "__main__":
+    main()
