@@ -46,8 +46,8 @@ def main() -> None:
             world.rendered(folder, sections.with_all(world.small(world.BANKING, n=3_000)))
             print(f"rendered in {time.perf_counter() - started:.2f} s, 77 labels, 3,000 examples")
             page = folder / "report.html"
+        size = page.stat().st_size
         measured = [_open(page.resolve(), folder / f"browser-{number}") for number in range(arguments.opens)]
-    size = page.stat().st_size if page.exists() else len(page.read_bytes())
     print(f"size                    {size / 1e6:.2f} MB")
     for what in ("first-paint", "first-contentful-paint", "all figures drawn"):
         values = [one[what] for one in measured]
