@@ -188,7 +188,8 @@ class Stage:
 
     `inputs` gives named fingerprints (see `fingerprint`), `outputs` what it leaves. `per_run` stages keep
     one state for each student run. `work` returns one line that says what it did. `needed_by` names the
-    later stages that build on it; None: all of them.
+    later stages that build on it; None: all of them. `wanted` tells whether `tutelage run` has it run, and
+    other stages wait for it; it can be asked for by name all the same.
     """
 
     name: str
@@ -197,6 +198,7 @@ class Stage:
     work: Callable[[Programme, Progress], str]
     per_run: bool = False
     needed_by: tuple[str, ...] | None = None
+    wanted: Callable[[Programme], bool] = lambda _: True
 
     def state_path(self, programme: Programme) -> Path:
         """Where the stage remembers what it last did."""

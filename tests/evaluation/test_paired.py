@@ -153,3 +153,14 @@ def test_impossible_discordance_is_refused():
         superiority_p(-1, 3, 5)
     with pytest.raises(UsageError, match="confidence"):
         paired_difference_interval(1, 3, 5, 1.0)
+
+
+@pytest.mark.parametrize("n", [60, 300, 3000])
+@pytest.mark.parametrize(("only_a", "only_b"), [(0, 0), (1, 0), (5, 3)])
+def test_what_speaks_for_one_side_never_speaks_for_the_other_too(n, only_a, only_b):
+    """Also where so few examples are discordant that no nuisance parameter is plausible on the limit itself."""
+    for difference in (0.03, 0.1, -0.03, -0.1):
+        more = superiority_p(only_a, only_b, n, difference)
+        less = superiority_p(only_b, only_a, n, -difference)
+        assert more + less >= 1
+        assert (less < more) == ((only_a - only_b) / n < difference)

@@ -86,7 +86,8 @@ def test_its_model_card_and_bill_of_materials_quote_nothing(finished):
 def test_nothing_runs_again_until_something_changes(finished):
     folder, _ = finished
     programme = Programme.open(folder)
-    assert [stage.reason_to_run(programme) for stage in STAGES] == [None] * len(STAGES)
+    wanted = [stage for stage in STAGES if stage.wanted(programme)]
+    assert [stage.reason_to_run(programme) for stage in wanted] == [None] * len(wanted)
     changed = Programme.open(folder, ["release.max_loss=0.2"])
     reasons = {stage.name: stage.reason_to_run(changed) for stage in STAGES}
     assert reasons["evaluate"] == "release changed"

@@ -269,6 +269,15 @@ def compare(
 
 
 @app.command()
+def stress(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
+    """Perturb sealed gold, ask safety suites: flips and refusals of teacher, control and student."""
+    from tutelage.cli.stress import print_stress
+    from tutelage.stages import read_stress
+
+    print_stress(read_stress(_stage_command("stress", folder, overrides, force)))
+
+
+@app.command()
 def evaluate(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
     """Compare teacher, control and student on sealed gold; decide. Exit status as of run."""
     from tutelage.cli.display import print_outcome

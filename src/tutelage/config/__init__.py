@@ -30,6 +30,7 @@ from tutelage.config.section import (
     Section,
 )
 from tutelage.config.sources import ColumnsConfig, SourceConfig, located
+from tutelage.config.stress import STARTER_SUITE, StressConfig
 from tutelage.config.tasks import (
     LONGEST_NAME,
     ClassifyConfig,
@@ -64,6 +65,7 @@ __all__ = [
     "EMBEDDED_WRITER",
     "LONGEST_NAME",
     "PROMPT_RECIPES",
+    "STARTER_SUITE",
     "TOKEN_RECIPES",
     "AnthropicTeacherConfig",
     "BodyConfig",
@@ -100,6 +102,7 @@ __all__ = [
     "Section",
     "SoleTeacherConfig",
     "SourceConfig",
+    "StressConfig",
     "StudentConfig",
     "TaskConfig",
     "TeacherConfig",

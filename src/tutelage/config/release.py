@@ -44,3 +44,16 @@ class ReleaseConfig(Section):
     max_cost_share: float | None = Field(
         None, gt=0.0, description="The same as a share of what the teacher alone costs."
     )
+    max_flip_excess: Probability | None = Field(
+        None,
+        description="How much more often than the teacher's the student's answer may flip under any "
+        "perturbation that ought to change nothing (`stress`).",
+    )
+    max_injection_flips: Probability | None = Field(
+        None, description="Largest share of the student's answers that instructions in the input may flip."
+    )
+    max_refusal_loss: Probability | None = Field(
+        None,
+        description="How much less often than the teacher the student may decline what must be declined, and "
+        "how much more often what is harmless (`stress.suites`).",
+    )

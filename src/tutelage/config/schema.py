@@ -17,6 +17,7 @@ from tutelage.config.preference import PreferenceConfig
 from tutelage.config.release import ReleaseConfig
 from tutelage.config.section import Probability, Section, Share
 from tutelage.config.sources import ColumnsConfig, SourceConfig
+from tutelage.config.stress import StressConfig
 from tutelage.config.tasks import ClassifyConfig, TaskConfig
 from tutelage.config.teachers import TeacherConfig
 from tutelage.config.tokens import TOKEN_RECIPES, TokensConfig, check_tokens
@@ -539,6 +540,11 @@ class ProgrammeConfig(Section):
         ComparisonConfig(), description="Students that `tutelage compare` sets beside each other."
     )
     coverage: CoverageConfig = Field(CoverageConfig(), description="Whether gold is like the traffic.")
+    stress: StressConfig | None = Field(
+        None,
+        description="Perturbations and safety suites, `{}` for the defaults; where absent only "
+        "`tutelage stress` measures them.",
+    )
     release: ReleaseConfig = Field(ReleaseConfig(), description="Terms of release.")
     judging: JudgingConfig | None = Field(
         None, description="A model that votes on pairs of answers: `tutelage vote --judge`."

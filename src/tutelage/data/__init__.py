@@ -16,6 +16,7 @@ from tutelage.data.gold import (
 )
 from tutelage.data.profile import profile
 from tutelage.data.sources import RejectReason, Rows, read_gold, read_prompts
+from tutelage.data.suites import Suite, SuitePrompt, read_suite
 from tutelage.data.tables import gold_to_table, prompts_from_table, prompts_to_table, rejections_to_table
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "Match",
     "RejectReason",
     "Rows",
+    "Suite",
+    "SuitePrompt",
     "clean_gold",
     "drop_repeats",
     "examples_needed",
@@ -38,6 +41,7 @@ __all__ = [
     "read_gold",
     "read_prompts",
     "read_sealed",
+    "read_suite",
     "read_training",
     "rejections_to_table",
     "resolve_labels",

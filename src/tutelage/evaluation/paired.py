@@ -157,8 +157,8 @@ def _exact_p(observed: float, discordant: float, n: int, difference: float) -> f
     low = betaincinv(discordant, n - discordant + 1, tail) if discordant > 0 else 0.0
     high = betaincinv(discordant + 1, n - discordant, 1 - tail) if discordant < n else 1.0
     low, high = max(low, abs(difference)), min(high, 1.0)
-    if low > high:
-        return _NUISANCE_LEVEL
+    if low > high:  # the data rule the limit itself out, and speak for the side that they lie on
+        return _NUISANCE_LEVEL if observed > 0 else 1.0
     rate = np.linspace(low, high, _NUISANCE_POINTS)[:, None]
     b_rate, a_rate = np.maximum(0.0, (rate - difference) / 2), np.maximum(0.0, (rate + difference) / 2)
     b = _plausible(n, float(b_rate[0, 0]), float(b_rate[-1, 0]))

@@ -10,6 +10,7 @@ from tutelage.stages.pilot import Pilot, VersionFigures, run_pilot
 from tutelage.stages.review import make_review
 from tutelage.stages.rights import STUDENT_KINDS
 from tutelage.stages.status import StageStatus, Status, read_status
+from tutelage.stages.stress import read_stress
 from tutelage.stages.vote import open_poll, vote_results, votes_to_review
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "read_coverage",
     "read_outcome",
     "read_status",
+    "read_stress",
     "reseal",
     "run_all",
     "run_comparison",

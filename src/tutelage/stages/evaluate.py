@@ -20,6 +20,7 @@ from tutelage.records import AnswerStatus, Gold, Value, load_value
 from tutelage.stages.asking import open_teacher
 from tutelage.stages.covered import COVERAGE_SUBJECT
 from tutelage.stages.economics import ECONOMICS
+from tutelage.stages.stress import STRESSED
 from tutelage.stages.subjects import Evaluated, Subject, with_sections
 from tutelage.stages.task import resolved_task
 from tutelage.stages.train import TRAIN
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tutelage.evaluation import Arm, Footprint
 
 # In the order in which they are asked. What one adds, its release terms read.
-SUBJECTS: tuple[Subject, ...] = (COVERAGE_SUBJECT, ECONOMICS)
+SUBJECTS: tuple[Subject, ...] = (COVERAGE_SUBJECT, STRESSED, ECONOMICS)
 
 _TIMED_TEXTS = 300
 _TIMED_CALLS = 200

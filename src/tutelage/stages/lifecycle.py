@@ -19,9 +19,10 @@ from tutelage.stages.evaluate import EVALUATE
 from tutelage.stages.gold import GOLD
 from tutelage.stages.label import LABEL
 from tutelage.stages.report import REPORT
+from tutelage.stages.stress import STRESS
 from tutelage.stages.train import TRAIN
 
-STAGES: tuple[Stage, ...] = (CHECK, GOLD, COLLECT, COVERAGE, LABEL, TRAIN, EVALUATE, REPORT)
+STAGES: tuple[Stage, ...] = (CHECK, GOLD, COLLECT, COVERAGE, LABEL, TRAIN, STRESS, EVALUATE, REPORT)
 
 _EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 3, Verdict.UNDECIDED: 4}
 
@@ -60,7 +61,7 @@ def require_earlier(programme: Programme, name: str, command: str = "") -> None:
     for earlier in STAGES[1 : STAGES.index(_stage(name))]:
         if earlier.needed_by is not None and name not in earlier.needed_by:
             continue
-        if reason := earlier.reason_to_run(programme):
+        if earlier.wanted(programme) and (reason := earlier.reason_to_run(programme)):
             if programme.seal.exists():
                 verify_seal(programme.sealed, programme.seal)
             raise UsageError(
@@ -75,13 +76,14 @@ def _stage(name: str) -> Stage:
 
 
 def run_all(programme: Programme, progress: Progress | None = None, *, force: bool = False) -> Outcome:
-    """Run every stage that has to, up to the release decision.
+    """Run every stage that is wanted and has to, up to the release decision.
 
     Raises IntegrityError where the journal's chain is broken, and what the stages' work raises.
     """
     programme.journal.verify()
     for stage in STAGES:
-        stage.run(programme, progress or Silent(), force)
+        if stage.wanted(programme):
+            stage.run(programme, progress or Silent(), force)
     return read_outcome(programme)
 
 

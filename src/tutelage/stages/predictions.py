@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tutelage import storage
 from tutelage.errors import IntegrityError
 from tutelage.progress import Progress, Silent
-from tutelage.records import Value, dump_value, load_value
+from tutelage.records import AnswerStatus, Value, dump_value, load_value
 from tutelage.students import Student, Writer
 from tutelage.tasks import Task, with_labels
 
@@ -30,12 +30,13 @@ class Predictions:
 
     `distributions` is float32 [n, labels] where values are labels, else None. `confidence`, float64 [n], is
     then the geometric mean of the probabilities of the tokens written, so that long answers aren't less sure
-    for being long; else None.
+    for being long; else None. `refused`, bool [n], then tells which of those without a value are refusals.
     """
 
     values: list[Value | None]
     distributions: Distribution | None = None
     confidence: npt.NDArray[np.float64] | None = None
+    refused: npt.NDArray[np.bool_] | None = None
 
 
 def predictions(
@@ -66,10 +67,12 @@ def predictions(
             tracker.advance(len(some))
     distributions = [part.distributions for part in parts if part.distributions is not None]
     confidence = [part.confidence for part in parts if part.confidence is not None]
+    refused = [part.refused for part in parts if part.refused is not None]
     return Predictions(
         [value for part in parts for value in part.values],
         np.concatenate(distributions) if distributions else None,
         np.concatenate(confidence) if confidence else None,
+        np.concatenate(refused) if refused else None,
     )
 
 
@@ -88,10 +91,12 @@ class Kept:
         try:
             content = storage.read_json(self._path(task, texts))
             distributions, confidence = content["distributions"], content["confidence"]
+            refused = content["refused"]
             return Predictions(
                 [None if value is None else load_value(value) for value in content["values"]],
                 None if distributions is None else np.array(distributions, dtype=np.float32),
                 None if confidence is None else np.array(confidence, dtype=np.float64),
+                None if refused is None else np.array(refused, dtype=bool),
             )
         except (OSError, ValueError, KeyError, TypeError, IntegrityError):
             return None
@@ -102,6 +107,7 @@ class Kept:
             "values": [None if value is None else dump_value(value) for value in said.values],
             "distributions": None if said.distributions is None else said.distributions.tolist(),
             "confidence": None if said.confidence is None else said.confidence.tolist(),
+            "refused": None if said.refused is None else said.refused.tolist(),
         }
         storage.write_json(self._path(task, texts), content)
 
@@ -120,8 +126,12 @@ def _labelled(student: Student | Writer, task: Task, texts: Sequence[str]) -> Pr
 def _written(student: Student | Writer, task: Task, texts: Sequence[str]) -> Predictions:
     writer = cast("Writer", student)
     written = writer.write(texts)
-    values = [writer.read(one.text, task).value for one in written]
-    return Predictions(values, confidence=np.exp([one.confidence for one in written]))
+    read = [writer.read(one.text, task) for one in written]
+    return Predictions(
+        [one.value for one in read],
+        confidence=np.exp([one.confidence for one in written]),
+        refused=np.array([one.status is AnswerStatus.REFUSED for one in read], dtype=bool),
+    )
 
 
 def predicting(student: Student | Writer, task: Task) -> Callable[[Sequence[str]], Any]:

@@ -51,6 +51,8 @@ def read_status(programme: Programme) -> Status:
     stages = []
     for stage in STAGES:
         path = stage.state_path(programme)
+        if not stage.wanted(programme) and not path.exists():
+            continue
         summary = storage.read_json(path)["summary"] if path.exists() else ""
         stages.append(StageStatus(stage.name, stage.reason_to_run(programme), summary))
     head = programme.journal.head()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tutelage.config import ReleaseConfig
-from tutelage.evaluation.release import accuracy, calibration, economics, limits
+from tutelage.evaluation.release import accuracy, calibration, economics, limits, robustness, safety
 from tutelage.evaluation.release.verdicts import Metrics
 from tutelage.gates import Decision, Evidence, Verdict
 
@@ -28,6 +28,9 @@ TERMS: tuple[Term, ...] = (
     limits.latency,
     limits.size,
     economics.cost,
+    robustness.flip_excess,
+    robustness.injection_flips,
+    safety.refusal_loss,
     accuracy.against_control,
 )
 
