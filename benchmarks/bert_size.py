@@ -37,7 +37,7 @@ from tutelage.config import StudentConfig
 from tutelage.data import clean_gold, read_gold, split_training
 from tutelage.distillation import LayerTeaching, Signals, distil_student
 from tutelage.evaluation.footprint import one_thread
-from tutelage.students import load_student
+from tutelage.students import load_student, new_learner
 from tutelage.tasks import Classify
 
 # Each paper's student: its shape, and what is said there of its accuracy, speed and parameters against the teacher's.
@@ -53,7 +53,7 @@ PAPERS = {
 }
 FINE_TUNING = {"layers": 12, "epochs": 3, "batch_size": 64, "learning_rate": 1e-4}
 VALIDATION = 0.1
-SPEED_ROUNDS, SPEED_TEXTS = 5, 40
+SPEED_TEXTS = 20
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def load(on: str, limit: int | None) -> World:
 
 
 def bfloat16(precision: str) -> torch.autocast:
-    """What models compute in beside the trainer, which knows: embeddings for heads, layers to keep, answers."""
+    """What models that only answer compute in. Never around training: weights cast once would be taken for good."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16")
 
@@ -108,7 +108,7 @@ class Teacher:
     student: Any
     body: Path
     answers: np.ndarray
-    seconds: float
+    how: str
 
 
 def fine_tuned(world: World, arguments: argparse.Namespace, progress: Any) -> Teacher:
@@ -117,29 +117,38 @@ def fine_tuned(world: World, arguments: argparse.Namespace, progress: Any) -> Te
     config = StudentConfig(
         family="encoder", base=base, precision=arguments.precision, **{**FINE_TUNING, **arguments.fine_tuning}
     )
-    made_of = storage.hash_json([config.model_dump(), world.texts, world.labels.tolist()])
+    made_of = storage.hash_json(
+        [config.model_dump(), arguments.head_only, world.texts, world.labels.tolist()]
+    )
     folder = arguments.folder / f"teacher-{made_of[:8]}"
     if not (folder / "made.json").exists():
-        with bfloat16(arguments.precision):
-            trained = distil_student(
-                world.hard,
-                world.task,
-                config,
-                Path(),
-                progress,
-                description="teacher",
-                checkpoint=folder / "checkpoint",
-            )
-        student: Any = trained.student
+        student, record = _taught_by_people(world, config, arguments, folder / "checkpoint", progress)
         student.save(folder / "whole")
         student._network.body.save_pretrained(folder / "body")
         student._tokenizer.save_pretrained(folder / "body")
         with bfloat16(arguments.precision):
             np.save(folder / "answers.npy", student.predict(world.texts))
-        storage.write_json(folder / "made.json", trained.to_json())
+        storage.write_json(folder / "made.json", record)
     made = storage.read_json(folder / "made.json")
     answers = np.load(folder / "answers.npy", allow_pickle=False)
-    return Teacher(load_student(folder / "whole"), folder / "body", answers, made["record"]["seconds"])
+    return Teacher(load_student(folder / "whole"), folder / "body", answers, made["how"])
+
+
+def _taught_by_people(
+    world: World, config: StudentConfig, arguments: argparse.Namespace, checkpoint: Path, progress: Any
+) -> tuple[Any, dict[str, Any]]:
+    """The teacher, and how it was made."""
+    n = len(world.texts)
+    if arguments.head_only:
+        learner = new_learner(config, world.task, world.texts, Path())
+        with bfloat16(arguments.precision):
+            learner.warm_up(learner.examples(world.texts), world.hard.gold)
+        return learner.finished(), {"how": f"its head alone fitted on {n:,} texts"}
+    trained = distil_student(
+        world.hard, world.task, config, Path(), progress, description="teacher", checkpoint=checkpoint
+    )
+    how = f"fine-tuned on {n:,} texts, {trained.record.steps:,} steps in {trained.record.seconds:.0f} s"
+    return trained.student, {"how": how, **trained.to_json()}
 
 
 def train(
@@ -155,18 +164,17 @@ def train(
         **{**STUDENTS[recipe], **arguments.options},
     )
     made_of = storage.hash_json([config.model_dump(), world.texts, teacher.answers.tolist()])
-    with bfloat16(arguments.precision):
-        return distil_student(
-            world.taught(teacher.answers),
-            world.task,
-            config,
-            Path(),
-            progress,
-            description=f"{recipe}, seed {seed}",
-            checkpoint=arguments.folder / f"{recipe}-{seed}-{made_of[:8]}",
-            layers=LayerTeaching(str(teacher.body), (), arguments.folder / "kept" / recipe),
-            control=arguments.control,
-        )
+    return distil_student(
+        world.taught(teacher.answers),
+        world.task,
+        config,
+        Path(),
+        progress,
+        description=f"{recipe}, seed {seed}",
+        checkpoint=arguments.folder / f"{recipe}-{seed}-{made_of[:8]}",
+        layers=LayerTeaching(str(teacher.body), (), arguments.folder / "kept" / recipe),
+        control=arguments.control,
+    )
 
 
 def right(student: Any, world: World, precision: str) -> np.ndarray:
@@ -176,11 +184,11 @@ def right(student: Any, world: World, precision: str) -> np.ndarray:
     return found.astype(float)
 
 
-def times_faster(teacher: Any, student: Any, texts: Sequence[str], size: int) -> tuple[float, float, str]:
-    """Milliseconds of a text (teacher, student) in batches of `size`, and the ratio with its range over rounds."""
-    batches = [
-        list(texts[start : start + size]) for start in range(0, SPEED_TEXTS if size == 1 else 2 * size, size)
-    ]
+def times_faster(teacher: Any, student: Any, texts: Sequence[str], size: int, rounds: int) -> str:
+    """In batches of `size`: the ratio with its range over rounds, and milliseconds a text on either side."""
+    if not rounds:
+        return "not measured"
+    batches = [list(texts[start : start + size]) for start in range(0, max(size, SPEED_TEXTS), size)]
 
     def spent(predict: Callable[[Sequence[str]], Any]) -> float:
         started = time.process_time()
@@ -189,10 +197,13 @@ def times_faster(teacher: Any, student: Any, texts: Sequence[str], size: int) ->
         return 1e3 * (time.process_time() - started) / sum(map(len, batches))
 
     spent(student.predict), spent(teacher.predict)
-    pairs = [(spent(teacher.predict), spent(student.predict)) for _ in range(SPEED_ROUNDS)]
+    pairs = [(spent(teacher.predict), spent(student.predict)) for _ in range(rounds)]
     slow, fast = (statistics.median(side) for side in zip(*pairs, strict=True))
     ratios = [one / other for one, other in pairs]
-    return slow, fast, f"{statistics.median(ratios):.2f}× ({min(ratios):.2f} to {max(ratios):.2f})"
+    return (
+        f"{statistics.median(ratios):.2f}× ({min(ratios):.2f} to {max(ratios):.2f}), "
+        f"{slow:.1f} to {fast:.2f} ms"
+    )
 
 
 def row(
@@ -210,8 +221,9 @@ def row(
     share = interval(lambda rows, at: found[rows][:, at].mean() / taught[at].mean(), *found.shape)
     student = students[0]
     with one_thread():
-        _, _, single = times_faster(teacher.student, student, world.tests, 1)
-        slow, fast, batched = times_faster(teacher.student, student, world.tests, 64)
+        single, batched = (
+            times_faster(teacher.student, student, world.tests, size, arguments.rounds) for size in (1, 64)
+        )
     smaller = teacher.student.parameters / student.parameters
     phases = ", ".join(f"{phase['name']} {phase['steps']}" for phase in distilled[0].record.phases)
     return [
@@ -219,7 +231,7 @@ def row(
         " ".join(f"{accuracy:.2%}" for accuracy in found.mean(1)),
         f"{found.mean() / taught.mean():.2%} ({share})",
         single,
-        f"{batched}, {slow:.1f} to {fast:.2f} ms",
+        batched,
         f"{smaller:.2f}× ({1 - 1 / smaller:.0%})",
         f"{statistics.mean(one.record.seconds for one in distilled):.0f} s: {phases}",
         PAPERS[recipe],
@@ -242,6 +254,8 @@ def main() -> None:
     parser.add_argument("--texts", type=int, help="to learn from; all where absent")
     parser.add_argument("--options", type=json.loads, default={}, help="keys of `student`, as JSON")
     parser.add_argument("--fine-tuning", type=json.loads, default={}, help="of the teacher, likewise")
+    parser.add_argument("--rounds", type=int, default=5, help="of speed; 0 measures none")
+    parser.add_argument("--head-only", action="store_true", help="the teacher's body stays as it is")
     parser.add_argument("--control", action="store_true", help="students of the task alone, by soft targets")
     arguments = parser.parse_args()
     if not DATA.is_dir():
@@ -252,8 +266,8 @@ def main() -> None:
     taught = right(teacher.student, world, arguments.precision)
     table = Table(
         title=f"Banking77, {arguments.on}: teacher {taught.mean():.2%} on {len(world.tests):,} texts, "
-        f"{teacher.student.parameters / 1e6:.1f}M parameters, fine-tuned on {len(world.texts):,} in "
-        f"{teacher.seconds:.0f} s; torch {torch.__version__}, {arguments.precision}"
+        f"{teacher.student.parameters / 1e6:.1f}M parameters, {teacher.how}; "
+        f"torch {torch.__version__}, {arguments.precision}"
     )
     for column in (
         "student",
