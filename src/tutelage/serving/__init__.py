@@ -1,0 +1,28 @@
+"""Serving a student: when it may answer, and when it loses that right."""
+
+from tutelage.serving.certificate import (
+    Among,
+    Bound,
+    CalibrationPart,
+    Certified,
+    Claim,
+    NotCertified,
+    Reference,
+    certify,
+    threshold_list,
+)
+from tutelage.serving.sequences import Alarm, ConfidenceSequence
+
+__all__ = [
+    "Alarm",
+    "Among",
+    "Bound",
+    "CalibrationPart",
+    "Certified",
+    "Claim",
+    "ConfidenceSequence",
+    "NotCertified",
+    "Reference",
+    "certify",
+    "threshold_list",
+]
