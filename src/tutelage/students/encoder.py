@@ -102,9 +102,24 @@ class EncoderStudent:
     ) -> None:
         self.labels = tuple(labels)
         self.multi_label = multi_label
-        self._network = network.eval()
+        self._network: EncoderNetwork = network.eval()
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
+
+    @property
+    def network(self) -> EncoderNetwork:
+        """What predicts, in evaluation mode."""
+        return self._network
+
+    @property
+    def tokenizer(self) -> Any:
+        """What makes token ids of texts."""
+        return self._tokenizer
+
+    @property
+    def max_tokens(self) -> int:
+        """Of a text; the rest is cut."""
+        return self._max_tokens
 
     @property
     def parameters(self) -> int:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from tutelage import storage
 from tutelage.errors import IntegrityError
+from tutelage.students.probabilities import probabilities
 from tutelage.students.protocol import read_student_file, refuse_one_text, write_student_file
 
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -107,13 +108,7 @@ class StaticStudent:
         if rows:
             summed = np.add.reduce(self.table.take(rows, axis=0), axis=0)
             logits = summed * np.float32(1.0 / math.sqrt(len(rows))) + self.bias
-        if self.multi_label:
-            half = np.float32(0.5)  # the logistic function, in a form that can't overflow
-            odds: npt.NDArray[np.float32] = half + half * np.tanh(half * logits)
-            return odds
-        weights = np.exp(logits - logits.max())
-        probabilities: npt.NDArray[np.float32] = weights / np.add.reduce(weights)
-        return probabilities
+        return probabilities(logits, self.multi_label)
 
     def save(self, folder: Path) -> None:
         """See `Student.save`."""
