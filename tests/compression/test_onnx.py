@@ -53,6 +53,7 @@ def test_each_text_is_answered_as_if_it_were_alone(exported):
         np.testing.assert_allclose(loaded.predict([text])[0], together[row], atol=1e-6)
 
 
+@pytest.mark.long
 def test_several_labels_have_independent_odds(base, tmp_path):
     several = student_of(base, MULTI)
     export_onnx(several, tmp_path)

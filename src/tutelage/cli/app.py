@@ -277,6 +277,19 @@ def stress(folder: Folder = Path(), overrides: Overrides = None, force: Force = 
     print_stress(read_stress(_stage_command("stress", folder, overrides, force)))
 
 
+def export(folder: Folder = Path(), overrides: Overrides = None) -> None:
+    """Write the student in forms that a server runs without torch; refuse those that do not do as it did."""
+    from tutelage.cli.display import RichProgress
+    from tutelage.cli.exports import print_export
+    from tutelage.programme import Programme
+    from tutelage.stages import run_export
+
+    programme = Programme.open(folder, overrides or ())
+    with programme.locked():
+        found = run_export(programme, RichProgress())
+    print_export(found)
+
+
 @app.command()
 def evaluate(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
     """Compare teacher, control and student on sealed gold; decide. Exit status as of run."""

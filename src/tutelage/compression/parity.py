@@ -61,7 +61,7 @@ def _share(task: LabelTask, values: Sequence[Value], others: Sequence[Value]) ->
     return float(np.mean([task.compare(a, b).agree for a, b in zip(values, others, strict=True)]))
 
 
-def parity_decision(form: str, parity: Parity, min_agreement: float, max_loss: float) -> Decision:
+def parity_decision(form: str, parity: Parity, min_agreement: float, max_drop: float) -> Decision:
     """The gate `export`: fails where the form decides otherwise too often, or is right less often.
 
     Both are of the texts at hand, as they are: the forms are deterministic, and whoever serves one wants to
@@ -82,11 +82,11 @@ def parity_decision(form: str, parity: Parity, min_agreement: float, max_loss: f
             ),
             Evidence(
                 f"{form}: agreement with the teacher",
-                Verdict.PASS if loss <= max_loss else Verdict.FAIL,
+                Verdict.PASS if loss <= max_drop else Verdict.FAIL,
                 f"{form} agrees with the teacher on {parity.after:.2%}, the trained student on "
-                f"{parity.before:.2%}; a loss of {max_loss:.2%} is acceptable (export.max_loss).",
+                f"{parity.before:.2%}; a loss of {max_drop:.2%} is acceptable (export.max_drop).",
                 -loss,
-                limit=-max_loss,
+                limit=-max_drop,
                 n=parity.n,
             ),
         ],

@@ -3,6 +3,7 @@
 from tutelage.config.body import BODY_RECIPES, PROMPT_RECIPES, BodyConfig, PruneConfig
 from tutelage.config.coverage import CoverageConfig
 from tutelage.config.economics import EconomicsConfig, Range
+from tutelage.config.export import ExportConfig
 from tutelage.config.judging import JudgingConfig
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.reading import (
@@ -77,6 +78,7 @@ __all__ = [
     "EconomicsConfig",
     "EncoderTeacherConfig",
     "EnsembleTeacherConfig",
+    "ExportConfig",
     "ExtractConfig",
     "FieldConfig",
     "GenerateConfig",

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from tutelage.config.body import BODY_RECIPES, BodyConfig, PruneConfig, check_body
 from tutelage.config.coverage import CoverageConfig
 from tutelage.config.economics import EconomicsConfig
+from tutelage.config.export import ExportConfig
 from tutelage.config.judging import JudgingConfig
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.release import ReleaseConfig
@@ -539,6 +540,7 @@ class ProgrammeConfig(Section):
     comparison: ComparisonConfig = Field(
         ComparisonConfig(), description="Students that `tutelage compare` sets beside each other."
     )
+    export: ExportConfig = Field(ExportConfig(), description="Forms of the student for a server.")
     coverage: CoverageConfig = Field(CoverageConfig(), description="Whether gold is like the traffic.")
     stress: StressConfig | None = Field(
         None,

@@ -11,6 +11,7 @@ from tutelage.serving.certificate import (
     certify,
     threshold_list,
 )
+from tutelage.serving.runtime import Runtime, load_runtime
 from tutelage.serving.sequences import Alarm, ConfidenceSequence
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "ConfidenceSequence",
     "NotCertified",
     "Reference",
+    "Runtime",
     "certify",
+    "load_runtime",
     "threshold_list",
 ]

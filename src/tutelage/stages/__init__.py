@@ -4,6 +4,7 @@ from tutelage.stages.batches import cancel_batches
 from tutelage.stages.compare import run_comparison
 from tutelage.stages.coverage import read_coverage
 from tutelage.stages.economics import programme_economics
+from tutelage.stages.export import Export, run_export
 from tutelage.stages.gold import reseal
 from tutelage.stages.lifecycle import STAGES, Outcome, read_outcome, run_all, run_stage
 from tutelage.stages.pilot import Pilot, VersionFigures, run_pilot
@@ -16,6 +17,7 @@ from tutelage.stages.vote import open_poll, vote_results, votes_to_review
 __all__ = [
     "STAGES",
     "STUDENT_KINDS",
+    "Export",
     "Outcome",
     "Pilot",
     "StageStatus",
@@ -32,6 +34,7 @@ __all__ = [
     "reseal",
     "run_all",
     "run_comparison",
+    "run_export",
     "run_pilot",
     "run_stage",
     "vote_results",

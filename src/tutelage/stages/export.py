@@ -1,0 +1,180 @@
+"""`export`: the student in forms that a server runs without torch, each checked against the trained one.
+
+What exports is imported where it is used, as in `train`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tutelage import __version__, storage
+from tutelage.errors import GateRefused, UsageError
+from tutelage.gates import Decision, Verdict
+from tutelage.programme import Programme
+from tutelage.progress import Progress
+from tutelage.records import AnswerStatus, Value, load_value
+from tutelage.stages.lifecycle import require_earlier
+from tutelage.stages.rights import require_rights
+from tutelage.stages.task import label_task
+from tutelage.stages.train import TRAIN
+from tutelage.tasks import LabelTask
+
+if TYPE_CHECKING:
+    from tutelage.compression import Parity
+    from tutelage.evaluation import Footprint
+    from tutelage.students import Student
+
+_TIMED_TEXTS, _TIMED_CALLS, _TIMED_SECONDS = 300, 200, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One form: what it costs, how it compares, and whether it was kept."""
+
+    form: str
+    footprint: Footprint
+    parity: Parity
+    decision: Decision
+
+    @property
+    def kept(self) -> bool:
+        """Whether the gate let it through."""
+        return self.decision.verdict is Verdict.PASS
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What an export left in `folder`, and what the trained student itself costs."""
+
+    folder: Path
+    trained: Footprint
+    forms: tuple[Exported, ...]
+
+
+def run_export(programme: Programme, progress: Progress) -> Export:
+    """Write `exports/<run>/<form>/` and `exports/<run>/export.json`.
+
+    Forms that fail the gate aren't kept. Raises GateRefused where none is, UsageError where the student
+    writes or a stage before has to run first.
+    """
+    require_earlier(programme, "train", "export")
+    if reason := TRAIN.reason_to_run(programme):
+        raise UsageError(
+            f"export builds on train, which has to run first: {reason}. Mend: run {programme.command('run')}"
+        )
+    require_rights(programme)
+    if programme.config.student.writes:
+        raise UsageError(
+            f"student.family is {programme.config.student.family}, and what writes has no form for a "
+            "server yet. Mend: family encoder or static"
+        )
+    task = label_task(programme, "an export")
+    with storage.fresh_folder(exports_of(programme)) as folder:
+        found = _export(programme, task, folder, progress)
+        content = {
+            "run": programme.config.student.run,
+            "student": TRAIN.left(programme, programme.student),
+            "trained": asdict(found.trained),
+            "forms": {item.form: _record(item) for item in found.forms},
+            "version": __version__,
+        }
+        storage.write_json(folder / "export.json", content)
+        for item in found.forms:
+            programme.journal.append(
+                "gate", run=programme.config.student.run, form=item.form, **item.decision.to_json()
+            )
+        if not any(item.kept for item in found.forms):
+            reasons = " ".join(reason for item in found.forms for reason in item.decision.reasons)
+            raise GateRefused(
+                f"no form of the student does as it did. {reasons} Mend: name a form that loses less in "
+                "export.forms, or allow more in export.min_agreement and export.max_drop"
+            )
+    return found
+
+
+def exports_of(programme: Programme) -> Path:
+    """Where forms of this configuration's student lie: apart from it, which stays as training left it."""
+    return programme.folder / "exports" / programme.config.student.run
+
+
+def _record(item: Exported) -> dict[str, object]:
+    return {
+        "kept": item.kept,
+        "footprint": asdict(item.footprint),
+        "parity": asdict(item.parity),
+        "decision": item.decision.to_json(),
+    }
+
+
+def _export(programme: Programme, task: LabelTask, folder: Path, progress: Progress) -> Export:
+    from tutelage.compression import compare_forms, parity_decision
+    from tutelage.evaluation import measure_footprint
+    from tutelage.serving.runtime import load_runtime
+    from tutelage.students import load_student
+
+    config = programme.config.export
+    source = programme.student / "student"
+    student = load_student(source)
+    texts, references = _compared_on(programme)
+    before = student.predict(texts)
+
+    def measured(predict: object, place: Path) -> Footprint:
+        return measure_footprint(
+            predict,  # type: ignore[arg-type]
+            texts[:_TIMED_TEXTS],
+            folder=place,
+            parameters=student.parameters,
+            calls=_TIMED_CALLS,
+            seconds=_TIMED_SECONDS,
+        )
+
+    trained, made = measured(student.predict, source), []
+    forms = config.forms if student.family == "encoder" else ("float32",)
+    with progress.track("exporting", len(forms), "forms") as tracker:
+        for form in forms:
+            place = folder / form
+            _write(student, form, folder)
+            runtime = load_runtime(place)
+            parity = compare_forms(task, before, runtime.predict(texts), references)
+            decision = parity_decision(form, parity, config.min_agreement, config.max_drop)
+            made.append(Exported(form, measured(runtime.predict, place), parity, decision))
+            tracker.advance()
+    kept = {item.form for item in made if item.kept}
+    for place in list(
+        folder.iterdir()
+    ):  # only now: int8 is made of float32, whether that was asked for or not
+        if place.name not in kept:
+            shutil.rmtree(place)
+    return Export(exports_of(programme), trained, tuple(made))
+
+
+def _write(student: Student, form: str, folder: Path) -> None:
+    from tutelage.compression import export_onnx, quantise
+
+    place, whole = folder / form, folder / "float32"
+    if student.family == "static":
+        place.mkdir()
+        student.save(place)
+        return
+    if not whole.exists():
+        whole.mkdir()
+        export_onnx(student, whole)  # type: ignore[arg-type]
+    if form == "int8":
+        place.mkdir()
+        quantise(whole, place)
+
+
+def _compared_on(programme: Programme) -> tuple[list[str], list[Value]]:
+    """Texts of the transfer set with the teacher's answers, so many as are asked for. Never gold."""
+    import numpy as np
+
+    table = storage.read_table(programme.transfer).select(["text", "status", "value"])
+    rows = [row for row in table.to_pylist() if row["status"] == AnswerStatus.OK]
+    most = programme.config.export.texts
+    if len(rows) > most:
+        chosen = np.random.default_rng(programme.config.export.seed).permutation(len(rows))[:most]
+        rows = [rows[index] for index in sorted(chosen.tolist())]
+    return [row["text"] for row in rows], [load_value(row["value"]) for row in rows]
