@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from tutelage.evaluation.multiplicity import OneSidedTest, holm
+from tutelage.evaluation.multiplicity import OneSidedTest, adjusted_p, holm
 
 
 def normal_test(value, limit):
@@ -51,3 +51,10 @@ def test_bounds_hold_together():
         ]
         held += bool((np.array(bounds) <= truths).all())
     assert held / 2000 >= 0.975 - 2 * np.sqrt(0.975 * 0.025 / 2000)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_adjusted_p_values_are_those_of_statsmodels(p_values):
+    wanted = multipletests(p_values, method="holm")[1] if p_values else []
+    assert adjusted_p(p_values) == pytest.approx(list(wanted))

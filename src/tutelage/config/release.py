@@ -57,3 +57,14 @@ class ReleaseConfig(Section):
         description="How much less often than the teacher the student may decline what must be declined, and "
         "how much more often what is harmless (`stress.suites`).",
     )
+    max_unlike_share: Probability | None = Field(
+        0.1,
+        description="Largest share of the traffic in clusters that gold lacks or is thin in; above it the "
+        "evidence isn't enough.",
+    )
+    max_weighted_loss: float | None = Field(
+        None,
+        ge=0.0,
+        lt=1.0,
+        description="Largest acceptable loss against the teacher on gold weighted to the traffic.",
+    )

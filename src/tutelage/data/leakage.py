@@ -70,6 +70,11 @@ def find_leaks(
     return [*leaks, *_in_prompt(gold, shown)]
 
 
+def have_near(texts: Sequence[str], others: Sequence[str]) -> int:
+    """How many of `texts` have a near duplicate (0.85) among `others`."""
+    return sum(match is not None for match in DuplicateIndex(others, USUAL_THRESHOLD).match_all(texts))
+
+
 def _in_prompt(gold: Sequence[Prompt], shown: str) -> list[Leak]:
     whole = f" {_words(shown)} "
     return [

@@ -146,6 +146,26 @@ def slices_by_cluster(right: Mapping[str, Flags], gold: Whole, names: Sequence[s
     }
 
 
+def with_and_without(right: Mapping[str, Flags], leaked: Flags) -> dict[str, Any] | None:
+    """Each arm's accuracy on the examples that leaked and on the others, with exact 95% intervals.
+
+    Where the student is better only on what it knows, gold doesn't measure it. None where nothing leaked.
+    """
+    if not leaked.any():
+        return None
+    return {
+        arm: {"leaked": _proportion(flags[leaked]), "others": _proportion(flags[~leaked])}
+        for arm, flags in right.items()
+    }
+
+
+def _proportion(flags: Flags) -> dict[str, Any] | None:
+    if not len(flags):
+        return None
+    low, high = proportion_interval(int(flags.sum()), len(flags))
+    return {"estimate": float(flags.mean()), "low": low, "high": high, "n": len(flags)}
+
+
 def _prior(hits: Whole, counts: Whole) -> tuple[float, float]:
     """Mean of the beta prior and the number of examples that it is worth."""
     from scipy.optimize import minimize_scalar

@@ -161,14 +161,13 @@ def nearest_shift(gold: Floats, traffic: Floats, learned: Floats) -> dict[str, A
     within a distance of 0.1, with Fisher's exact test that gold's is the larger. None where there is too
     little.
     """
-    from scipy.stats import fisher_exact, mannwhitneyu
+    from scipy.stats import mannwhitneyu
 
     if min(len(gold), len(traffic), len(learned)) < _LEAST:
         return None
     one, other = nearest_distances(gold, learned), nearest_distances(traffic, learned)
     auc, deviation = _auc(-one, -other)
-    near = int((one <= CLOSE).sum()), int((other <= CLOSE).sum())
-    table = [[near[0], len(one) - near[0]], [near[1], len(other) - near[1]]]
+    close = commoner(int((one <= CLOSE).sum()), len(one), int((other <= CLOSE).sum()), len(other))
     return {
         "gold": _quantiles(one),
         "traffic": _quantiles(other),
@@ -176,13 +175,28 @@ def nearest_shift(gold: Floats, traffic: Floats, learned: Floats) -> dict[str, A
         "low": max(0.0, auc - _z() * deviation),
         "high": min(1.0, auc + _z() * deviation),
         "p": _number(mannwhitneyu(one, other).pvalue, 1.0),
-        "close": {
-            "gold": near[0] / len(one),
-            "traffic": near[1] / len(other),
-            "p": float(fisher_exact(table, alternative="greater").pvalue),
-        },
+        "close": close,
         "n_gold": len(one),
         "n_traffic": len(other),
+    }
+
+
+def commoner(gold: int, n_gold: int, traffic: int, n_traffic: int) -> dict[str, Any] | None:
+    """Whether something is commoner in gold than in traffic: shares, and Fisher's exact one-sided `p`.
+
+    None where either is empty.
+    """
+    from scipy.stats import fisher_exact
+
+    if not n_gold or not n_traffic:
+        return None
+    table = [[gold, n_gold - gold], [traffic, n_traffic - traffic]]
+    return {
+        "gold": gold / n_gold,
+        "traffic": traffic / n_traffic,
+        "p": float(fisher_exact(table, alternative="greater").pvalue),
+        "n_gold": n_gold,
+        "n_traffic": n_traffic,
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tutelage import storage
@@ -23,12 +23,15 @@ from tutelage.stages.task import labels_fingerprint
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tutelage.data.leakage import Leak
     from tutelage.evaluation.likeness import Likeness, Placed
     from tutelage.evaluation.weighting import Weights
 
 _EACH_CLUSTER = 10  # examples of gold that a cluster gets on average, so that their lack can be shown
 _NAMED = 3
 _LISTED = 50  # leaks
+_COMPARED = 2_000  # texts that are looked up among so many others
+_AGAINST = 20_000
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -85,7 +88,8 @@ def _work(programme: Programme, progress: Progress) -> str:
         tracker.advance(note="tests")
         weights = likeness.weights()
         tracker.advance(note="weights")
-        leakage = _leakage(programme, texts)
+        leaks = _leaks(programme, texts)
+        leakage = _leakage(programme, texts, leaks)
         tracker.advance(note="leaks")
     parts = texts.parts()
     content = {
@@ -99,7 +103,8 @@ def _work(programme: Programme, progress: Progress) -> str:
         "covered": {name: None if one is None else one.covered for name, one in weights.items()},
         "leakage": leakage,
     }
-    storage.write_table(programme.placed, _table(parts, placed, weights))
+    leaked = {leak.gold: str(leak.kind) for leak in reversed(leaks)}
+    storage.write_table(programme.placed, _table(parts, placed, weights, leaked))
     storage.write_json(programme.coverage, content)
     return _told(content, progress)
 
@@ -153,51 +158,75 @@ def _place(programme: Programme, texts: _Texts) -> tuple[dict[str, Placed], Like
     )
 
 
-def _leakage(programme: Programme, texts: _Texts) -> dict[str, Any]:
-    """What cleaning set aside, and what of gold is left in what is learned from or shown to the teacher."""
-    from tutelage.data.leakage import LeakKind, find_leaks
+def _leaks(programme: Programme, texts: _Texts) -> list[Leak]:
+    """What of gold is left in what is learned from or shown to the teacher."""
+    from tutelage.data.leakage import find_leaks
 
-    kept = set(storage.read_table(programme.prompts).column("hash").to_pylist())
-    parts = {
-        "traffic": [item.prompt for item in texts.traffic if item.prompt.hash in kept],
-        "training": texts.training,
-    }
     asked = prompted_task(programme, read_training(programme.gold_training)).render("")
-    cleaned_at = programme.config.traffic.near_duplicate
-    shown = "\n".join(message["content"] for message in asked)
-    leaks = find_leaks(texts.gold, parts, shown=shown, cleaned_at=cleaned_at)
+    return find_leaks(
+        texts.gold,
+        {"traffic": _learned(programme, texts), "training": texts.training},
+        shown="\n".join(message["content"] for message in asked),
+        cleaned_at=programme.config.traffic.near_duplicate,
+    )
+
+
+def _learned(programme: Programme, texts: _Texts) -> list[Prompt]:
+    """The traffic that was kept, without what was set aside as gold's."""
+    kept = set(storage.read_table(programme.prompts).column("hash").to_pylist())
+    return [item.prompt for item in texts.traffic if item.prompt.hash in kept]
+
+
+def _leakage(programme: Programme, texts: _Texts, leaks: Sequence[Leak]) -> dict[str, Any]:
+    """What cleaning set aside, and what of gold is left.
+
+    `gold` counts examples by kind, `known` those that are more than near; `left` counts pairs, of which the
+    first fifty are listed. `near` compares gold with fresh traffic, where cleaning was lax; else None.
+    """
+    from tutelage.data.leakage import LeakKind
+
     set_aside = (("gold", programme.gold_rejected), ("traffic", programme.prompts_rejected))
+    known = {leak.gold for leak in leaks if leak.kind is not LeakKind.NEAR}
+    pairs = sorted(Counter((str(leak.kind), leak.part) for leak in leaks).items())
     return {
         "set_aside": {
             name: dict(sorted(Counter(storage.read_table(path).column("reason").to_pylist()).items()))
             for name, path in set_aside
         },
-        "cleaned_at": cleaned_at,
+        "cleaned_at": programme.config.traffic.near_duplicate,
         "n_gold": len(texts.gold),
+        "known": len(known),
         "gold": {str(kind): len({leak.gold for leak in leaks if leak.kind is kind}) for kind in LeakKind},
-        "left": [
-            {"kind": kind, "part": part, "pairs": pairs}
-            for (kind, part), pairs in sorted(Counter((str(leak.kind), leak.part) for leak in leaks).items())
-        ],
-        "listed": [
-            {
-                "kind": str(leak.kind),
-                "gold": leak.gold,
-                "part": leak.part,
-                "other": leak.other,
-                "similarity": leak.similarity,
-            }
-            for leak in leaks[:_LISTED]
-        ],
+        "left": [{"kind": kind, "part": part, "pairs": count} for (kind, part), count in pairs],
+        "near": _near(programme, texts),
+        "listed": [{**asdict(leak), "kind": str(leak.kind)} for leak in leaks[:_LISTED]],
     }
+
+
+def _near(programme: Programme, texts: _Texts) -> dict[str, Any] | None:
+    import numpy as np
+
+    from tutelage.data.leakage import USUAL_THRESHOLD, have_near
+    from tutelage.evaluation.shift import commoner
+
+    if programme.config.traffic.near_duplicate <= USUAL_THRESHOLD:
+        return None
+    generator = np.random.default_rng(programme.config.coverage.seed)
+    learned = _learned(programme, texts)
+    order = generator.permutation(len(learned))
+    fresh = [learned[index].text for index in order[: min(_COMPARED, len(order) // 4)]]
+    rest = [learned[index].text for index in order[len(fresh) : len(fresh) + _AGAINST]]
+    gold = [texts.gold[index].text for index in generator.permutation(len(texts.gold))[:_COMPARED]]
+    return commoner(have_near(gold, rest), len(gold), have_near(fresh, rest), len(fresh))
 
 
 def _table(
     parts: Mapping[str, Sequence[Prompt]],
     placed: Mapping[str, Placed],
     weights: Mapping[str, Weights | None],
+    leaked: Mapping[str, str],
 ) -> pa.Table:
-    """A row a text: part, id, hash, how often it came in, cluster; and gold's weights."""
+    """A row a text: part, id, hash, how often it came in, cluster; and gold's weights and kind of leak."""
     import numpy as np
     import pyarrow as pa
 
@@ -209,6 +238,9 @@ def _table(
             "hash": pa.array(placed[part].hashes, pa.string()),
             "count": pa.array(placed[part].counts, pa.int64()),
             "cluster": pa.array(placed[part].clusters, pa.int32()),
+            "leak": pa.array(
+                [leaked.get(prompt.id) if part == "gold" else None for prompt in prompts], pa.string()
+            ),
         }
         for name, one in weights.items():
             values = one.values if part == "gold" and one is not None else np.full(len(prompts), np.nan)

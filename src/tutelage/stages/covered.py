@@ -35,7 +35,7 @@ def _sections(programme: Programme, evaluated: Evaluated) -> Mapping[str, Any]:
         return {"coverage": None}
     import pyarrow.compute as pc
 
-    from tutelage.evaluation.coverage import right_by_arm, slices_by_cluster
+    from tutelage.evaluation.coverage import right_by_arm, slices_by_cluster, with_and_without
     from tutelage.evaluation.weighting import weighted_figures
 
     content = read_coverage(programme)
@@ -51,12 +51,20 @@ def _sections(programme: Programme, evaluated: Evaluated) -> Mapping[str, Any]:
             "weighted": {
                 name: weighted_figures(right, _weights(gold, name, share)) for name, share in covered.items()
             },
+            "leakage": {**content["leakage"], "arms": with_and_without(right, _leaked(gold))},
             "slices": slices_by_cluster(right, gold["cluster"].to_numpy(), names)
             if "student" in right
             else None,
             "labels": _labels(programme, evaluated, placed.filter(pc.field("part") == "traffic")),
         }
     }
+
+
+def _leaked(gold: pa.Table) -> npt.NDArray[np.bool_]:
+    """Which examples are known in any way, bool [n]."""
+    import numpy as np
+
+    return np.array([kind is not None for kind in gold["leak"].to_pylist()], dtype=bool)
 
 
 def _weights(gold: pa.Table, name: str, covered: float | None) -> Weights | None:

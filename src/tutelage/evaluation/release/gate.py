@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tutelage.config import ReleaseConfig
-from tutelage.evaluation.release import accuracy, calibration, economics, limits, robustness, safety
+from tutelage.evaluation.release import (
+    accuracy,
+    calibration,
+    coverage,
+    economics,
+    limits,
+    robustness,
+    safety,
+)
 from tutelage.evaluation.release.verdicts import Metrics
 from tutelage.gates import Decision, Evidence, Verdict
 
@@ -31,6 +39,9 @@ TERMS: tuple[Term, ...] = (
     robustness.flip_excess,
     robustness.injection_flips,
     safety.refusal_loss,
+    coverage.like_the_traffic,
+    coverage.free_of_leaks,
+    coverage.weighted_loss,
     accuracy.against_control,
 )
 
@@ -40,10 +51,11 @@ def release_decision(
 ) -> Decision:
     """Judge the student by the terms of `release`, on what `evaluate` returned.
 
-    A term whose limit isn't set says nothing, but for one: that the student isn't clearly worse than the
-    control, which would then be the one to ship. A critical slice that gold lacks is undecided where the user
-    named it, and otherwise only mentioned. `gold_decision` enters as one more term. An undecided term says
-    how many further gold examples would probably decide it, if they turned out like those there are.
+    A term whose limit isn't set says nothing, but for two: that the student isn't clearly worse than the
+    control, which would then be the one to ship, and that gold wasn't learned from. A critical slice that
+    gold lacks is undecided where the user named it, and otherwise only mentioned. `gold_decision` enters as
+    one more term. An undecided term says how many further gold examples would probably decide it, if they
+    turned out like those there are.
     """
     evidence = [item for term in TERMS for item in term(metrics, release)]
     if gold_decision is not None:
