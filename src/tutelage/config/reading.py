@@ -187,7 +187,7 @@ def _explain_kind(item: Any, place: _Place) -> str:
 
 
 def _nearest_key(place: _Place) -> str | None:
-    """Among the keys beside it first, then anywhere in the file."""
+    """A key beside it that is spelt much like it; one of its name elsewhere; any beside it, then anywhere."""
     *above, name = place.known
     # Of several keys of one name the first: what most programmes have stands first in the file.
     names = {key.rsplit(".", 1)[-1]: key for key in reversed(known_keys())}
@@ -196,7 +196,7 @@ def _nearest_key(place: _Place) -> str | None:
     if place.kind is not None and len(above) == 1:
         beside = list(place.kind.model_fields)
         names = {known: key for known, key in names.items() if known != name}
-    for candidates, cutoff in ((beside, 0.5), (list(names), 0.6)):
+    for candidates, cutoff in ((beside, 0.8), (list(names), 1.0), (beside, 0.5), (list(names), 0.6)):
         if near := difflib.get_close_matches(name, candidates, n=1, cutoff=cutoff):
             return near[0] if candidates is beside else names[near[0]]
     return None
