@@ -23,6 +23,17 @@ function draw(box) {
 
 const drawAll = () => boxes.forEach(draw);
 
+// The first figure at once, the others one by one, so that the page can be read and moved meanwhile.
+function drawInTurn(place) {
+  if (place >= boxes.length) {
+    performance.mark("all figures");
+    return;
+  }
+  if (!drawn.has(boxes[place])) draw(boxes[place]);
+  if (place === 0) performance.mark("first figure");
+  setTimeout(drawInTurn, 0, place + 1);
+}
+
 function point(info, event) {
   const tip = document.getElementById("tip");
   tip.hidden = !info;
@@ -73,7 +84,7 @@ function filterExamples() {
 document.querySelectorAll("details[open]").forEach((item) => item.removeAttribute("open"));
 unfoldLabels();
 filterExamples();
-drawAll();
+drawInTurn(0);
 
 let width = innerWidth;
 addEventListener("resize", () => {
@@ -83,3 +94,4 @@ addEventListener("resize", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 matchMedia("print").addEventListener("change", drawAll);
+addEventListener("beforeprint", () => boxes.filter((box) => !drawn.has(box)).forEach(draw));
