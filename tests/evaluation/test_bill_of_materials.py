@@ -105,6 +105,20 @@ def test_any_name_leaves_it_valid(name):
     valid(bill_of_materials(provenance(base=name, teacher=teacher)))
 
 
+def test_the_figures_of_other_tasks_are_told():
+    told = provenance(task="generate")
+    chrf = {"estimate": 0.71, "low": 0.66, "high": 0.75, "slices": {}}
+    told.metrics["arms"]["student"]["measures"] = {"chrF": chrf}
+    [metric] = [
+        metric
+        for metric in valid(bill_of_materials(told))["metadata"]["component"]["modelCard"][
+            "quantitativeAnalysis"
+        ]["performanceMetrics"]
+        if metric["type"] == "chrF"
+    ]
+    assert metric["confidenceInterval"] == {"lowerBound": "0.66", "upperBound": "0.75"}
+
+
 def test_what_was_not_measured_is_left_out():
     told = provenance()
     told.metrics["arms"]["student"].update(ece=None, macro_f1={"estimate": None, "low": None, "high": None})

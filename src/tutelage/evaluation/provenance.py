@@ -89,6 +89,8 @@ class Provenance:
             yield from _figure("accuracy", found, name)
         ends = {"estimate": student["ece"], "low": student.get("ece_low"), "high": student.get("ece_high")}
         yield from _figure("expected calibration error", ends)
+        for name, found in (student.get("measures") or {}).items():
+            yield from _figure(name, found)
         yield from _figure("agreement with the teacher", student["agreement_with_teacher"])
         for compared in self.metrics["comparisons"]:
             if compared["a"] == "student":
