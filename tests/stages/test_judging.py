@@ -108,6 +108,9 @@ def test_a_judge_that_agrees_with_people_is_asked_of_all_pairs(judged):
     assert len(endpoint.requests) == 2 * len(ballots), "what was answered is paid once"
     assert find_judgement(programme) == found
     assert run_stage(programme, "report") and not run_stage(programme, "report")
+    page = (programme.evaluation / "report.html").read_text(encoding="utf-8")
+    assert "A model judged the pairs too. Kappa with people is 1.00" in page and "the judge is heard" in page
+    assert f"On {len(ballots)} pairs of different answers it prefers the student’s" in page
 
 
 def test_a_judge_that_prefers_whatever_stands_first_is_not_heard(judged):
@@ -121,6 +124,9 @@ def test_a_judge_that_prefers_whatever_stands_first_is_not_heard(judged):
     assert len(endpoint.requests) == 2 * len(poll.ballots), "no more is spent on it"
     result = CliRunner().invoke(app, ["vote", str(programme.folder), "--judge", *_overrides(programme)])
     assert result.exit_code == 0 and "isn't surely 0.60: the judge isn't heard" in result.output
+    run_stage(programme, "report")
+    page = (programme.evaluation / "report.html").read_text(encoding="utf-8")
+    assert "the judge isn&#39;t heard" in page and "it prefers the student" not in page
 
 
 def _overrides(programme):

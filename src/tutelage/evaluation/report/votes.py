@@ -32,7 +32,7 @@ def section(metrics: Json) -> dict[str, Any] | None:
         **found,
         "student": student,
         "other": other,
-        "sentences": _sentences(found),
+        "sentences": [*_sentences(found), *_judge(metrics.get("judge"))],
         "stack": [{"kind": kind, "n": outcomes[name]} for name, kind in order if outcomes.get(name)],
         "agreement": _agreement(found.get("agreement")),
         "examples": [_example(item, found["arms"]) for item in found.get("examples") or ()],
@@ -75,6 +75,23 @@ def _not_worse(found: Json) -> list[str]:
         f"They judged {judged} of the {differ} pairs in which the two say different things, out of "
         f"{everything}. In {fmt.percent(share['estimate'])} of them the {student}’s answer was no worse than "
         f"the {other}’s ({fmt.percent_interval(share)})."
+    ]
+
+
+def _judge(found: Json | None) -> list[str]:
+    """What a model that voted too says, or why it isn't heard."""
+    if not found:
+        return []
+    steady = f" It says the same of {fmt.percent(found['steady'])} of pairs turned round."
+    first = f"A model judged the pairs too. {found['reason']}{steady if found['steady'] is not None else ''}"
+    judged = found.get("preference")
+    if not judged or not judged["preferred"]:
+        return [first]
+    share, student = judged["preferred"], judged["arms"][0]
+    return [
+        f"{first} On {fmt.plural(judged['pairs']['judged'], 'pair')} of different answers it prefers the "
+        f"{student}’s in {fmt.percent(share['estimate'])} of the {fmt.plural(share['n'], 'pair')} that "
+        f"either won ({fmt.percent_interval(share)})."
     ]
 
 
