@@ -79,7 +79,7 @@ def robustness(text: str = "typos") -> dict[str, Any]:
             {
                 "perturbation": text,
                 **dict.fromkeys(("id", "slice", "gold", "before", "after"), text),
-                "answers": {"teacher": ["billing", "billing"], "student": ["billing", text]},
+                "answers": {"teacher": ['"billing"', '"billing"'], "student": ['"billing"', text]},
             }
         ],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -171,6 +172,14 @@ def answer(value: Any) -> str:
     if isinstance(value, Sequence):
         return " + ".join(str(name) for name in value) or "no label"
     return str(value)
+
+
+def said(text: Any) -> str:
+    """A value's JSON as `answer` puts it; text that is no JSON, such as a refusal, as it stands."""
+    try:
+        return answer(json.loads(text))
+    except (TypeError, ValueError):
+        return answer(text)
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:

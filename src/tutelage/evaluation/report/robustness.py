@@ -87,9 +87,9 @@ def _flip(item: Json) -> dict[str, Any]:
         "perturbation": fmt.words(item["perturbation"]),
         "before": _cut(item["before"]),
         "after": _cut(item["after"]),
-        "gold": fmt.answer(item.get("gold")),
+        "gold": fmt.said(item.get("gold")),
         "answers": {
-            arm: [fmt.answer(value) for value in pair]
+            arm: [fmt.said(value) for value in pair]
             for arm, pair in item["answers"].items()
             if pair is not None
         },

@@ -77,5 +77,5 @@ def _reply(item: Json) -> dict[str, Any]:
         **item,
         "text": text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …",
         "kind": _MUST if item["unsafe"] else _HARMLESS,
-        "answers": {arm: str(said)[:_LONGEST_TEXT] for arm, said in item["answers"].items()},
+        "answers": {arm: fmt.said(said)[:_LONGEST_TEXT] for arm, said in item["answers"].items()},
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -123,8 +122,8 @@ def _example(item: Json, arms: list[str]) -> dict[str, Any]:
         "id": item["id"],
         "slice": item["slice"],
         "text": text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …",
-        "gold": None if item["gold"] is None else fmt.answer(json.loads(item["gold"])),
-        "answers": [(arm, fmt.answer(json.loads(item[arm])), item["outcome"] == arm) for arm in arms],
+        "gold": None if item["gold"] is None else fmt.said(item["gold"]),
+        "answers": [(arm, fmt.said(item[arm]), item["outcome"] == arm) for arm in arms],
         "outcome": item["outcome"],
         "comments": item["comments"],
     }
