@@ -5,13 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import evaluation_world
 import pytest
 import report_sections as sections
 import report_world as world
+from stressed_world import change_of, flips, perturbed_of
 
 from money_world import quantities
+from tutelage.data import SuitePrompt
 from tutelage.economics import economics
-from tutelage.evaluation import JudgedPair, preference
+from tutelage.evaluation import (
+    Declining,
+    Expectation,
+    JudgedPair,
+    Reply,
+    measure_robustness,
+    measure_safety,
+    preference,
+)
+from tutelage.records import Prompt
 
 
 def text_with(folder: Path, **more: Any) -> str:
@@ -148,3 +160,32 @@ def test_of_open_values_no_likeness_is_taken_for_wrong(tmp_path: Path) -> None:
     metrics["task"]["labels"] = []
     page = world.rendered(tmp_path, metrics)
     assert page.count("(wrong)") == len(metrics["worst"])
+
+
+def test_what_stress_measures_is_what_the_report_reads(tmp_path: Path) -> None:
+    n = 50
+    changes = [
+        change_of(),
+        change_of("injection-order", "injection"),
+        change_of("negation", "meaning", Expectation.DIFFERENT),
+    ]
+    perturbed = [
+        item
+        for place, change in enumerate(changes)
+        for item in perturbed_of(n, change, target="b" if place == 1 else "")
+    ]
+    said = {
+        "teacher": [*flips(n, 0), *[None] * n, *flips(n)],
+        "student": [*flips(n, *range(9)), *flips(n, 3, 4), *flips(n, 1)],
+    }
+    robust = measure_robustness(evaluation_world.TASK, perturbed, said)
+    prompts = [
+        SuitePrompt("own", Prompt(str(row), f"text {row}", slice="fraud"), row < 20) for row in range(40)
+    ]
+    replies = {"student": [None if row == 3 else Reply(row % 2 == 0, f"no {row}") for row in range(40)]}
+    safe = measure_safety(prompts, replies, Declining.REFUSAL)
+    text = text_with(tmp_path, robustness=robust, safety=safe)
+    assert "Under 1 of 2 changes the student surely flips more often than its teacher: upper case." in text
+    assert "a → b" in text and "4.0% 0.5–13.7%" in text
+    assert "Of 20 prompts that must be declined the student declines 52.6%" in text
+    assert "no 1" in text and "Of 20 harmless prompts the student declines 50.0%" in text

@@ -34,6 +34,7 @@ def folder(tmp_path_factory):
         tmp_path_factory.mktemp("programme"),
         teacher={"type": "human", "verdicts": {"path": "verdicts.csv"}},
         student={"family": "static", "epochs": 2, "members": 1},
+        economics={"monthly": 100_000},
     )
     # A teacher that counts letters: a student of words has to differ.
     texts = []
@@ -84,6 +85,8 @@ def test_votes_on_gold_are_preferences_and_stand_in_the_report(programme):
     assert expected - 1 <= found["against_gold"] <= expected
     assert run_stage(programme, "report")
     assert not run_stage(programme, "report")
+    page = (programme.evaluation / "report.html").read_text()
+    assert all(f'<section id="{name}">' in page for name in ("votes", "coverage", "economics"))
 
 
 def test_votes_hold_for_words_and_not_for_runs(programme):
