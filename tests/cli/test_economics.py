@@ -45,10 +45,10 @@ def test_before_any_spend_it_says_three_figures_parts_and_what_they_hang_on(eigh
 def test_the_share_passed_on_can_be_said(tmp_path):
     folder = str(inbox_programme(tmp_path))
     result = RUNNER.invoke(
-        app, ["economics", folder, "--monthly", "1e6", "--escalation", "0.25", "--json", "--set", TEACHER]
+        app, ["economics", folder, "--monthly", "1e6", "--escalation", "0.00001", "--json", "--set", TEACHER]
     )
     told = json.loads(result.stdout)
-    assert told["quantities"]["escalation"]["likely"] == 0.25
+    assert told["quantities"]["escalation"]["likely"] == 0.00001
     assert told["quantities"]["requests"]["origin"] == "given"
 
 
@@ -58,7 +58,10 @@ def test_the_share_passed_on_can_be_said(tmp_path):
         ([], "Mend: --monthly 300000"),
         (["--monthly", "0"], "monthly has to be more than 0"),
         (["--monthly", "1000", "--escalation", "1.5"], "escalation is a share, and 1.5 is more than 1"),
-        (["--monthly", "1000", "--set", "economics.audit=[0.3, 0.1, 0.2]"], "rising and from 0 on"),
+        (["--monthly", "1000", "--set", "economics.audit=[0.3, 0.1, 0.2]"], "[low, likely, high] rising"),
+        (["--monthly", "1000", "--set", "economics.audit=-0.1"], "Should be from 0 on"),
+        (["--monthly", "1000", "--set", "economics.audit=.nan"], "Should be from 0 on"),
+        (["--monthly", "1000", "--set", "economics.audit=few"], "Should be a number, or [low, likely, high]"),
         (["--monthly", "1000", "--set", "economics.mothly=3"], "Did you mean 'monthly'?"),
     ],
 )

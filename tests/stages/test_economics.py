@@ -10,7 +10,8 @@ from inbox import endpoint_programme, inbox_programme, questions
 from tutelage.economics import Origin
 from tutelage.errors import ConfigError, UsageError
 from tutelage.programme import Programme
-from tutelage.stages import programme_economics, run_stage
+from tutelage.progress import Silent
+from tutelage.stages import programme_economics, run_pilot, run_stage
 
 TEXTS = questions()
 PRICE = {"input": 1000.0, "output": 2000.0}
@@ -148,6 +149,16 @@ def test_votes_are_paid_when_it_labels_and_one_answer_when_it_is_live(tmp_path, 
     assert found.labelling_cost.likely == pytest.approx(3 * len(TEXTS) * ANSWER)
 
 
+def test_a_pilot_tells_what_the_rest_will_cost_not_what_all_of_it_did(tmp_path, faulty_teacher):
+    folder = asked(tmp_path, faulty_teacher.url, samples=3)
+    for name in ("gold", "collect"):
+        run_stage(Programme.open(folder), name)
+    run_pilot(Programme.open(folder), 4, Silent())
+    found = economics_of(folder).quantities.labelling_cost
+    assert found.origin is Origin.RECKONED
+    assert found.likely == pytest.approx(3 * len(TEXTS) * ANSWER)
+
+
 def test_what_is_said_is_given_and_what_is_not_assumed(inbox):
     found = economics_of(inbox, "economics.escalation=0.2", "student.family=causal").quantities
     assert (found.escalation.low, found.escalation.high) == (0.2, 0.2)
@@ -157,8 +168,6 @@ def test_what_is_said_is_given_and_what_is_not_assumed(inbox):
 
 
 def test_check_says_it_before_anything_is_sealed(inbox):
-    from tutelage.progress import Silent
-
     lines = []
 
     class Told(Silent):

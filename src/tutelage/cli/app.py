@@ -343,7 +343,7 @@ def economics(
     from tutelage.stages import programme_economics
 
     stated = {"monthly": monthly, "escalation": escalation}
-    given = [f"economics.{key}={value}" for key, value in stated.items() if value is not None]
+    given = [f"economics.{key}={value:.12f}" for key, value in stated.items() if value is not None]
     print_economics(
         programme_economics(Programme.open(folder, [*(overrides or ()), *given])), as_json=as_json
     )

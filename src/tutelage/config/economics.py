@@ -12,15 +12,13 @@ from tutelage.config.section import Section
 
 def _ends_of(value: Any) -> Any:
     """A number, or [low, likely, high], as three numbers."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return (value, value, value)
-    if not isinstance(value, list | tuple) or len(value) != 3:
+    ends = value if isinstance(value, list | tuple) else [value] * 3
+    if len(ends) != 3 or not all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends):
         raise ValueError("Should be a number, or [low, likely, high]")
-    if all(isinstance(end, int | float) and not isinstance(end, bool) for end in value):
-        low, likely, high = value
-        if not all(map(math.isfinite, value)) or not 0 <= low <= likely <= high:
-            raise ValueError(f"Should be [low, likely, high], rising and from 0 on, not {list(value)}")
-    return tuple(value)
+    low, likely, high = ends
+    if not all(map(math.isfinite, ends)) or not 0 <= low <= likely <= high:
+        raise ValueError(f"Should be from 0 on, and [low, likely, high] rising, not {value}")
+    return tuple(ends)
 
 
 Range = Annotated[tuple[float, float, float], BeforeValidator(_ends_of)]

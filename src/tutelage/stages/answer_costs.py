@@ -57,7 +57,8 @@ class AnswerCosts:
     """The costs of a teacher's answers, in US dollars, from what is known of the asking.
 
     `task` is as the teacher is asked it, `gold` and `traffic` are a sample of texts, `prompts` is how many
-    are to be labelled, `minutes` a person's for one. `ledger` has what was spent, by teacher, where any was;
+    are to be labelled, `minutes` a person's for one. `ledger` has what was spent, by teacher, where any was,
+    and `labelled` tells that labelling is done;
     `rate` is the teacher's measured speed in requests a second, `joules` the energy of one answer, where it
     runs here and was timed and metered.
     """
@@ -70,6 +71,7 @@ class AnswerCosts:
     prompts: int
     minutes: Ends
     ledger: Mapping[str, TeacherSummary]
+    labelled: bool
     rate: float | None = None
     joules: float | None = None
 
@@ -96,7 +98,7 @@ class AnswerCosts:
         text = "the teacher's answers to learn from"
         answers = sum(row.answers for row in self.ledger.values())
         people = any(isinstance(one, HumanTeacherConfig) for one, _ in self._shares())
-        if answers and not people:
+        if self.labelled and not people:
             spent = sum(row.spent for row in self.ledger.values())
             return Quantity.of(text, "$", Ends.at(spent), Origin.MEASURED, f"the ledger, {answers:,} answers")
         total = Ends.at(0.0)
@@ -104,9 +106,19 @@ class AnswerCosts:
             if isinstance(one, HumanTeacherConfig):
                 total = total.plus(self._by_people().times(share))
             elif isinstance(one, EndpointConfig) and (price := tariff_of(one).price) is not None:
-                total = total.plus(self._by_length(one, price).ends.times(share).times(self._samples(one)))
-        source = f"{self.prompts:,} prompts, reckoned from their lengths"
+                total = total.plus(self._each(one, price).times(share))
+        source = f"{self.prompts:,} prompts, by " + (
+            f"{answers:,} answers so far" if answers else "their lengths"
+        )
         return Quantity.of(text, "$", total.scaled(self.prompts), Origin.RECKONED, source)
+
+    def _each(self, one: EndpointConfig, price: PriceConfig) -> Ends:
+        """What one prompt costs to label: as those did that it has answered so far, else by lengths."""
+        row = self.ledger.get(f"{one.type}:{one.model}")
+        if row is None or not row.answers:
+            return self._by_length(one, price).ends.times(self._samples(one))
+        each = row.spent / row.answers
+        return Ends(each * (1 - _DRIFT), each, each * (1 + _DRIFT))
 
     def watt_hours(self) -> Quantity:
         """Energy of one answer: as metered, by the speed of a model that runs here, else as assumed.

@@ -15,6 +15,7 @@ from tutelage.programme import Programme, fingerprint
 from tutelage.stages.answer_costs import AnswerCosts
 from tutelage.stages.asking import prompted_task
 from tutelage.stages.gold import label_set, read_gold_rows
+from tutelage.stages.label import LABEL
 from tutelage.stages.sources import require_usable, source_path
 from tutelage.stages.subjects import Evaluated, Subject, left_by
 from tutelage.stages.train import TRAIN
@@ -161,6 +162,7 @@ class _Gathering:
             prompts=self._texts.prompts,
             minutes=Ends(self._minutes.low, self._minutes.likely, self._minutes.high),
             ledger=_ledger(programme),
+            labelled=left_by(LABEL, programme, programme.teacher_record) is not None,
             rate=None if not rate else 1_000.0 / rate,
             joules=teacher.get("joules"),
         )

@@ -46,6 +46,8 @@ def _base(student: StudentConfig) -> str | None:
 
 
 def _data(programme: Programme) -> Iterator[DataSet]:
+    import pyarrow.parquet as pq
+
     from tutelage.evaluation import DataSet
 
     gold, traffic = programme.config.gold, programme.config.traffic
@@ -61,7 +63,7 @@ def _data(programme: Programme) -> Iterator[DataSet]:
         yield DataSet(
             name=name,
             purpose=purpose,
-            rows=storage.read_table(path).num_rows,
+            rows=pq.read_metadata(path).num_rows,
             sha256=storage.sha256_file(path),
             source=Path(source).name,
             source_hash=storage.hash_path(located) if isinstance(located, Path) and located.exists() else "",
