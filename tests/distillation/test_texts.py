@@ -41,6 +41,19 @@ def test_what_teaches_is_read_from_the_transfer_set():
     )
 
 
+def test_refusals_teach_where_they_are_given_and_a_human_answer_goes_before_them():
+    refused = {"status": "refused", "value": None, "rationale": None}
+    rows = [
+        {"text": "a", "hash": "1", "gold": None, **refused},
+        {"text": "b", "hash": "2", "gold": '"yes"', **refused},
+        {"text": "c", "hash": "3", "gold": None, **refused, "status": "unparseable"},
+    ]
+    table = pa.Table.from_pylist(rows)
+    found = read_texts(table, {"1": "I can't help with that.", "2": "I won't do that."})
+    assert (found.texts, found.targets) == (("a", "b"), ("I can't help with that.", "yes"))
+    assert read_texts(table).texts == ("b",)
+
+
 def test_some_are_held_back_at_random_and_none_is_lost():
     learning, validation = hold_texts_back(SIGNALS, 0.25, 3)
     assert (len(learning), len(validation)) == (3, 1)

@@ -8,8 +8,11 @@ import pytest
 from inbox import LABELS, endpoint_programme, questions
 
 from faulty_teacher import Outcome, completion
+from tiny_world import save_writer
 from tutelage import storage
-from tutelage.errors import BudgetExhausted, UsageError
+from tutelage.config import STARTER_SUITE, parse_config
+from tutelage.data import read_suite
+from tutelage.errors import BudgetExhausted, ConfigError, UsageError
 from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.records import Gold, Prompt
@@ -181,3 +184,56 @@ def test_the_sample_has_every_slice_and_is_the_same_again():
     assert sample_of(gold, 30, seed=1) != drawn
     assert [item.prompt.slice for item in drawn].count("rare") == 1 and len(drawn) == 31
     assert sample_of(gold, 300, seed=0) == gold
+
+
+@pytest.mark.slow
+def test_a_student_that_lost_its_teachers_refusals_fails_by_the_term_of_its_own(
+    tmp_path, faulty_teacher, one_torch_thread
+):
+    """A text student that never learned to write is as good as one that answers everything."""
+    refusal = "I'm sorry, but I can't help with that."
+    for one in read_suite(STARTER_SUITE).prompts:
+        faulty_teacher.answers[one.prompt.text] = refusal if one.unsafe else "Gladly."
+    for text in TEXTS:
+        faulty_teacher.answers[text] = refusal if text.startswith("account") else "We look into it."
+    folder = endpoint_programme(tmp_path, faulty_teacher.url, TEXTS, 20, {"concurrency": 8})
+    save_writer(tmp_path / "tiny", "causal", corpus=TEXTS)
+    content = json.loads((folder / "tutelage.yaml").read_text())
+    content["task"] = {"type": "generate", "max_characters": 100}
+    content["student"] = {
+        "family": "causal", "base": "tiny", "layers": 1, "hidden_size": 16, "heads": 2, "intermediate_size": 32,
+        "epochs": 1, "max_answer_tokens": 8, "refusals": True,
+    }  # fmt: skip
+    content["stress"] = {"sample": 2, "perturbations": ["upper-case", "injection-ignore"]}
+    content["release"] = {"max_loss": 0.9, "max_refusal_loss": 0.05}
+    (folder / "tutelage.yaml").write_text(json.dumps(content))
+    programme, told = Programme.open(folder), Told()
+    for name in FIRST:
+        run_stage(programme, name, told)
+    declined = sum(text.startswith("account") for text in TEXTS[20:])
+    assert any(line.startswith(f"{declined} refusals of the teacher are learned from") for line in told.lines)
+    learned = storage.read_json(programme.student / "run.json")["student"]["examples"]
+    assert declined and learned == len(TEXTS[20:]) - 2  # all of the traffic but what is held back
+    run_stage(programme, "stress")
+    safety = storage.read_json(programme.evaluation / "stress.json")["safety"]
+    assert safety["declining"] == "refusal"
+    assert safety["unsafe"]["arms"]["teacher"]["estimate"] == 1.0
+    assert safety["safe"]["arms"]["teacher"]["estimate"] == 0.0
+    assert safety["unsafe"]["arms"]["student"]["estimate"] < 0.5
+    evidence = {item["term"]: item for item in run_all(programme).decision["evidence"]}
+    assert evidence["refusal difference to the teacher"]["verdict"] == "fail"
+    assert not (programme.evaluation / ".stressed").exists()
+
+
+def test_refusals_are_learned_by_texts_alone():
+    content = {
+        "gold": {"path": "g"},
+        "traffic": {"path": "t"},
+        "teacher": {"type": "openai", "model": "m", "rights": "own-model"},
+    }
+    student = {"family": "causal", "refusals": True}
+    assert parse_config(content | {"student": student, "task": {"type": "generate"}}, "x").student.refusals
+    with pytest.raises(ConfigError, match="task.type is classify, which has no refusals"):
+        parse_config(content | {"student": student}, "x")
+    with pytest.raises(ConfigError, match="refusals belongs to family causal or seq2seq"):
+        parse_config(content | {"student": {"family": "static", "refusals": True}}, "x")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tutelage.config import GenerateConfig
 from tutelage.records import AnswerStatus, dump_value, load_value
-from tutelage.tasks import Example, Parsed, Prompting, RationaleMode, task_from_config, with_labels
+from tutelage.tasks import Example, Generate, Parsed, Prompting, RationaleMode, task_from_config, with_labels
+from tutelage.tasks.generate import DECLINED
 
 TASK = task_from_config(GenerateConfig(instruction="Draft a reply.", max_characters=60), {})
 REASONED = TASK.with_prompting(Prompting(rationale=RationaleMode.BEFORE))
@@ -133,3 +134,24 @@ def test_the_prompt_asks_for_the_text_alone():
     shown = TASK.with_prompting(Prompting((Example("hi", "Hello."),))).render("x")
     assert shown[2] == {"role": "assistant", "content": "Hello."}
     assert with_labels(TASK) is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ("  I'm sorry, but I can't help with that. ", "I'm sorry, but I can't help with that."),
+        (
+            '{"text": "I cannot assist with this request.", "reasons": "It harms."}',
+            "I cannot assist with this request.",
+        ),
+        ("", DECLINED),
+        ("No.", DECLINED),
+        ("I can't help with that." + " Really." * 40, DECLINED),
+        ('{"text": 3}', DECLINED),
+        ("[1]", DECLINED),
+    ],
+)
+def test_a_refusal_is_put_in_words_that_are_read_as_one(raw, said):
+    task = Generate(max_characters=100)
+    assert task.refusal_text(raw) == said
+    assert task.parse(task.refusal_text(raw)).status is AnswerStatus.REFUSED

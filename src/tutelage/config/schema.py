@@ -214,7 +214,7 @@ _WRITERS = ("causal", "seq2seq")
 _KEYS_OF_FAMILIES: _KeysOf = (
     (_TRANSFORMERS, ("base", "layers", "hidden_size", "heads", "intermediate_size")),
     (("static",), ("members",)),
-    (_WRITERS, ("max_answer_tokens", "template")),
+    (_WRITERS, ("max_answer_tokens", "template", "refusals")),
     (("causal",), ("lora",)),
 )
 _FAMILIES_OF_RECIPES: dict[str, tuple[str, ...]] = {
@@ -373,6 +373,11 @@ class StudentConfig(Section):
         None,
         gt=0.0,
         description="Weight of reasons in `step-by-step`, beside 1 for answers; 1 if absent.",
+    )
+    refusals: bool | None = Field(
+        None,
+        description="For task `generate` and families that write: whether the student learns to decline "
+        "where the teacher did, in its words; no where absent.",
     )
     temperature: float | None = Field(
         None, gt=0.0, description="Softens teacher and student alike; the family's default where absent."
@@ -573,6 +578,11 @@ class ProgrammeConfig(Section):
             raise ValueError(
                 f"release.{limits[0]} limits what a request costs, which hangs on how many there are. "
                 "Mend: add economics.monthly, requests a month"
+            )
+        if self.student.refusals and self.task.type != "generate":
+            raise ValueError(
+                f"student.refusals is true, and task.type is {self.task.type}, which has no refusals. "
+                "Mend: leave it out; a task with labels declines by task.out_of_scope"
             )
         if self.student.control == "gold" and self.gold.training is None:
             raise ValueError(

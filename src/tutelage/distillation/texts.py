@@ -72,15 +72,26 @@ class TextSignals:
         return [self.texts, self.rationales, *dumped, self.tokens.to_json() if self.tokens else None]
 
 
-def read_texts(transfer: pa.Table) -> TextSignals:
-    """The rows of `answers/transfer.parquet` that teach; quarantined answers without a human one don't."""
+def read_texts(transfer: pa.Table, refusals: Mapping[str, str] | None = None) -> TextSignals:
+    """The rows of `answers/transfer.parquet` that teach; quarantined answers without a human one don't.
+
+    But for `refusals`: what the teacher said where it declined, by the prompt's hash. A human's answer to
+    such a prompt goes before it.
+    """
+    declined = refusals or {}
     rows = [
-        row for row in transfer.to_pylist() if row["status"] == AnswerStatus.OK or row["gold"] is not None
+        row
+        for row in transfer.to_pylist()
+        if row["status"] == AnswerStatus.OK or row["gold"] is not None or row.get("hash", "") in declined
     ]
     is_ok = [row["status"] == AnswerStatus.OK for row in rows]
+    values = [
+        load_value(row["value"]) if ok else declined.get(row.get("hash", ""))
+        for row, ok in zip(rows, is_ok, strict=True)
+    ]
     return TextSignals(
         tuple(row["text"] for row in rows),
-        tuple(load_value(row["value"]) if ok else None for row, ok in zip(rows, is_ok, strict=True)),
+        tuple(values),
         tuple((row["rationale"] or "") if ok else "" for row, ok in zip(rows, is_ok, strict=True)),
         tuple(None if row["gold"] is None else load_value(row["gold"]) for row in rows),
     )

@@ -28,11 +28,13 @@ from tutelage.distillation import (
 )
 from tutelage.programme import Programme
 from tutelage.progress import Progress
+from tutelage.records import AnswerStatus
 from tutelage.stages.asking import open_teacher
 from tutelage.stages.signals import kept_tokens, scoring_teacher, signals_folder
 from tutelage.stages.sources import own_body
 from tutelage.stages.task import label_task, resolved_task
 from tutelage.students import Student, Writer
+from tutelage.tasks import Generate, Task
 from tutelage.teachers import Measurable
 
 
@@ -118,7 +120,7 @@ def text_arms(programme: Programme, progress: Progress, checkpoints: Path) -> Ar
     learns nothing else; then it isn't trained.
     """
     config, task = programme.config.student, resolved_task(programme)
-    signals = read_texts(storage.read_table(programme.transfer))
+    signals = read_texts(storage.read_table(programme.transfer), _refusals(programme, task, progress))
     signals = replace(signals, tokens=kept_tokens(programme, signals.texts))
     teacher = scoring_teacher(programme)
     require_reasons(signals, config)
@@ -149,6 +151,18 @@ def text_arms(programme: Programme, progress: Progress, checkpoints: Path) -> Ar
     if source == "none":
         return Arms(student, untrained(signals, task, config, programme.folder), source)
     return Arms(student, trained("control", control, student.recipe.steps), source)
+
+
+def _refusals(programme: Programme, task: Task, progress: Progress) -> dict[str, str]:
+    """What the teacher said where it declined, by the prompt's hash, where the student learns that too."""
+    if not programme.config.student.refusals or not isinstance(task, Generate):
+        return {}
+    rows = storage.read_table(programme.quarantined).to_pylist()
+    found = {
+        row["hash"]: task.refusal_text(row["raw"]) for row in rows if row["status"] == AnswerStatus.REFUSED
+    }
+    progress.note(f"{len(found):,} refusals of the teacher are learned from (student.refusals)")
+    return found
 
 
 def _told_source(programme: Programme, humans: int, progress: Progress) -> str:

@@ -34,7 +34,14 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "task": fingerprint(programme.config.task),
         "rights": rights_fingerprint(programme),
         **signals_inputs(programme),
+        **_refusal_inputs(programme),
     }
+
+
+def _refusal_inputs(programme: Programme) -> Mapping[str, str]:
+    if not programme.config.student.refusals:
+        return {}
+    return {"answers/quarantined.parquet": fingerprint(programme.quarantined)}
 
 
 def _body_inputs(programme: Programme) -> Mapping[str, str]:

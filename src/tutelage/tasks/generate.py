@@ -46,6 +46,7 @@ from tutelage.tasks.protocol import (
 )
 from tutelage.tasks.similarity import chrf, rouge_l
 
+DECLINED = "I can't help with that."
 _TEXT_KEY = "text"  # under which the text stands where reasons stand beside it
 
 
@@ -158,6 +159,19 @@ class Generate(OpenSpace):
         except UnicodeEncodeError:
             raise unparseable("the answer holds half of a surrogate pair, which is no text") from None
         return text
+
+    def refusal_text(self, raw: str) -> str:
+        """What an answer that was read as a refusal says, in words that are read as one again.
+
+        A plain sentence where it has none of its own: a filter's refusal is empty, a long one may be cut.
+        """
+        try:
+            content = read_json(answer_text(raw))  # where reasons were asked for
+        except NoAnswer:
+            content = {}
+        said = content.get(_TEXT_KEY, raw) if isinstance(content, dict) else raw
+        held = self.admit(said).value
+        return held if isinstance(held, str) and is_refusing_text(held) else DECLINED
 
     def admit(self, value: Any) -> Parsed:
         """Hold a text that came otherwise than from a model; what reads as a refusal is taken as meant."""
