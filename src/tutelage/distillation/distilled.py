@@ -17,6 +17,7 @@ from tutelage.distillation.recipes import RECIPES, TEXT_RECIPES
 from tutelage.distillation.record import TrainingRecord, of_phase, together
 from tutelage.distillation.signals import Signals, hold_back
 from tutelage.distillation.teacher_body import NO_LAYERS, LayerTeaching, TeacherBody
+from tutelage.distillation.temperature import TemperatureScaling, fit_temperature
 from tutelage.distillation.texts import TextSignals, hold_texts_back
 from tutelage.distillation.token_teacher import TokenTeacher
 from tutelage.errors import DataError
@@ -33,12 +34,16 @@ S = TypeVar("S", covariant=True)  # the kind of student
 
 @dataclass(frozen=True)
 class Distilled(Generic[S]):
-    """A student with the plan it was trained by and what happened."""
+    """A student with the plan it was trained by and what happened.
+
+    `scaling` tells how its probabilities were calibrated; None where it states none.
+    """
 
     student: S
     recipe: Recipe | TextRecipe
     record: TrainingRecord
     examples: int
+    scaling: TemperatureScaling | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For run.json."""
@@ -46,6 +51,7 @@ class Distilled(Generic[S]):
             "recipe": self.recipe.to_json(),
             "record": self.record.to_json(),
             "examples": self.examples,
+            "temperature_scaling": self.scaling.to_json() if self.scaling else None,
         }
 
 
@@ -168,7 +174,7 @@ def distil_student(
     layers: LayerTeaching = NO_LAYERS,
     control: bool = False,
 ) -> Distilled[Student]:
-    """Train a student on `signals`; a part of them is held back to choose the best step.
+    """Train a student on `signals`; a part of them is held back to choose the best step and its temperature.
 
     `folder` is where relative checkpoint paths of models start; `checkpoint` where a killed run goes on;
     `other_steps` those of the arm that this one is compared to (see `SoftTargets.planned`).
@@ -219,11 +225,14 @@ def distil_student(
         phases = recipe.seeded(seed).phases(material)
         kept = checkpoint and checkpoint / str(number)
         trained.append(run_phases(phases, material.learner, progress, named, kept, fingerprint))
+    student = average_students([student for student, _ in trained])
+    scaling = fit_temperature(student.predict(validation.texts), validation, multi_label=task.multi_label)
     return Distilled(
-        average_students([student for student, _ in trained]),
+        student.tempered(scaling.temperature),
         recipe,
         together([record for _, record in trained], "member"),
         len(learning),
+        scaling,
     )
 
 

@@ -141,6 +141,14 @@ class EncoderStudent:
             result[indices] = odds.cpu().numpy()
         return result
 
+    def tempered(self, temperature: float) -> EncoderStudent:
+        """See `Student.tempered`; the temperature is folded into the head."""
+        network = copy.deepcopy(self._network)
+        with torch.no_grad():
+            for weight in network.head.parameters():
+                weight.div_(temperature)
+        return EncoderStudent(self.labels, self.multi_label, network, self._tokenizer, self._max_tokens)
+
     def save(self, folder: Path) -> None:
         """See `Student.save`."""
         from safetensors.torch import save

@@ -36,6 +36,10 @@ class Student(Protocol):
         """Probabilities, float32 [n, labels]: rows sum to 1, or independent ones with several labels."""
         ...
 
+    def tempered(self, temperature: float) -> Student:
+        """This student with its logits divided by `temperature`: other probabilities, the same answers."""
+        ...
+
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), tokenizer and `student.json` into an existing folder."""
         ...

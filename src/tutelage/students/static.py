@@ -100,6 +100,12 @@ class StaticStudent:
             return self._predict_one(texts[0])[None]
         return np.stack([self._predict_one(text) for text in texts]) if texts else self.table[:0]
 
+    def tempered(self, temperature: float) -> StaticStudent:
+        """See `Student.tempered`; the temperature is folded into table and bias."""
+        scale = np.float32(1 / temperature)
+        table, bias = self.table * scale, self.bias * scale
+        return StaticStudent(self.labels, self.multi_label, self.features, self.vocabulary, table, bias)
+
     def _predict_one(self, text: str) -> npt.NDArray[np.float32]:
         lookup = self.vocabulary.get
         rows = [row for row in map(lookup, self.features.of(text)) if row is not None]

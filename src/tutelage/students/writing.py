@@ -36,8 +36,18 @@ class WritingStudent:
 
     multi_label = False
 
-    def __init__(self, model: LanguageModel, form: Form, names: Sequence[str], limits: Limits) -> None:
-        """`names` are the task's labels in its order, empty where its values are open."""
+    def __init__(
+        self,
+        model: LanguageModel,
+        form: Form,
+        names: Sequence[str],
+        limits: Limits,
+        temperature: float = 1.0,
+    ) -> None:
+        """`names` are the task's labels in its order, empty where its values are open.
+
+        Labels' log-probabilities are divided by `temperature`.
+        """
         self.family = "seq2seq" if model.seq2seq else "causal"
         self.labels = tuple(names)
         self.form, self._limits = form, limits
@@ -46,6 +56,7 @@ class WritingStudent:
         self._codec = Codec(model, form, limits.text)
         self._choices = self._codec.labels
         self._shares = False
+        self._temperature = temperature
 
     @property
     def parameters(self) -> int:
@@ -101,9 +112,14 @@ class WritingStudent:
         self._share(prompts)
         for row, prompt, reasons in zip(rows, prompts, self._reasons(texts), strict=True):
             row[:] = self._model.weigh(prompt, [[*reasons, *choice] for choice in self._choices])
-        odds = np.exp(rows - rows.max(axis=1, keepdims=True))
+        odds = np.exp((rows - rows.max(axis=1, keepdims=True)) / self._temperature)
         distributions: npt.NDArray[np.float32] = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
         return distributions
+
+    def tempered(self, temperature: float) -> WritingStudent:
+        """See `Student.tempered`; what it writes stays as it is."""
+        together = self._temperature * temperature
+        return WritingStudent(self._model, self.form, self.labels, self._limits, together)
 
     def _share(self, prompts: Sequence[list[int]]) -> None:
         """Run what all prompts of the teacher's template begin with once, for good."""
@@ -158,6 +174,7 @@ class WritingStudent:
             "max_tokens": self._limits.text,
             "max_answer_tokens": self._limits.answer,
             "form": self.form.to_json(),
+            "temperature": self._temperature,
         }
         write_student_file(folder, about)
 
@@ -168,10 +185,11 @@ class WritingStudent:
         try:
             form = Form.from_json(about["form"])
             limits = Limits(about["max_tokens"], about["max_answer_tokens"])
+            temperature = float(about.get("temperature", 1.0))
             model = LanguageModel.load(Weights(str(folder)), "cpu", "float32")
         except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
             raise IntegrityError(f"{folder} is damaged: {error}. Mend: train again") from error
-        return cls(model, form, about["labels"], limits)
+        return cls(model, form, about["labels"], limits, temperature)
 
 
 def _until(tokens: list[int], bridge: list[int]) -> list[int]:
