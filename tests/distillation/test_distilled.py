@@ -11,6 +11,8 @@ from tiny_world import TASK, TEXTS, TRUTH, save_checkpoint, signals
 from tutelage import storage
 from tutelage.config import StudentConfig
 from tutelage.distillation import distil_student, hard_labels
+from tutelage.distillation.signals import hold_back
+from tutelage.distillation.temperature import fit_temperature
 from tutelage.errors import DataError
 from tutelage.progress import Silent
 from tutelage.students import average_students
@@ -47,6 +49,18 @@ def test_a_student_learns_the_task_from_signals(tmp_path):
     run = result.to_json()
     assert run["recipe"]["schedule"]["seed"] == 1 and run["examples"] == 108
     storage.write_json(tmp_path / "run.json", run)
+
+
+def test_stated_probabilities_are_scaled_on_the_part_held_back(tmp_path):
+    config = QUICK.model_copy(update={"validation": 0.4})
+    result = trained(tmp_path, config)
+    _, held = hold_back(SIGNALS, 0.4, config.seed)
+    raw = result.student.tempered(1 / result.scaling.temperature)
+    again = fit_temperature(raw.predict(held.texts), held, multi_label=False)
+    assert result.scaling.temperature != 1.0
+    assert again.temperature == pytest.approx(result.scaling.temperature, rel=1e-2)
+    assert result.to_json()["temperature_scaling"]["examples"] == len(held) == 48
+    assert (raw.predict(TEXTS).argmax(1) == result.student.predict(TEXTS).argmax(1)).all()
 
 
 @pytest.mark.parametrize("n", [0, 1, 9])

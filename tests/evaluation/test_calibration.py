@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit
 from sklearn.metrics import brier_score_loss
 
 from tutelage.evaluation.calibration import (
@@ -10,6 +11,7 @@ from tutelage.evaluation.calibration import (
     equal_mass_bins,
     expected_calibration_error,
     stated_confidence,
+    untempered,
 )
 from tutelage.tasks import Classify
 
@@ -126,3 +128,20 @@ def test_confidence_in_a_set_is_the_product_over_labels():
     probabilities = np.array([[0.9, 0.2, 0.5]], dtype=np.float32)
     assert stated_confidence([("a", "c")], probabilities) == pytest.approx([0.9 * 0.8 * 0.5], abs=1e-6)
     assert stated_confidence(["a"], np.array([[0.7, 0.2, 0.1]], np.float32)) == pytest.approx([0.7], abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_untempered_probabilities_are_those_before_scaling(temperature):
+    logits = np.random.default_rng(3).normal(size=(50, 3)) * 2
+    assert untempered(softmax(logits / temperature), temperature, multi_label=False) == pytest.approx(
+        softmax(logits), abs=1e-5
+    )
+    several = untempered(expit(logits / temperature).astype(np.float32), temperature, multi_label=True)
+    assert several == pytest.approx(expit(logits), abs=1e-4)
+
+
+def test_rows_without_probabilities_stay_without():
+    given = np.array([[np.nan] * 3, [1.0, 0.0, 0.0]], np.float32)
+    found = untempered(given, 2.0, multi_label=False)
+    assert np.isnan(found[0]).all()
+    assert found[1].tolist() == [1.0, 0.0, 0.0]

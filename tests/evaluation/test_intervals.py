@@ -3,11 +3,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from tutelage.errors import UsageError
 from tutelage.evaluation import proportion_interval
-from tutelage.evaluation.intervals import less_than_p, more_than_p, proportion_at_least, proportion_at_most
+from tutelage.evaluation.intervals import (
+    less_than_p,
+    more_than_p,
+    proportion_at_least,
+    proportion_at_most,
+    ratio_interval,
+)
 
 COUNTS = [(0, 1), (1, 1), (0, 40), (40, 40), (3, 17), (95, 100), (2791, 3080)]
 
@@ -56,3 +62,21 @@ def test_coverage_of_proportions(n):
 def test_impossible_counts_are_refused(successes, n, confidence):
     with pytest.raises(UsageError, match="Mend"):
         proportion_interval(successes, n, confidence)
+
+
+@pytest.mark.parametrize("counts", [(30, 40, 5, 960), (5, 10, 2, 20), (900, 1000, 90000, 99000)])
+def test_a_ratios_interval_agrees_with_statsmodels(counts):
+    expected = confint_proportions_2indep(*counts, compare="ratio", method="score", correction=False)
+    assert ratio_interval(*counts) == pytest.approx(tuple(map(float, expected)), rel=1e-6)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.data())
+def test_a_ratios_interval_holds_its_estimate_and_turns_over(n, other_n, data):
+    successes, other = data.draw(st.integers(0, n)), data.draw(st.integers(0, other_n))
+    low, high = ratio_interval(successes, n, other, other_n)
+    assert (low == 0) == (successes == 0)
+    assert (high is None) == (other == 0)
+    if successes and other:
+        assert low <= (successes / n) / (other / other_n) <= high
+        turned = ratio_interval(other, other_n, successes, n)
+        assert (1 / turned[1], 1 / turned[0]) == pytest.approx((low, high))

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from evaluation_world import TASK, arm_of, gold_of, random_world
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from open_world import EXTRACT, GENERATE, open_world
+from scipy import stats
 from scipy.stats import bootstrap
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
@@ -20,6 +22,8 @@ from tutelage.evaluation import (
     release_decision,
     render_report,
 )
+from tutelage.evaluation.calibration import untempered
+from tutelage.evaluation.intervals import ratio_interval
 from tutelage.records import Fields
 from tutelage.tasks import Classify, Judge
 
@@ -256,8 +260,7 @@ def test_errors_are_told_apart():
         "student": arm_of("student", ["a", "a", "a", "c", "b", "c", "a", None]),
     }
     errors = evaluate(TASK, gold, arms, resamples=FAST)["errors"]
-    confusions = errors.pop("confusions")
-    assert errors == {
+    cells = {
         "both_right": 3,
         "student_only_wrong": 1,
         "teacher_only_wrong": 1,
@@ -266,10 +269,66 @@ def test_errors_are_told_apart():
         "inherited_share": 0.25,
         "lift": 0.75 / 0.25,
     }
-    assert confusions == [
-        {"gold": "a", "predicted": "c", "teacher": 0, "student": 2, "shared": 0},
-        {"gold": "a", "predicted": "b", "teacher": 3, "student": 1, "shared": 1},
+    assert {name: errors[name] for name in cells} == cells
+    assert (errors["inherited_share_low"], errors["inherited_share_high"]) == proportion_interval(1, 4)
+    assert (errors["lift_low"], errors["lift_high"]) == ratio_interval(3, 4, 1, 4)
+    assert errors["inherited"]["estimate"] == 1 / 8
+    assert errors["control"] is None
+    assert errors["confusions_tested"] == 2
+    named = ("gold", "predicted", "teacher", "student", "shared", "support")
+    assert [tuple(item[name] for name in named) for item in errors["confusions"]] == [
+        ("a", "c", 0, 2, 0, 8),
+        ("a", "b", 3, 1, 1, 8),
     ]
+    assert [item["expected"] for item in errors["confusions"]] == [0.0, 3 / 8]
+    table = [[1, 0], [2, 5]]  # of 8 the teacher says "b" to 3, the student to 1, both to 1
+    p_value = stats.fisher_exact(table, alternative="greater").pvalue
+    assert [item["p_value"] for item in errors["confusions"]] == [1.0, pytest.approx(p_value)]
+
+
+def test_errors_by_slice_add_up_and_stand_beside_the_controls():
+    gold, arms = random_world()
+    errors = evaluate(TASK, gold, arms, resamples=FAST)["errors"]
+    for cell in ("both_right", "student_only_wrong", "both_wrong_same"):
+        assert sum(part[cell] for part in errors["slices"].values()) == errors[cell]
+    control = errors["control"]
+    of_both = evaluate(
+        TASK, gold, {**arms, "student": replace(arms["control"], name="student")}, resamples=FAST
+    )
+    for name in ("both_right", "both_wrong_same", "inherited", "lift", "lift_low"):
+        assert control[name] == of_both["errors"][name]
+    assert set(errors["slices"]["critical"]) == set(errors) - {"slices", "confusions", "confusions_tested"}
+
+
+def test_an_inherited_confusion_is_told_from_a_shared_difficulty():
+    """Both err alike on a tenth; what the teacher always says wrongly the student repeats."""
+    gold = gold_of(["a"] * 200 + ["b"] * 200)
+    bias = ["c"] * 40 + ["a"] * 160
+    independent = [["b"] * 20 + ["a"] * 180, ["a"] * 180 + ["b"] * 20]
+    hard = ["d" if place % 10 == 0 else "b" for place in range(200)]
+    apart = ["d" if place % 10 == 5 else "b" for place in range(200)]
+    copied = {"teacher": arm_of("teacher", bias + hard), "student": arm_of("student", bias + apart)}
+    found = {
+        (item["gold"], item["predicted"]): item["beyond_chance"]
+        for item in evaluate(TASK, gold, copied, resamples=FAST)["errors"]["confusions"]
+    }
+    assert found == {("a", "c"): True, ("b", "d"): False}
+    fair = {name: arm_of(name, part + apart) for name, part in zip(copied, independent, strict=True)}
+    found = evaluate(TASK, gold, fair, resamples=FAST)["errors"]["confusions"]
+    assert [item["beyond_chance"] for item in found if item["gold"] == "a"] == [False]
+
+
+def test_calibration_before_scaling_stands_beside_that_after():
+    gold, arms = random_world()
+    sharp = untempered(arms["student"].distributions, 2.0, multi_label=False)
+    arms["student"] = replace(arms["student"], temperature=2.0)
+    found = evaluate(TASK, gold, arms, resamples=FAST)["arms"]
+    raw = evaluate(TASK, gold, {"student": replace(arms["student"], distributions=sharp, temperature=None)})
+    assert found["student"]["unscaled"]["temperature"] == 2.0
+    for name in ("ece", "brier", "reliability"):
+        assert found["student"]["unscaled"][name] == raw["arms"]["student"][name]
+    assert found["teacher"]["unscaled"] is None
+    assert raw["arms"]["student"]["unscaled"] is None
 
 
 def test_without_errors_there_is_no_share_or_lift():

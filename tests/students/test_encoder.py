@@ -336,3 +336,14 @@ def test_weights_of_another_student_do_not_fit(base, tmp_path):
     shutil.copy(tmp_path / "3" / "model.safetensors", tmp_path / "2" / "model.safetensors")
     with pytest.raises(IntegrityError, match=r"model\.safetensors is damaged"):
         load_student(tmp_path / "2")
+
+
+def test_a_temperature_divides_the_logits_and_leaves_the_student_as_it_was(base, tmp_path):
+    student = learner_of(base).finished()
+    before = student.predict(TEXTS[:8])
+    tempered = student.tempered(2.0)
+    expected = np.sqrt(before) / np.sqrt(before).sum(axis=1, keepdims=True)
+    assert tempered.predict(TEXTS[:8]) == pytest.approx(expected, abs=1e-5)
+    assert (student.predict(TEXTS[:8]) == before).all()
+    tempered.save(tmp_path)
+    assert load_student(tmp_path).predict(TEXTS[:8]) == pytest.approx(tempered.predict(TEXTS[:8]), abs=1e-6)

@@ -337,3 +337,15 @@ def test_its_answers_differ_where_messages_do():
 def test_one_text_is_not_taken_for_its_characters():
     with pytest.raises(TypeError, match="list of texts"):
         student_of().predict("my parcel")
+
+
+@pytest.mark.parametrize("task", [TASK, MULTI])
+def test_a_temperature_divides_the_logits_and_is_saved(task, tmp_path):
+    student = student_of(task=task)
+    tempered = student.tempered(2.5)
+    logits = np.array([logits_by_hand(student, text) for text in TEXTS]) / 2.5
+    expected = expit(logits) if task is MULTI else softmax(logits, axis=1)
+    assert tempered.predict(TEXTS) == pytest.approx(expected, abs=1e-5)
+    tempered.save(tmp_path)
+    assert (load_student(tmp_path).predict(TEXTS) == tempered.predict(TEXTS)).all()
+    assert student.tempered(1.0).predict(TEXTS) == pytest.approx(student.predict(TEXTS), abs=1e-7)

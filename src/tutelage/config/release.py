@@ -33,6 +33,17 @@ class ReleaseConfig(Section):
         None, description="Absolute bar on accuracy on every other slice that gold has."
     )
     max_ece: Probability | None = Field(0.1, description="Largest expected calibration error.")
+    max_confident_errors: Probability | None = Field(
+        None, description="Largest share of answers that are wrong at a stated confidence of 0.9 or more."
+    )
+    max_inherited: Probability | None = Field(
+        None, description="Largest share of gold on which the student repeats a wrong answer of the teacher."
+    )
+    max_inherited_confusion: Probability | None = Field(
+        0.3,
+        description="Fails where teacher and student surely give more than this share of one answer's gold "
+        "examples the same wrong answer, oftener than chance would.",
+    )
     max_latency_ms: float | None = Field(None, gt=0.0, description="Largest p95 at batch 1 on one thread.")
     max_size_mb: float | None = Field(None, gt=0.0, description="Largest size on disk.")
     max_cost_per_1000: float | None = Field(

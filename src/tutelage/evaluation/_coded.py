@@ -52,6 +52,15 @@ class Coded:
         """Which examples each arm got right: bool [n]."""
         return {name: self.agree(codes, self.gold) for name, codes in self.answers.items()}
 
+    @cached_property
+    def repeats(self) -> Mapping[str, Flags]:
+        """Where each arm repeats a wrong answer of the teacher, which has to be there: bool [n]."""
+        teacher, teacher_right = self.answers["teacher"], self.right["teacher"]
+        return {
+            name: ~teacher_right & ~self.right[name] & self.agree(codes, teacher)
+            for name, codes in self.answers.items()
+        }
+
     def agree(self, answers: Codes, references: Codes) -> Flags:
         """Whether the task takes each answer for as good as its reference: bool [n].
 

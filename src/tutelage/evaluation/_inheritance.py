@@ -9,69 +9,142 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tutelage.evaluation._coded import UNANSWERED, Coded, display
+from tutelage.evaluation._coded import UNANSWERED, Coded, Codes, Flags, display
+from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval, ratio_interval
+from tutelage.evaluation.multiplicity import OneSidedTest, holm
+from tutelage.evaluation.overconfidence import overconfidence
 from tutelage.records import Gold, Value
 
 _CONFUSIONS = 20
 _WORST = 40
 
+Floats = npt.NDArray[np.float64]
 Pairs = Counter[tuple[int, int]]
 
 
-def errors(coded: Coded) -> dict[str, Any] | None:
+def errors(coded: Coded, stated: Mapping[str, Floats]) -> dict[str, Any] | None:
     """Teacher × student × gold in five cells, and what of the student's errors comes from the teacher.
 
-    `inherited_share` is the part of the student's errors that repeat the teacher's wrong answer; `lift` the
-    student's error rate where the teacher errs over its rate where the teacher is right. Either is None
-    where there is nothing to divide by. A wrong answer is the same where the task takes the student's for as
-    good as the teacher's. Two missing answers are no copy of each other. `confusions` is empty where values
-    are open. None where either arm is absent.
+    `stated` are the arms' confidences, float64 [n], NaN where none was. `inherited_share` is the part of the
+    student's errors that repeat the teacher's wrong answer, `inherited` the share of gold on which it does;
+    `lift` the student's error rate where the teacher errs over its rate where the teacher is right. All have
+    intervals (`_low`, `_high`; a lift's high end of None is infinity); each is None where there is nothing to
+    divide by. "control" has the same of the control arm, which has never seen the teacher where it learned
+    from humans: what it shares with the teacher is how hard the examples are. A wrong answer is the same
+    where the task takes the student's for as good as the teacher's. Two missing answers are no copy of each
+    other. "confidence" has `overconfidence` of each arm, "slices" all of this by slice, "confusions" what
+    `_confusions` says. None where either arm is absent.
     """
     if not {"teacher", "student"} <= set(coded.answers):
         return None
-    teacher, student = coded.answers["teacher"], coded.answers["student"]
-    teacher_right, student_right = coded.right["teacher"], coded.right["student"]
-    both_wrong = ~teacher_right & ~student_right
-    same = both_wrong & coded.agree(student, teacher)
-    wrong = int((~student_right).sum())
+    everywhere = np.arange(coded.n)
     return {
-        "both_right": int((teacher_right & student_right).sum()),
-        "student_only_wrong": int((teacher_right & ~student_right).sum()),
-        "teacher_only_wrong": int((~teacher_right & student_right).sum()),
-        "both_wrong_same": int(same.sum()),
-        "both_wrong_different": int((both_wrong & ~same).sum()),
-        "inherited_share": int(same.sum()) / wrong if wrong else None,
-        "lift": _lift(teacher_right, student_right),
-        "confusions": _confusions(coded, same) if coded.labelled else [],
+        **_of(coded, stated, everywhere),
+        "slices": {name: _of(coded, stated, rows) for name, rows in coded.slices.items()},
+        **_confusions(coded),
     }
 
 
-def _lift(teacher_right: npt.NDArray[np.bool_], student_right: npt.NDArray[np.bool_]) -> float | None:
-    if teacher_right.all() or not teacher_right.any():
+def _of(coded: Coded, stated: Mapping[str, Floats], rows: Codes) -> dict[str, Any]:
+    """All but the confusions, of the examples at `rows`."""
+    return {
+        **_cells(coded, "student", rows),
+        "control": _cells(coded, "control", rows) if "control" in coded.answers else None,
+        "confidence": {
+            name: overconfidence(coded.right[name][rows], stated[name][rows]) for name in coded.answers
+        },
+    }
+
+
+def _cells(coded: Coded, arm: str, rows: Codes) -> dict[str, Any]:
+    teacher_right, right = coded.right["teacher"][rows], coded.right[arm][rows]
+    both_wrong = ~teacher_right & ~right
+    same = coded.repeats[arm][rows]
+    shared, wrong = int(same.sum()), int((~right).sum())
+    return {
+        "both_right": int((teacher_right & right).sum()),
+        f"{arm}_only_wrong": int((teacher_right & ~right).sum()),
+        "teacher_only_wrong": int((~teacher_right & right).sum()),
+        "both_wrong_same": shared,
+        "both_wrong_different": int((both_wrong & ~same).sum()),
+        "inherited": _share(shared, len(rows)),
+        **_named("inherited_share", _share(shared, wrong)),
+        **_named("lift", _lift(teacher_right, right)),
+    }
+
+
+def _named(name: str, found: dict[str, Any] | None) -> dict[str, Any]:
+    known = found or {}
+    return {name: known.get("estimate"), f"{name}_low": known.get("low"), f"{name}_high": known.get("high")}
+
+
+def _share(count: int, n: int) -> dict[str, Any] | None:
+    if n == 0:
         return None
-    where_right = float((~student_right)[teacher_right].mean())
-    return float((~student_right)[~teacher_right].mean()) / where_right if where_right else None
+    low, high = proportion_interval(count, n)
+    return {"estimate": count / n, "low": low, "high": high, "n": n}
 
 
-def _confusions(coded: Coded, same: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """The commonest wrong answers by what gold says: the student's first, then those it shares."""
+def _lift(teacher_right: Flags, right: Flags) -> dict[str, Any] | None:
+    """None where the teacher is always or never right, or the arm always right where the teacher is."""
+    n, other_n = int((~teacher_right).sum()), int(teacher_right.sum())
+    if n == 0 or other_n == 0:
+        return None
+    wrong, other = int((~right & ~teacher_right).sum()), int((~right & teacher_right).sum())
+    low, high = ratio_interval(wrong, n, other, other_n)
+    estimate = (wrong / n) / (other / other_n) if other else None
+    return {"estimate": estimate, "low": low, "high": high, "n": n}
+
+
+def _confusions(coded: Coded) -> dict[str, Any]:
+    """The commonest wrong answers by what gold says: the student's first, then those it shares.
+
+    `support` counts gold's examples of that value, `expected` those that both arms would answer so by chance,
+    each erring as often as it does. `p_value` is that of Fisher's exact test against sharing as many or more,
+    `beyond_chance` whether Holm's procedure shows it at 2.5% over all "confusions_tested", which are those
+    that either arm makes. Both are empty where values are open.
+    """
+    if not coded.labelled:
+        return {"confusions": [], "confusions_tested": 0}
     teacher = _wrong_pairs(coded, coded.answers["teacher"], ~coded.right["teacher"])
     student = _wrong_pairs(coded, coded.answers["student"], ~coded.right["student"])
-    shared = _wrong_pairs(coded, coded.answers["student"], same)
+    shared = _wrong_pairs(coded, coded.answers["student"], coded.repeats["student"])
     pairs = sorted(teacher | student, key=lambda pair: (-student[pair], -shared[pair], -teacher[pair], pair))
-    return [
+    support = np.bincount(coded.gold, minlength=len(coded.values))
+    counts = np.array(
+        [(support[pair[0]], teacher[pair], student[pair], shared[pair]) for pair in pairs], dtype=np.int64
+    ).reshape(-1, 4)
+    p_values = _chance(counts)
+    beyond = holm([OneSidedTest(p, 0.0, lambda _: 0.0) for p in p_values.tolist()], (1 - CONFIDENCE) / 2)
+    found = [
         {
             "gold": display(coded.values[pair[0]]),
             "predicted": display(coded.values[pair[1]]),
             "teacher": teacher[pair],
             "student": student[pair],
             "shared": shared[pair],
+            "support": int(of),
+            "expected": float(by_teacher * by_student / of),
+            "p_value": float(p_value),
+            "beyond_chance": tested.rejected,
         }
-        for pair in pairs[:_CONFUSIONS]
+        for pair, (of, by_teacher, by_student, _), p_value, tested in zip(
+            pairs[:_CONFUSIONS], counts, p_values, beyond, strict=False
+        )
     ]
+    return {"confusions": found, "confusions_tested": len(pairs)}
 
 
-def _wrong_pairs(coded: Coded, answers: npt.NDArray[np.int64], where: npt.NDArray[np.bool_]) -> Pairs:
+def _chance(counts: Codes) -> Floats:
+    """Fisher's exact p-values, of rows (support, teacher's, student's, shared)."""
+    from scipy.stats import hypergeom
+
+    of, by_teacher, by_student, shared = counts.T
+    found: Floats = hypergeom.sf(shared - 1, of, by_teacher, by_student)
+    return found
+
+
+def _wrong_pairs(coded: Coded, answers: Codes, where: Flags) -> Pairs:
     chosen = where & (answers != UNANSWERED)
     return Counter(zip(coded.gold[chosen].tolist(), answers[chosen].tolist(), strict=True))
 

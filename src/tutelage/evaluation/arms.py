@@ -32,7 +32,8 @@ class Arm:
     probabilities, which calibration leaves out. Where values are open there are none, and `confidence` may
     say how sure each answer was: float64 [n] in [0, 1], NaN where it wasn't said. It ranks answers; whether
     it is a probability of being right nobody has shown. `similarity` is, of texts, how alike answer and gold
-    are by an encoder's embeddings: float64 [n], cosines, whatever where there is no answer.
+    are by an encoder's embeddings: float64 [n], cosines, whatever where there is no answer. `temperature`
+    is what the logits behind `distributions` were divided by, so that they can be judged without it too.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Arm:
     footprint: Footprint | None = None
     confidence: npt.NDArray[np.float64] | None = None
     similarity: npt.NDArray[np.float64] | None = None
+    temperature: float | None = None
 
 
 def check_arms(task: Task, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> None:

@@ -72,6 +72,15 @@ def calibrate(
     )
 
 
+def untempered(distributions: Distribution, temperature: float, *, multi_label: bool) -> Distribution:
+    """The probabilities, [n, labels], before their logits were divided by `temperature`."""
+    known = distributions.astype(np.float64)
+    raised = known**temperature
+    total = raised + (1 - known) ** temperature if multi_label else raised.sum(axis=1, keepdims=True)
+    found: Distribution = (raised / total).astype(np.float32)
+    return found
+
+
 def stated_rows(values: Sequence[Value | None], distributions: Distribution | None) -> npt.NDArray[np.int64]:
     """Rows that hold both an answer and its probabilities."""
     if distributions is None:

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tutelage.evaluation import _inheritance
 from tutelage.evaluation._coded import UNANSWERED, Coded, Codes, Flags, encode
 from tutelage.evaluation._measured import measure_arms
 from tutelage.evaluation._resampling import Resampled, macro_f1_of, percentile_interval, resample
 from tutelage.evaluation.arms import Arm, check_arms
-from tutelage.evaluation.calibration import calibrate, confidence_of, stated_rows
+from tutelage.evaluation.calibration import (
+    calibrate,
+    confidence_of,
+    stated_confidence,
+    stated_rows,
+    untempered,
+)
 from tutelage.evaluation.detection import detection
 from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 from tutelage.evaluation.paired import mcnemar_exact, paired_difference_interval
 from tutelage.records import Gold
 from tutelage.tasks import LabelTask, Task, with_labels
+
+if TYPE_CHECKING:
+    from tutelage.records import Distribution
 
 PAIRS = (("student", "teacher"), ("student", "control"), ("control", "teacher"))
 CRITICAL_SLICES = ("critical", "safety")
@@ -84,7 +94,7 @@ def evaluate(
         ],
         "retention": _retention(coded, drawn),
         "gap_recovered": _gap_recovered(coded, drawn),
-        "errors": _inheritance.errors(coded),
+        "errors": _inheritance.errors(coded, _stated(labelled, arms)),
         "worst": _inheritance.worst(
             gold,
             values,
@@ -175,13 +185,40 @@ def _agreement(coded: Coded, answers: Codes) -> dict[str, Any] | None:
     return _proportion(coded.agree(answers, teacher)[answered])
 
 
+def _stated(task: LabelTask | None, arms: Mapping[str, Arm]) -> dict[str, npt.NDArray[np.float64]]:
+    """Each arm's stated probability of being right, NaN where none was; of open values nobody states one."""
+    return {
+        name: stated_confidence(arm.values, arm.distributions if task else None) for name, arm in arms.items()
+    }
+
+
 def _calibration(
     task: LabelTask | None, gold: Sequence[Gold], arm: Arm, seed: int, resamples: int
+) -> dict[str, Any]:
+    """ECE with its interval, Brier score, reliability; in "unscaled" the same before temperature scaling."""
+    found = _calibrated(task, gold, arm, arm.distributions, seed, resamples)
+    before = None
+    if task is not None and arm.distributions is not None and arm.temperature is not None:
+        raw = untempered(arm.distributions, arm.temperature, multi_label=task.multi_label)
+        before = {
+            "temperature": arm.temperature,
+            **_calibrated(task, gold, arm, raw, seed, resamples),
+        }
+    return {**found, "unscaled": before}
+
+
+def _calibrated(
+    task: LabelTask | None,
+    gold: Sequence[Gold],
+    arm: Arm,
+    distributions: Distribution | None,
+    seed: int,
+    resamples: int,
 ) -> dict[str, Any]:
     found = None
     if task is not None:
         truths = [item.value for item in gold]
-        found = calibrate(task, truths, arm.values, arm.distributions, seed=seed, resamples=resamples)
+        found = calibrate(task, truths, arm.values, distributions, seed=seed, resamples=resamples)
     if found is None:
         return dict.fromkeys(("ece", "ece_low", "ece_high", "brier", "reliability"))
     return {**asdict(found), "reliability": list(found.reliability)}

@@ -37,10 +37,10 @@ class Tested:
     level: float
 
 
-def holm(tests: Sequence[OneSidedTest], level: float) -> list[Tested]:
-    """Test all at familywise `level`, below 0.5."""
-    count, rejected = len(tests), set[int]()
-    for index in sorted(range(count), key=lambda index: tests[index].p_value):
+def holm(tests: Sequence[OneSidedTest], level: float, others: int = 0) -> list[Tested]:
+    """Test all at familywise `level`, below 0.5; `others` of the family are taken for not rejected."""
+    count, rejected = len(tests) + others, set[int]()
+    for index in sorted(range(len(tests)), key=lambda index: tests[index].p_value):
         if tests[index].p_value > level / (count - len(rejected)):
             break
         rejected.add(index)

@@ -9,8 +9,8 @@ least as large (Hsueh, Liu and Chen 2001, Biometrics 57, 478-483; Sidik 2003, St
 265-278), the nuisance parameter being kept within an exact interval whose level is added to the p-value
 (Berger and Boos 1994, JASA 89, 1012-1016), so that values that the data rule out don't count.
 
-The interval inverts that test. The exact p-value has jumps and isn't quite monotone in the difference, so that
-the two may disagree where it is about the level itself; a gate goes by the test.
+The interval inverts that test. The exact p-value has jumps and isn't quite monotone in the difference, so
+that the two may disagree where it is about the level itself; a gate goes by the test.
 """
 
 from __future__ import annotations

@@ -152,7 +152,17 @@ def _student_arm(
         if name == "student"
         else f"{programme.config.student.run} on hard labels"
     )
-    return Arm(name, title, said.values, said.distributions, footprint, said.confidence)
+    record = storage.read_json(programme.student / "run.json")[name]
+    temperature = (record["temperature_scaling"] or {}).get("temperature")
+    return Arm(
+        name,
+        title,
+        said.values,
+        said.distributions,
+        footprint,
+        said.confidence,
+        temperature=temperature,
+    )
 
 
 EVALUATE = Stage(

@@ -32,3 +32,17 @@ def test_the_limit_on_calibration_error(n, shift, verdict):
 def test_calibration_that_cant_be_seen_is_undecided():
     terms, _ = terms_of(metrics_of(1000, 0, 0), max_ece=0.1)
     assert terms["calibration error (ECE)"].verdict is Verdict.UNDECIDED
+
+
+@pytest.mark.parametrize(("limit", "verdict"), [(0.2, "pass"), (0.05, "fail"), (0.16, "not enough evidence")])
+def test_the_limit_on_confident_errors(limit, verdict):
+    """Of 1,000 answers at 99% confidence 150 are wrong."""
+    terms, _ = terms_of(with_ece(1000, 0.14), max_confident_errors=limit)
+    term = terms["share of confident errors"]
+    assert (term.verdict, term.estimate) == (verdict, 0.15)
+    assert "90% sure or more in 15.0% of its answers" in term.reason
+
+
+def test_confident_errors_that_cant_be_seen_are_undecided():
+    terms, _ = terms_of(metrics_of(1000, 0, 0), max_confident_errors=0.1)
+    assert terms["share of confident errors"].verdict is Verdict.UNDECIDED

@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from tutelage.config import ReleaseConfig
 from tutelage.evaluation import _report_format as fmt
 from tutelage.evaluation._planning import extra_examples
-from tutelage.evaluation.release.verdicts import Metrics, at_most, outlook
+from tutelage.evaluation.overconfidence import CONFIDENT
+from tutelage.evaluation.release.quantities import Share
+from tutelage.evaluation.release.verdicts import (
+    Metrics,
+    Question,
+    answer,
+    at_most,
+    interval_words,
+    outlook,
+    tested,
+)
 from tutelage.gates import Evidence, Verdict
 
 
@@ -19,6 +29,27 @@ def expected_error(metrics: Metrics, release: ReleaseConfig) -> Iterator[Evidenc
     has_labels = bool(metrics.get("task", {}).get("labels", True))
     if release.max_ece is not None and (has_labels or "max_ece" in release.model_fields_set):
         yield _expected_error(metrics["arms"]["student"], metrics["n"], release.max_ece)
+
+
+def confident_errors(metrics: Metrics, release: ReleaseConfig) -> Iterator[Evidence]:
+    """The share of answers that are wrong and sure of themselves, against `max_confident_errors`."""
+    limit, term = release.max_confident_errors, "share of confident errors"
+    if limit is None:
+        return
+    stated = ((metrics["errors"] or {}).get("confidence") or {}).get("student")
+    if stated is None:
+        reason = "The student stated no confidence, or the teacher wasn't evaluated, so none can be found."
+        yield Evidence(term, Verdict.UNDECIDED, reason, limit=limit)
+        return
+    share = stated["confident_errors"]
+    question = Question(Share(round(share["estimate"] * share["n"]), share["n"]), limit, at_most=True)
+    found = answer([question])[0]
+    ends = fmt.percent_interval({"low": found.low, "high": found.high})
+    reason = (
+        f"Student is wrong and {CONFIDENT:.0%} sure or more in {fmt.percent(share['estimate'])} of its "
+        f"answers ({interval_words(1)} {ends}); at most {fmt.percent(limit)} is acceptable."
+    )
+    yield tested(term, question, found, reason)
 
 
 def _expected_error(student: Metrics, n: int, limit: float) -> Evidence:

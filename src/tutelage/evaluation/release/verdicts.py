@@ -43,18 +43,23 @@ class Answered:
     more: int | None
 
 
-def answer(questions: Sequence[Question]) -> list[Answered]:
+def answer(questions: Sequence[Question], others: int = 0) -> list[Answered]:
     """Answer all together: the chance that any wrongly passes is at most 2.5%, that any wrongly fails too.
+
+    `others` questions belong to them and were asked where nothing was found.
 
     Passes and failures are each found by Holm's procedure; the intervals hold together at 95% and contradict
     no verdict (see `multiplicity`). Of one question alone they are the plain ones.
     """
     above = holm(
-        [OneSidedTest(q.quantity.above_p(q.limit), q.limit, q.quantity.lower) for q in questions], LEVEL
+        [OneSidedTest(q.quantity.above_p(q.limit), q.limit, q.quantity.lower) for q in questions],
+        LEVEL,
+        others,
     )
     below = holm(
         [OneSidedTest(q.quantity.below_p(q.limit), -q.limit, _negative(q.quantity.upper)) for q in questions],
         LEVEL,
+        others,
     )
     return [_answered(*item) for item in zip(questions, above, below, strict=True)]
 

@@ -1,0 +1,67 @@
+"""Sealed gold decides; nothing that learns or chooses may read it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import tutelage
+from tiny_world import TASK
+from tutelage import storage
+from tutelage.data.tables import gold_to_table
+from tutelage.distillation import read_signals, read_texts
+from tutelage.records import Gold, Prompt
+
+SOURCE = Path(tutelage.__file__).parent
+WAYS_IN = {"read_sealed", "sealed", "gold_answers"}  # the reader, and the files that hold it or answers to it
+
+# Each with what it does there. Whoever adds one has to say why it can't choose by what it reads.
+MAY = {
+    "data/__init__.py": "names the reader",
+    "data/gold.py": "seals and reads",
+    "programme.py": "knows the paths",
+    "stages/gold.py": "seals",
+    "stages/check.py": "counts what would be sealed",
+    "stages/findings.py": "warns of labels without an example before sealing",
+    "stages/lifecycle.py": "verifies the seal",
+    "stages/collect.py": "keeps its texts out of the transfer set",
+    "stages/pilot.py": "keeps its texts out of the pilot",
+    "stages/label.py": "asks the teacher about it",
+    "stages/evaluate.py": "judges",
+}
+
+
+def ways_in(path):
+    """Names of the reader or of sealed files that a module uses."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.alias | ast.Name):
+            found.add(node.name if isinstance(node, ast.alias) else node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= {name for name in ("sealed.parquet",) if name == node.value.rpartition("/")[2]}
+    return found & (WAYS_IN | {"sealed.parquet"})
+
+
+def test_only_what_is_listed_can_reach_sealed_gold():
+    users = {str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.py") if ways_in(path)}
+    assert users == set(MAY)
+
+
+@pytest.mark.parametrize("name", ["train.py", "arms.py", "compare.py", "candidates.py"])
+def test_what_trains_and_chooses_isnt_among_them(name):
+    assert not ways_in(SOURCE / "stages" / name)
+    assert f"stages/{name}" not in MAY
+
+
+def test_a_sealed_set_isnt_taken_for_what_is_learned_from(tmp_path):
+    """Steps, students and temperatures are chosen on signals, and no file of gold can be read as those."""
+    gold = [Gold(Prompt("1", "where is my parcel"), "delivery")]
+    storage.write_table(tmp_path / "sealed.parquet", gold_to_table(gold))
+    table = storage.read_table(tmp_path / "sealed.parquet")
+    for reader in (lambda: read_signals(table, TASK), lambda: read_texts(table)):
+        with pytest.raises(KeyError):
+            reader()
