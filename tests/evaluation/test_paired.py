@@ -92,11 +92,18 @@ def exact_p_by_enumeration(only_a, only_b, n, difference):
 
 @pytest.mark.parametrize(
     ("only_a", "only_b", "n", "difference"),
-    [(1, 4, 30, -0.1), (0, 0, 20, -0.15), (3, 2, 24, 0.0), (6, 1, 18, 0.05), (0, 5, 25, -0.3)],
+    [(1, 4, 30, -0.25), (0, 0, 20, -0.15), (3, 2, 24, -0.1), (6, 1, 18, 0.05), (0, 5, 25, -0.3)],
 )
 def test_the_exact_p_value_is_what_its_definition_says(only_a, only_b, n, difference):
     expected = exact_p_by_enumeration(only_a, only_b, n, difference)
     assert superiority_p(only_a, only_b, n, difference) == pytest.approx(expected, abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("counts", "difference"), [((0, 0, 43), 0.25), ((0, 0, 1000), 0.03), ((0, 30, 3000), 0.0)]
+)
+def test_a_difference_beyond_what_the_data_allow_is_not_shown(counts, difference):
+    assert superiority_p(*counts, difference) > 0.9
 
 
 def test_with_many_discordant_examples_the_normal_distribution_serves():

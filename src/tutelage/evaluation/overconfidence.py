@@ -47,6 +47,7 @@ def mean_interval(values: Floats, confidence: float = CONFIDENCE) -> dict[str, A
     n = len(values)
     if n == 0:
         return None
+    values = np.sort(values)  # so that sums don't depend on the order of examples
     mean = float(values.mean())
     if n == 1:
         return {"estimate": mean, "low": None, "high": None, "n": 1}

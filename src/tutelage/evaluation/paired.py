@@ -122,7 +122,9 @@ def _z_value(only_a: float, only_b: float, n: float, difference: float) -> float
     if not -1 < difference < 1:
         return -_FAR if difference >= 1 else _FAR
     observed = _score(only_a, only_b, n, difference)
-    if only_a + only_b >= _MANY:
+    # Where not even the estimate lies on that side there is nothing to be exact about, and the data may rule
+    # out so large a difference that no nuisance parameter would be left to look at.
+    if only_a + only_b >= _MANY or observed <= 0:
         return observed
     return -float(ndtri(_exact_p(observed, only_a + only_b, round(n), difference)))
 

@@ -153,7 +153,7 @@ def _student_arm(
         else f"{programme.config.student.run} on hard labels"
     )
     record = storage.read_json(programme.student / "run.json")[name]
-    temperature = (record["temperature_scaling"] or {}).get("temperature")
+    temperature = (record.get("temperature_scaling") or {}).get("temperature")
     return Arm(
         name,
         title,
