@@ -29,6 +29,7 @@ MAY = {
     "stages/batches.py": "asks the teacher about it",
     "stages/coverage.py": "places it among the traffic",
     "stages/stress.py": "perturbs it, to be answered",
+    "stages/questions.py": "perturbs it, to be answered",
     "stages/economics.py": "counts what its answers cost",
     "stages/provenance.py": "names its hash",
     "stages/evaluate.py": "judges",
