@@ -22,7 +22,7 @@ def _tutelage(*arguments, cwd=None):
 def test_help_names_every_verb():
     result = RUNNER.invoke(app, ["--help"])
     assert result.exit_code == 0
-    for verb in "init check gold collect label train evaluate report run status doctor".split():
+    for verb in "init check gold collect label train evaluate report run status doctor review vote".split():
         assert re.search(rf"^\s+{verb}\b", result.output, re.M), verb
 
 

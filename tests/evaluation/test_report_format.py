@@ -38,7 +38,10 @@ from tutelage.evaluation import _report_format as fmt
         (fmt.money(-5311.7), "−$5,312"),
         (fmt.money(-0.0012), "−$0.0012"),
         (fmt.money_interval({"low": -1200, "high": 12}), "−$1,200 to $12.00"),
-        (fmt.answer({"order": "A1", "tags": ["x", "y"], "note": None}), "order: A1, tags: x + y, note: –"),
+        (
+            fmt.answer({"order": "A1", "tags": ["x", "y"], "note": None, "more": []}),
+            "order: A1, tags: x + y, note: –, more: none",
+        ),
         (fmt.money(0.00124), "$0.0012"),
         (fmt.money(0), "$0.00"),
         (fmt.said('["a", "b"]'), "a + b"),

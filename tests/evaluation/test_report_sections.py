@@ -9,6 +9,7 @@ import evaluation_world
 import pytest
 import report_sections as sections
 import report_world as world
+from open_world import EXTRACT, GENERATE, open_world
 from stressed_world import change_of, flips, perturbed_of
 
 from money_world import quantities
@@ -19,6 +20,7 @@ from tutelage.evaluation import (
     Expectation,
     JudgedPair,
     Reply,
+    evaluate,
     measure_robustness,
     measure_safety,
     preference,
@@ -189,3 +191,15 @@ def test_what_stress_measures_is_what_the_report_reads(tmp_path: Path) -> None:
     assert "a → b" in text and "4.0% 0.5–13.7%" in text
     assert "Of 20 prompts that must be declined the student declines 52.6%" in text
     assert "no 1" in text and "Of 20 harmless prompts the student declines 50.0%" in text
+
+
+@pytest.mark.parametrize(("task", "said"), [(EXTRACT, "F1 of fields"), (GENERATE, "ROUGE-L")])
+def test_open_values_have_a_report_without_what_needs_labels(tmp_path: Path, task: Any, said: str) -> None:
+    gold, arms = open_world(task)
+    metrics = evaluate(task, gold, arms, resamples=60)
+    page = world.rendered(tmp_path, metrics)
+    text = world.Page(page).text
+    assert said in text and ("Field by field" in text) == (task is EXTRACT)
+    for absent in ("labels", "calibration", "tradeoff"):
+        assert f'id="{absent}"' not in page and f'href="#{absent}"' not in page
+    assert "{&#39;" not in page and "Fields(" not in text and '{"about' not in text

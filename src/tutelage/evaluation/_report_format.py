@@ -168,7 +168,8 @@ def answer(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {answer(part)}" for name, part in value.items()) or "empty record"
+        parts = (f"{name}: {'none' if part == [] else answer(part)}" for name, part in value.items())
+        return ", ".join(parts) or "empty record"
     if isinstance(value, Sequence):
         return " + ".join(str(name) for name in value) or "no label"
     return str(value)

@@ -152,11 +152,13 @@ def worst(metrics: Json) -> list[dict[str, Any]]:
     Where values are open, whether an answer that isn't gold's own counts as right isn't known here: None.
     """
     rows = []
-    unlike = not (metrics.get("task") or {}).get("labels")
+    task = metrics.get("task") or {}
+    unlike = not task.get("labels")
+    shown = fmt.said if task.get("kind") == "extract" else fmt.answer  # records stand as JSON
     for item in metrics.get("worst") or ():
         text = str(item.get("text") or "")
-        gold = fmt.answer(item.get("gold"))
-        given = {arm: fmt.answer(item.get(arm)) for arm in ARMS}
+        gold = shown(item.get("gold"))
+        given = {arm: shown(item.get(arm)) for arm in ARMS}
         right = {arm: True if value == gold else None if unlike else False for arm, value in given.items()}
         rows.append(
             {
