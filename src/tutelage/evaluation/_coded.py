@@ -76,6 +76,8 @@ class Coded:
     def _agree(self, answer: int, reference: int) -> bool:
         if UNANSWERED in (answer, reference):
             return False
+        if answer == reference:
+            return True
         if (answer, reference) not in self._known:
             compared = self.task.compare(self.values[answer], self.values[reference])
             self._known[answer, reference] = compared.agree

@@ -52,14 +52,15 @@ def check_arms(task: Task, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> Non
         raise DataError("gold holds no example, so there is nothing to evaluate on. Mend: seal a gold set")
     if unknown := sorted(set(arms) - set(ARM_NAMES)):
         raise DataError(f"unknown arm {unknown[0]!r}. Mend: the arms are {', '.join(ARM_NAMES)}")
-    _check_values(task, [item.value for item in gold], "gold")
+    known: set[Value] = set()
+    _check_values(task, [item.value for item in gold], "gold", known)
     for name, arm in arms.items():
         if len(arm.values) != len(gold):
             raise DataError(
                 f"arm {name!r} has {len(arm.values)} values for {len(gold)} examples of gold. "
                 "Mend: give one for each, None where there is no answer"
             )
-        _check_values(task, arm.values, f"arm {name!r}")
+        _check_values(task, arm.values, f"arm {name!r}", known)
         if arm.distributions is not None:
             _check_distributions(task, arm.distributions, len(gold), name)
         if arm.confidence is not None:
@@ -68,12 +69,13 @@ def check_arms(task: Task, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> Non
             _check_column(arm.similarity, len(gold), name, "similarity", -1.0)
 
 
-def _check_values(task: Task, values: Sequence[Value | None], where: str) -> None:
+def _check_values(task: Task, values: Sequence[Value | None], where: str, known: set[Value]) -> None:
+    """`known` are values that were looked at already; those of this column are added."""
     labelled = with_labels(task)
     if labelled is not None:
         return _check_labels(labelled, values, where)
     for position, value in enumerate(values):
-        if value is None:
+        if value is None or value in known:
             continue
         parsed = task.admit(value)
         if parsed.status is not AnswerStatus.OK:
@@ -81,6 +83,7 @@ def _check_values(task: Task, values: Sequence[Value | None], where: str) -> Non
                 f"{where}, example {position + 1}: {parsed.reason}. "
                 "Mend: correct the value, or quarantine the answer (None)"
             )
+        known.add(value)
     return None
 
 

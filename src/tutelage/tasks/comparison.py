@@ -124,15 +124,20 @@ def _judged(answer: Any, reference: Any, rule: Rule) -> tuple[bool, float]:
         difference = abs(Decimal(repr(answer)) - Decimal(repr(reference)))
         close = difference <= Decimal(repr(rule.tolerance))
         return close, float(close)
-    if rule.how == "text" and isinstance(answer, str) and isinstance(reference, str):
+    if rule.how == "text" and _are_texts(answer, reference):
         score = chrf(answer, reference)
         return score >= rule.similarity, score
     if rule.how == "set" and isinstance(answer, list) and isinstance(reference, list):
         ours, theirs = Counter(map(_boxed, answer)), Counter(map(_boxed, reference))
         union = (ours | theirs).total()
         return ours == theirs, (ours & theirs).total() / union if union else 1.0
-    same = _boxed(answer) == _boxed(reference)
+    same = answer == reference if _are_texts(answer, reference) else _boxed(answer) == _boxed(reference)
     return same, float(same)
+
+
+def _are_texts(answer: Any, reference: Any) -> bool:
+    """Most fields are, and of texts Python's equality is JSON's."""
+    return isinstance(answer, str) and isinstance(reference, str)
 
 
 def _is_number(value: Any) -> bool:
