@@ -37,7 +37,7 @@ def auroc(positives: Floats, negatives: Floats, confidence: float = CONFIDENCE) 
 
     All areas whose own standard error, by Hanley and McNeil (1982) with both classes taken for equally large,
     puts the one found within reach. Unlike DeLong's it neither collapses where the scores of the classes
-    don't overlap, nor is it too narrow where the smaller class has few (see `benchmarks/open_values.py`).
+    don't overlap, nor is it too narrow where the smaller class has few (see docs/design/evaluation.md).
     """
     from scipy.special import ndtri
 
