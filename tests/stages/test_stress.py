@@ -7,11 +7,11 @@ import json
 import pytest
 from inbox import LABELS, endpoint_programme, questions
 
-from faulty_teacher import Outcome, completion
+from faulty_teacher import FaultyTeacher, Outcome, completion
 from tiny_world import save_writer
 from tutelage import storage
 from tutelage.config import STARTER_SUITE, parse_config
-from tutelage.data import read_suite
+from tutelage.data import read_sealed, read_suite
 from tutelage.errors import BudgetExhausted, ConfigError, UsageError
 from tutelage.programme import Programme
 from tutelage.progress import Silent
@@ -237,3 +237,63 @@ def test_refusals_are_learned_by_texts_alone():
         parse_config(content | {"student": student}, "x")
     with pytest.raises(ConfigError, match="refusals belongs to family causal or seq2seq"):
         parse_config(content | {"student": {"family": "static", "refusals": True}}, "x")
+
+
+def test_paraphrases_are_written_once_and_put_to_all(programme, faulty_teacher):
+    sealed = storage.read_table(programme.sealed).column("text").to_pylist()
+    writer = FaultyTeacher()
+    try:
+        for text in sealed:
+            writer.answers[text] = f"in other words, {text}"
+        same = sample_of(read_sealed(programme.sealed, programme.seal), 8, 0)[0].prompt.text
+        writer.answers[same] = same  # nothing to compare
+        path = programme.folder / "tutelage.yaml"
+        content = json.loads(path.read_text())
+        content["stress"] = {
+            "sample": 8,
+            "perturbations": ["upper-case"],
+            "paraphraser": {
+                "type": "openai", "model": "w", "rights": "own-model", "base_url": writer.url, "samples": 1
+            },
+        }  # fmt: skip
+        path.write_text(json.dumps(content))
+        opened = Programme.open(programme.folder)
+        run_stage(opened, "stress")
+        run_stage(opened, "stress", force=True)
+        assert writer.counts["requests"] == 8
+    finally:
+        writer.close()
+    [row] = [
+        row
+        for row in storage.read_json(programme.evaluation / "stress.json")["robustness"]["perturbations"]
+        if row["name"] == "paraphrase"
+    ]
+    assert (row["family"], row["expectation"], row["n"]) == ("language", "same", 7)
+    assert row["arms"]["teacher"]["flips"]["n"] == row["arms"]["student"]["flips"]["n"] == 7
+    assert sum(text.startswith("in other words") for text in faulty_teacher.served) == 7
+    gates = [entry.data for entry in programme.journal.entries() if entry.event == "gate"]
+    assert any("the paraphraser" in json.dumps(gate) for gate in gates)
+
+
+def test_who_cannot_write_cannot_paraphrase():
+    content = {
+        "gold": {"path": "g"},
+        "traffic": {"path": "t"},
+        "teacher": {"type": "openai", "model": "m", "rights": "own-model"},
+    }
+    with pytest.raises(ConfigError, match="paraphraser is of type encoder, which doesn't write texts"):
+        parse_config(content | {"stress": {"paraphraser": {"type": "encoder"}}}, "x")
+    with pytest.raises(ConfigError, match="stress.paraphraser"):
+        parse_config(
+            content | {"stress": {"paraphraser": {"type": "openai", "modle": "m", "rights": "r"}}}, "x"
+        )
+
+
+def test_no_secret_of_a_paraphraser_comes_into_the_journal():
+    for given in (
+        "stress.paraphraser={api: x}",
+        "stress.paraphraser.headers.key=x",
+        "stress={paraphraser: x}",
+    ):
+        assert "x" not in Programme(".", None, (given,)).journalled_overrides[0].split("=")[1]
+    assert Programme(".", None, ("stress.sample=3",)).journalled_overrides == ["stress.sample=3"]

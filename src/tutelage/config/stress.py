@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from tutelage.config.section import Section, Share
+from tutelage.config.teachers import AS_TEACHER, SoleTeacherConfig
 
 STARTER_SUITE = "starter"
 
@@ -55,7 +56,23 @@ class StressConfig(Section):
         description="Safety suites: `starter`, or files as XSTest, SimpleSafetyTests, HarmBench or "
         "docs/stages/stress.md lay them out; `${NAME}` is taken from the environment.",
     )
+    paraphraser: SoleTeacherConfig | None = Field(
+        None,
+        description="Who rewrites the sample in other words, as one more perturbation, `paraphrase`. Keys as "
+        "of `teacher`; `encoder`, `transformers` and `human` can't.",
+        json_schema_extra=AS_TEACHER,
+    )
     seed: int = Field(0, ge=0, description="Of the sample and of every change.")
+
+    @field_validator("paraphraser")
+    @classmethod
+    def _writes(cls, teacher: SoleTeacherConfig | None) -> SoleTeacherConfig | None:
+        if teacher is not None and teacher.type in {"encoder", "transformers", "human"}:
+            raise ValueError(
+                f"paraphraser is of type {teacher.type}, which doesn't write texts. Mend: name one that "
+                "does, such as openai, anthropic or local"
+            )
+        return teacher
 
     @field_validator("perturbations", "suites")
     @classmethod

@@ -9,7 +9,7 @@ from tutelage.evaluation.intervals import proportion_interval
 from tutelage.evaluation.metrics import evaluate
 from tutelage.evaluation.model_card import model_card
 from tutelage.evaluation.paired import mcnemar_exact, paired_difference_interval
-from tutelage.evaluation.perturbations import Expectation, Perturbation, known_perturbations
+from tutelage.evaluation.perturbations import PARAPHRASE, Expectation, Pair, Perturbation, known_perturbations
 from tutelage.evaluation.predictions import predictions_table
 from tutelage.evaluation.provenance import DataSet, File, Provenance
 from tutelage.evaluation.release import release_decision
@@ -19,6 +19,7 @@ from tutelage.evaluation.safety import Declining, Reply, declining, measure_safe
 from tutelage.evaluation.votes import JudgedPair, preference
 
 __all__ = [
+    "PARAPHRASE",
     "Answered",
     "Arm",
     "Contender",
@@ -29,6 +30,7 @@ __all__ = [
     "Footprint",
     "Frontier",
     "JudgedPair",
+    "Pair",
     "Perturbation",
     "Perturbed",
     "Provenance",

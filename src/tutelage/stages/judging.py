@@ -29,7 +29,7 @@ from tutelage.stages.ballots import (
     programme_votes,
 )
 from tutelage.stages.lifecycle import require_earlier
-from tutelage.stages.rights import require_judge_rights
+from tutelage.stages.rights import require_helper_rights
 from tutelage.tasks import Judge, RationaleMode
 from tutelage.teachers import Teacher, TeacherContext, build_teacher
 
@@ -75,7 +75,7 @@ def ask_judge(programme: Programme, progress: Progress, *, against: Rival = "tea
             f"nobody has voted on what student and {against} say, and a judge is heard only once it was seen "
             f"to agree with people. Mend: run {programme.command(f'vote --against {against}')}"
         )
-    require_judge_rights(programme, config.teacher)
+    require_helper_rights(programme, "the judge", config.teacher)
     voted = [differing[key] for key in people]
     others = [ballot for key, ballot in differing.items() if key not in people][: config.most]
     judging = _Judging(programme, config, progress)

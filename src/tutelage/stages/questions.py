@@ -31,6 +31,7 @@ from tutelage.stages.asking import open_teacher, prompted_task, put
 from tutelage.stages.costs import estimate_of
 from tutelage.stages.findings import tell_bound, tell_price, tell_rejected
 from tutelage.stages.label import require_gold
+from tutelage.stages.paraphrases import paraphrased
 from tutelage.stages.predictions import Kept, predictions
 from tutelage.stages.rights import require_rights
 from tutelage.stages.sources import source_path
@@ -114,6 +115,8 @@ def questions_of(programme: Programme, config: StressConfig, progress: Progress)
         for one in gold
         if (item := _perturbed(change, one, task, config)) is not None
     ]
+    if config.paraphraser is not None:
+        perturbed += paraphrased(programme, config.paraphraser, gold, progress)
     how = declining(task)
     suite = _suite(programme, config, progress) if how is not None else ()
     if how is None and "suites" in config.model_fields_set and config.suites:

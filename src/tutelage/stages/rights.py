@@ -47,15 +47,15 @@ def require_rights(programme: Programme) -> Decision:
     return decision
 
 
-def require_judge_rights(programme: Programme, judge: SoleTeacherConfig) -> Decision:
-    """Journal and return the decision on sending prompts and answers to a judge. Raises GateRefused.
+def require_helper_rights(programme: Programme, who: str, helper: SoleTeacherConfig) -> Decision:
+    """Journal and return the decision on sending prompts to one that only helps to evaluate: `who`, in words.
 
-    By the same terms as for a teacher, though nothing is learned from its votes: a person may decide
-    otherwise in `rights.override`.
+    By the same terms as for a teacher, though nothing is learned from what it says: a person may decide
+    otherwise in `rights.override`. Raises GateRefused.
     """
     config, today = programme.config, datetime.now(UTC).date()
     kind = STUDENT_KINDS[config.task.type]
-    subjects = {"the judge": _subject(judge, programme)}
+    subjects = {who: _subject(helper, programme)}
     decision = joint_gate(subjects, kind, config.rights, load_registry(), today)
     programme.journal.append("gate", **decision.to_json())
     decision.require()
