@@ -263,7 +263,8 @@ def test_what_evaluation_and_gate_return_is_what_the_report_reads(tmp_path: Path
             for row, at in enumerate(made_up.given[name])
         ]
         footprint = None if name == "teacher" else Footprint(2.1, 3.2, 1000.0, None, 12)
-        arms[name] = Arm(name, f"the {name}", values, None if name == "teacher" else shares, footprint)
+        known, scaled = (None, None) if name == "teacher" else (shares, 1.4)
+        arms[name] = Arm(name, f"the {name}", values, known, footprint, temperature=scaled)
     metrics = evaluate(task, gold, arms, resamples=100)
     made = release_decision(metrics, ReleaseConfig(max_loss=0.04)).to_json()
     page = rendered(tmp_path, metrics, made)
@@ -272,3 +273,5 @@ def test_what_evaluation_and_gate_return_is_what_the_report_reads(tmp_path: Path
     assert "Accuracy difference to the teacher, slice critical" in text
     assert all(item["reason"] in text for item in made["evidence"])
     assert "Agrees with the teacher – –" in text
+    assert "By slice" in text and "How sure is each where it is wrong?" in text
+    assert text.count("Before temperature scaling (T = 1.40)") == 2
