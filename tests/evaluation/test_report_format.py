@@ -82,6 +82,10 @@ def test_numbers_in_words(written: str, expected: str) -> None:
         ("latency p95 (ms)", "ms"),
         ("size on disk (MB)", "MB"),
         ("expected calibration error", "error"),
+        ("running cost of 1,000 requests", "dollars"),
+        ("running cost as a share of the teacher's", "percent"),
+        ("gold among what was learned from", "percent"),
+        ("over-refusal difference to the teacher", "points"),
         ("gold examples", "plain"),
     ],
 )

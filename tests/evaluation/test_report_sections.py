@@ -25,6 +25,7 @@ from tutelage.evaluation import (
     measure_safety,
     preference,
 )
+from tutelage.gates import Decision, Evidence, Verdict
 from tutelage.records import Prompt
 
 
@@ -203,3 +204,17 @@ def test_open_values_have_a_report_without_what_needs_labels(tmp_path: Path, tas
     for absent in ("labels", "calibration", "tradeoff"):
         assert f'id="{absent}"' not in page and f'href="#{absent}"' not in page
     assert "{&#39;" not in page and "Fields(" not in text and '{"about' not in text
+
+
+@pytest.mark.parametrize(
+    ("term", "drawn"),
+    [
+        ("accuracy difference to the teacher", True),
+        ("accuracy difference to the teacher, slice critical", False),
+        ("flip difference to the teacher under perturbation", False),
+        ("refusal difference to the teacher", False),
+    ],
+)
+def test_the_limit_drawn_beside_the_difference_is_its_own(tmp_path: Path, term: str, drawn: bool) -> None:
+    made = Decision.of("release", [Evidence(term, Verdict.PASS, "", 0.0, -0.01, 0.01, -0.02, 100)]).to_json()
+    assert ("limit</i>" in world.rendered(tmp_path, made=made)) == drawn

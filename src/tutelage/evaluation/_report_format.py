@@ -24,7 +24,11 @@ _UNITS = (  # the first that fits: a slice may be named in a term, and its name 
     (re.compile(r"\bms\b|latency|millisecond", re.I), "ms"),
     (re.compile(r"\bmb\b|\bsize\b|megabyte", re.I), "MB"),
     (re.compile(r"\bece\b|calibration|brier", re.I), "error"),
-    (re.compile(r"accuracy|retention|share|f1|recall|precision|agreement|\brate\b|%", re.I), "percent"),
+    (re.compile(r"\bcost of\b|dollar", re.I), "dollars"),
+    (
+        re.compile(r"accuracy|retention|share|gold among|f1|recall|precision|agreement|\brate\b|%", re.I),
+        "percent",
+    ),
 )
 
 
@@ -189,7 +193,7 @@ def plural(number: int, one: str, many: str | None = None) -> str:
 
 
 def unit_of(term: str) -> str:
-    """The unit of a gate's term, read from its words: ms, MB, points, percent, error or plain."""
+    """The unit of a gate's term, read from its words: ms, MB, points, percent, error, dollars or plain."""
     return next((unit for pattern, unit in _UNITS if pattern.search(term)), "plain")
 
 
@@ -197,7 +201,8 @@ def in_unit(value: Any, unit: str) -> str:
     """One number of a term."""
     if unit == "points":
         return points(value, plus=False)
-    return {"ms": milliseconds, "MB": megabytes, "percent": percent, "error": fixed}.get(unit, decimal)(value)
+    writers = {"ms": milliseconds, "MB": megabytes, "percent": percent, "error": fixed, "dollars": money}
+    return writers.get(unit, decimal)(value)
 
 
 def interval_in_unit(item: Mapping[str, Any], unit: str) -> str:

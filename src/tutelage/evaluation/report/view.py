@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,8 @@ Json = Mapping[str, Any]
 
 _STATES = {Verdict.PASS: "pass", Verdict.FAIL: "fail", Verdict.UNDECIDED: "undecided"}
 _LONGEST_LIST = 8
+# The term whose limit is drawn beside the difference: not that of a slice, of flips or of refusals.
+_OF_THE_WHOLE = re.compile(r"(accuracy )?(difference to|loss against) the teacher(?!, )", re.IGNORECASE)
 _SECTIONS = {
     "errors": errors.section,
     "measures": measures.section,
@@ -92,7 +95,7 @@ def _margin(decision: Json) -> float | None:
     """The largest loss against the teacher that the gate accepts, as a difference: below zero."""
     for item in decision.get("evidence") or ():
         term = str(item.get("term", ""))
-        if "teacher" in term.lower() and fmt.unit_of(term) == "points" and fmt.is_number(item.get("limit")):
+        if _OF_THE_WHOLE.match(term) and fmt.is_number(item.get("limit")):
             return -abs(float(item["limit"]))
     return None
 
