@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from open_world import EXTRACT, GENERATE, open_world
 from scipy import stats
 from scipy.stats import bootstrap
-from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
+from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support, roc_auc_score
 
 from tutelage.config import ReleaseConfig
 from tutelage.errors import DataError
@@ -449,6 +449,19 @@ def test_open_values_are_right_where_the_task_takes_them_for_as_good_as_gold(ope
     assert metrics["retention"]["estimate"] == pytest.approx(
         right["student"].mean() / right["teacher"].mean()
     )
+
+
+def test_how_well_confidence_ranks_answers_is_sklearns(open_values, world):
+    task, gold, arms, metrics = open_values
+    for name, arm in arms.items():
+        stated = np.array([value is not None for value in arm.values])
+        right = np.array([_agrees(task, value, g.value) for value, g in zip(arm.values, gold, strict=True)])
+        got = metrics["arms"][name]["confidence_auroc"]
+        assert got["estimate"] == pytest.approx(roc_auc_score(right[stated], arm.confidence[stated]))
+        assert got["low"] < got["estimate"] < got["high"]
+    assert world[2]["arms"]["student"]["confidence_auroc"]["estimate"] < 1
+    sure = {"student": Arm("student", "s", [item.value for item in gold], confidence=np.ones(len(gold)))}
+    assert evaluate(task, gold, sure, resamples=FAST)["arms"]["student"]["confidence_auroc"] is None
 
 
 def test_what_needs_labels_is_absent_of_open_values(open_values):

@@ -21,7 +21,7 @@ from tutelage.evaluation.calibration import (
     stated_rows,
     untempered,
 )
-from tutelage.evaluation.detection import detection
+from tutelage.evaluation.detection import auroc, detection
 from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 from tutelage.evaluation.paired import mcnemar_exact, paired_difference_interval
 from tutelage.records import Gold
@@ -123,7 +123,18 @@ def _arm(task: LabelTask | None, coded: Coded, arm: Arm, drawn: Resampled) -> di
         "agreement_with_teacher": _agreement(coded, answers) if name != "teacher" else None,
         "out_of_scope": _out_of_scope(task, truth, predicted, arm),
         "unanswered": int((answers == UNANSWERED).sum()),
+        "confidence_auroc": _ranking(confidence_of(arm), right),
     }
+
+
+def _ranking(confidence: npt.NDArray[np.float64], right: Flags) -> dict[str, float] | None:
+    """How well confidence tells right answers from wrong ones, whatever its scale: the area under its ROC.
+
+    None where none is stated, or all answers with one are right, or none is.
+    """
+    stated = ~np.isnan(confidence)
+    good, bad = confidence[stated & right], confidence[stated & ~right]
+    return auroc(good, bad) if len(good) and len(bad) else None
 
 
 def _macro_f1(coded: Coded, name: str) -> float:
