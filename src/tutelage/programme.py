@@ -150,6 +150,11 @@ class Programme:
         return self.folder / "students" / self.config.student.run
 
     @property
+    def exports(self) -> Path:
+        """Where forms of this configuration's student lie: apart from it, which stays as training left it."""
+        return self.folder / "exports" / self.config.student.run
+
+    @property
     def evaluation(self) -> Path:
         """The folder of this configuration's evaluation."""
         return self.folder / "evaluation" / self.config.student.run

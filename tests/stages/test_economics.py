@@ -37,6 +37,29 @@ def test_without_the_traffic_of_a_month_there_is_nothing_to_say(inbox):
         programme_economics(Programme.open(inbox))
 
 
+@pytest.mark.parametrize("limit", ["max_cost_per_1000", "max_cost_share"])
+def test_a_limit_on_cost_needs_the_traffic_of_a_month(inbox, limit):
+    with pytest.raises(ConfigError, match=rf"release\.{limit}.*Mend: add economics\.monthly"):
+        Programme.open(inbox, [f"release.{limit}=0.5"])
+    assert getattr(Programme.open(inbox, [f"release.{limit}=0.5", MONTHLY]).config.release, limit) == 0.5
+
+
+@pytest.mark.parametrize(
+    "override, said",
+    [
+        ("utilisation=0", "utilisation has to be more than 0"),
+        ("retrain_months=[0, 1, 2]", "retrain_months has to be more than 0"),
+        ("relabelled=[0, 1, 1.5]", "relabelled is a share, and 1.5 is more than 1"),
+        ("teacher_price_fall=1", "with which the teacher would cost nothing"),
+        ("watts=[1, 2]", r"a number, or \[low, likely, high\]"),
+        ("watts=yes", r"a number, or \[low, likely, high\]"),
+    ],
+)
+def test_ranges_that_make_no_sense_are_refused(inbox, override, said):
+    with pytest.raises(ConfigError, match=said):
+        Programme.open(inbox, [f"economics.{override}"])
+
+
 def test_before_anything_is_asked_an_answer_is_reckoned_from_its_length(tmp_path):
     folder = asked(tmp_path, "https://api.example.com/v1", samples=None)
     found = economics_of(folder).quantities

@@ -59,6 +59,8 @@ def test_its_economics_rest_on_what_was_measured(finished):
     footprint = outcome.metrics["arms"]["student"]["footprint"]
     rate = found["quantities"]["student_rate"]["likely"]
     assert rate == pytest.approx(1_000 / footprint["latency_p50_ms"])
+    energy = storage.read_json(folder / "students" / "static" / "run.json")["energy"]
+    assert energy is None or (energy["joules"] > 0 and energy["source"])
     again = programme_economics(Programme.open(folder))
     assert again.to_json() == found
     more = programme_economics(Programme.open(folder, ["economics.monthly=100000", "release.max_loss=0.1"]))
@@ -77,10 +79,30 @@ def test_its_model_card_and_bill_of_materials_quote_nothing(finished):
     assert [text for text in texts if text in told] == []
     weights = folder / "students" / "static" / "student" / "model.safetensors"
     assert hashlib.sha256(weights.read_bytes()).hexdigest() in card
+    files = [part["name"] for part in bill["metadata"]["component"]["components"]]
+    assert "students/static/student/model.safetensors" in files
     parts = {part["bom-ref"]: part for part in bill["components"]}
     [digest] = parts["data:sealed-gold"]["hashes"]
     assert digest["content"].startswith(storage.read_json(folder / "gold" / "seal.json")["hash"])
     assert outcome.decision["verdict"] in card
+
+
+def test_the_bill_lists_the_forms_of_this_student_and_of_no_other(tmp_path, finished):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished[0], folder)
+    programme = Programme.open(folder)
+    (programme.exports / "float32").mkdir(parents=True)
+    (programme.exports / "float32" / "model.safetensors").write_bytes(b"weights")
+
+    def listed(student):
+        storage.write_json(programme.exports / "export.json", {"student": student})
+        assert run_stage(programme, "report")
+        bill = storage.read_json(programme.evaluation / "bom.cdx.json")
+        return [part["name"] for part in bill["metadata"]["component"]["components"]]
+
+    form = "exports/static/float32/model.safetensors"
+    assert form in listed(TRAIN.left(programme, programme.student))
+    assert form not in listed("of another one")
 
 
 def test_nothing_runs_again_until_something_changes(finished):

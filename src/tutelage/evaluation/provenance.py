@@ -11,7 +11,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of the student: its path below the student's folder, size in bytes, SHA-256 (64 hex digits)."""
+    """A file of the student: its path in the programme's folder, size in bytes, SHA-256 (64 hex digits)."""
 
     path: str
     size: int

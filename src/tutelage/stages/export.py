@@ -72,7 +72,7 @@ def run_export(programme: Programme, progress: Progress) -> Export:
             "server yet. Mend: family encoder or static"
         )
     task = label_task(programme, "an export")
-    with storage.fresh_folder(exports_of(programme)) as folder:
+    with storage.fresh_folder(programme.exports) as folder:
         found = _export(programme, task, folder, progress)
         content = {
             "run": programme.config.student.run,
@@ -93,11 +93,6 @@ def run_export(programme: Programme, progress: Progress) -> Export:
                 "export.forms, or allow more in export.min_agreement and export.max_drop"
             )
     return found
-
-
-def exports_of(programme: Programme) -> Path:
-    """Where forms of this configuration's student lie: apart from it, which stays as training left it."""
-    return programme.folder / "exports" / programme.config.student.run
 
 
 def _record(item: Exported) -> dict[str, object]:
@@ -148,7 +143,7 @@ def _export(programme: Programme, task: LabelTask, folder: Path, progress: Progr
     ):  # only now: int8 is made of float32, whether that was asked for or not
         if place.name not in kept:
             shutil.rmtree(place)
-    return Export(exports_of(programme), trained, tuple(made))
+    return Export(programme.exports, trained, tuple(made))
 
 
 def _write(student: Student, form: str, folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tutelage import __version__, storage
 from tutelage.config import EMBEDDED_ENCODER, EMBEDDED_WRITER, StudentConfig
 from tutelage.programme import Programme
+from tutelage.stages.train import TRAIN
 
 if TYPE_CHECKING:
     from tutelage.evaluation import DataSet, File, Provenance
@@ -32,7 +33,7 @@ def programme_provenance(programme: Programme) -> Provenance:
         decision=storage.read_json(programme.evaluation / "decision.json"),
         base=_base(programme.config.student),
         data=list(_data(programme)),
-        files=list(_files(programme.student / "student")),
+        files=list(_files(programme)),
         libraries=dict(_installed()),
     )
 
@@ -70,11 +71,16 @@ def _data(programme: Programme) -> Iterator[DataSet]:
         )
 
 
-def _files(folder: Path) -> Iterator[File]:
+def _files(programme: Programme) -> Iterator[File]:
+    """The student's, and those of the forms that it was exported to, if not an earlier one was."""
     from tutelage.evaluation import File
 
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        yield File(path.relative_to(folder).as_posix(), path.stat().st_size, storage.sha256_file(path))
+    about = programme.exports / "export.json"
+    same = about.exists() and storage.read_json(about)["student"] == TRAIN.left(programme, programme.student)
+    for folder in (programme.student / "student", *([programme.exports] if same else [])):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            name = path.relative_to(programme.folder).as_posix()
+            yield File(name, path.stat().st_size, storage.sha256_file(path))
 
 
 def _installed() -> Iterator[tuple[str, str]]:

@@ -38,6 +38,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         programme.student / "run.json",
         programme.gold_rejected,
         programme.prompts_rejected,
+        programme.exports / "export.json",
     )
     return {str(path.relative_to(programme.folder)): fingerprint(path) for path in told} | {
         f"students/{programme.config.student.run}": TRAIN.left(programme, programme.student),
