@@ -35,6 +35,7 @@ docs: $(VENV)/.dev
 # the python of an environment with distilabel, litellm and openai, to be timed beside; TEACHER a checkpoint of BERT's size.
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/labelling_throughput.py
 	$(BIN)/python benchmarks/labelling.py $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python benchmarks/students.py

@@ -4,7 +4,8 @@
     python benchmarks/report.py FOLDER/evaluation/RUN/report.html
 
 First contentful paint (verdict, numbers and their picture), the first drawn figure and all of them, in ms from
-navigation: median and range of the opens, each in a browser started anew with no cache. Needs Chromium.
+navigation, and the processor time of the page's thread until then, which other work on the machine doesn't change:
+median and range of the opens, each in a browser started anew with no cache. Needs Chromium.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from chromium import PROGRAM, Chromium  # noqa: E402
 
 TIMES = """Object.fromEntries([...performance.getEntriesByType("paint"), ...performance.getEntriesByType("mark")]
   .map((entry) => [entry.name, entry.startTime]))"""
+PROCESSOR = "processor, main thread"
 SHOWN = ("first-contentful-paint", "first figure", "all figures")
 
 
@@ -47,7 +49,7 @@ def main() -> None:
         size = page.stat().st_size
         measured = [_open(page.resolve(), folder / f"browser-{number}") for number in range(arguments.opens)]
     print(f"size                    {size / 1e6:.2f} MB")
-    for what in SHOWN:
+    for what in (*SHOWN, PROCESSOR):
         values = [one[what] for one in measured]
         print(f"{what:<23} {statistics.median(values):.0f} ms ({min(values):.0f} to {max(values):.0f})")
     print(f"console errors          {sum(one['complaints'] for one in measured)}")
@@ -56,9 +58,15 @@ def main() -> None:
 def _open(page: Path, folder: Path) -> dict[str, float]:
     folder.mkdir()
     with Chromium(folder, "--window-size=1280,900") as browser:
+        browser.call("Performance.enable", timeDomain="threadTicks")
         browser.open(page.as_uri())
         browser.wait(f"{list(SHOWN)}.every((name) => name in {TIMES})")
-        return {**browser.evaluate(TIMES), "complaints": len(browser.complaints())}
+        told = {one["name"]: one["value"] for one in browser.call("Performance.getMetrics")["metrics"]}
+        return {
+            **browser.evaluate(TIMES),
+            PROCESSOR: 1_000 * told["TaskDuration"],
+            "complaints": len(browser.complaints()),
+        }
 
 
 if __name__ == "__main__":
