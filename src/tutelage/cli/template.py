@@ -39,7 +39,7 @@ rights:
 _STUDENT = """\
 student:
   family: encoder            # or static: microseconds an answer
-# stress: {}                 # typos, injected instructions, swapped names, safety suites (docs/stages/stress.md)
+# stress: {}                 # typos, injections, swapped names, safety suites (docs/stages/stress.md)
 release:
   max_loss: 0.03             # largest acceptable accuracy loss against the teacher
 """
