@@ -153,8 +153,8 @@ def _taught_by_people(
 
 def train(
     world: World, teacher: Teacher, recipe: str, seed: int, arguments: argparse.Namespace, progress: Any
-) -> Any:
-    """One student; where a run has ended, it is what it ended with."""
+) -> tuple[Any, str]:
+    """One student, and how it was made; where a run has ended, it is what that ended with."""
     config = StudentConfig(
         family="encoder",
         recipe=recipe,
@@ -163,8 +163,10 @@ def train(
         precision=arguments.precision,
         **{**STUDENTS[recipe], **arguments.options},
     )
+    if arguments.untrained:
+        return new_learner(config, world.task, world.texts, Path()).finished(), "none"
     made_of = storage.hash_json([config.model_dump(), world.texts, teacher.answers.tolist()])
-    return distil_student(
+    trained = distil_student(
         world.taught(teacher.answers),
         world.task,
         config,
@@ -175,6 +177,8 @@ def train(
         layers=LayerTeaching(str(teacher.body), (), arguments.folder / "kept" / recipe),
         control=arguments.control,
     )
+    phases = ", ".join(f"{phase['name']} {phase['steps']}" for phase in trained.record.phases)
+    return trained.student, f"{trained.record.seconds:.0f} s: {phases}"
 
 
 def right(student: Any, world: World, precision: str) -> np.ndarray:
@@ -215,8 +219,8 @@ def row(
     progress: Any,
 ) -> list[str]:
     """The cells of one student; `taught` is where its teacher is right."""
-    distilled = [train(world, teacher, recipe, seed, arguments, progress) for seed in arguments.seeds]
-    students: list[Any] = [one.student for one in distilled]
+    made = [train(world, teacher, recipe, seed, arguments, progress) for seed in arguments.seeds]
+    students, hows = zip(*made, strict=True)
     found = np.array([right(student, world, arguments.precision) for student in students])
     share = interval(lambda rows, at: found[rows][:, at].mean() / taught[at].mean(), *found.shape)
     student = students[0]
@@ -225,7 +229,6 @@ def row(
             times_faster(teacher.student, student, world.tests, size, arguments.rounds) for size in (1, 64)
         )
     smaller = teacher.student.parameters / student.parameters
-    phases = ", ".join(f"{phase['name']} {phase['steps']}" for phase in distilled[0].record.phases)
     return [
         recipe,
         " ".join(f"{accuracy:.2%}" for accuracy in found.mean(1)),
@@ -233,7 +236,7 @@ def row(
         single,
         batched,
         f"{smaller:.2f}× ({1 - 1 / smaller:.0%})",
-        f"{statistics.mean(one.record.seconds for one in distilled):.0f} s: {phases}",
+        "; ".join(hows),
         PAPERS[recipe],
     ]
 
@@ -256,6 +259,7 @@ def main() -> None:
     parser.add_argument("--fine-tuning", type=json.loads, default={}, help="of the teacher, likewise")
     parser.add_argument("--rounds", type=int, default=5, help="of speed; 0 measures none")
     parser.add_argument("--head-only", action="store_true", help="the teacher's body stays as it is")
+    parser.add_argument("--untrained", action="store_true", help="students as they begin: speed and size")
     parser.add_argument("--control", action="store_true", help="students of the task alone, by soft targets")
     arguments = parser.parse_args()
     if not DATA.is_dir():
