@@ -53,8 +53,8 @@ def test_every_perturbation_has_to_keep_the_limit(flipping, verdict, worst):
 
 def test_what_is_shown_never_contradicts_the_verdict():
     seen = set()
-    for count in range(4, 36, 2):
-        flipping = {f"change {number}": count if number == 2 else 1 for number in range(6)}
+    for count in (2, 12, 20, 30):
+        flipping = {f"change {number}": count if number == 2 else 1 for number in range(4)}
         term = terms_of(_stressed(100, **flipping), max_flip_excess=0.1)[0][FLIPS]
         seen.add(term.verdict)
         borne_out = {Verdict.PASS: term.high <= 0.1, Verdict.FAIL: term.low >= 0.1}
@@ -127,7 +127,7 @@ def test_harmless_prompts_may_be_out_of_scope():
     assert MADE_UP not in terms and terms[LOST].verdict is Verdict.PASS
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(1, 40), st.integers(0, 40), st.floats(0.0, 1.0))
 def test_any_counts_give_a_verdict_that_its_interval_bears_out(n, flipped, limit):
     term = terms_of(_stressed(n, upper=min(n, flipped)), max_flip_excess=limit)[0][FLIPS]

@@ -107,5 +107,6 @@ class PairedDifference:
 
     def scaled(self, examples: int) -> PairedDifference:
         """See `Quantity.scaled`."""
-        times = examples / self.n
-        return PairedDifference(self.only_a * times, self.only_b * times, examples)
+        only_a = self.only_a * examples / self.n
+        only_b = min(self.only_b * examples / self.n, examples - only_a)  # rounding may reach beyond
+        return PairedDifference(only_a, only_b, examples)
