@@ -10,7 +10,7 @@ def test_scaled_counts_never_exceed_the_examples_also_where_all_are_discordant()
         for only_a in range(n + 1):
             for examples in (n + 1, 2 * n, 3 * n + 1, 7 * n):
                 found = PairedDifference(only_a, n - only_a, n).scaled(examples)
-                assert 0 <= found.only_a and 0 <= found.only_b
+                assert min(found.only_a, found.only_b) >= 0
                 assert found.only_a + found.only_b <= found.n == examples
                 assert found.estimate == pytest.approx((2 * only_a - n) / n)
                 share = Share(only_a, n).scaled(examples)
