@@ -155,6 +155,7 @@ def test_calibration_before_and_after_and_figures_of_the_task(tmp_path: Path) ->
     text = world.Page(world.rendered(tmp_path, sections.with_all(world.small()))).text
     assert "ECE 0.031 ( 0.020 to 0.040 )" in text.replace("(0.020", "( 0.020").replace("0.040)", "0.040 )")
     assert "Before temperature scaling (T = 1.70): ECE 0.090" in text
+    assert "The dashed line is what it would say without temperature scaling." in text
     assert "F1 of fields 0.710 0.660 to 0.750" in text and "lost parcel 40 80.0%" in text
 
 
