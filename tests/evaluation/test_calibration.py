@@ -145,3 +145,13 @@ def test_rows_without_probabilities_stay_without():
     found = untempered(given, 2.0, multi_label=False)
     assert np.isnan(found[0]).all()
     assert found[1].tolist() == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("overconfidence", [1.0, 1.5])
+def test_with_many_examples_sums_are_drawn_without_drawing_examples(monkeypatch, overconfidence):
+    truth, probabilities = drawn(6000, overconfidence=overconfidence)
+    quick = of(truth, probabilities, resamples=1000)
+    monkeypatch.setattr("tutelage.evaluation.calibration._MANY", 10_000)
+    slow = of(truth, probabilities, resamples=1000)
+    assert quick.ece == slow.ece
+    assert (quick.ece_low, quick.ece_high) == pytest.approx((slow.ece_low, slow.ece_high), abs=1.5e-3)

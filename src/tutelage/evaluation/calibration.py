@@ -7,7 +7,7 @@ quarantined ones, state no confidence and are left out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ Floats = npt.NDArray[np.float64]
 BINS = 15
 _LEAST_IN_BIN = 20  # examples; smaller bins add more noise to the ECE than they show miscalibration
 _CELLS = 8_000_000
+_MANY = 5_000  # examples, from which on sums over bins are as good as normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ def calibrate(
     ece = float(np.abs(gaps.sum(axis=0)).sum() / confidence.size)
     low, high = _ece_interval(gaps, confidence.size, ece, seed, resamples)
     high = max(high, _overall_gap(confidence, correct, len(stated)))
+    if not _is_shown_off(gaps, confidence, bins):
+        low = 0.0
     squared = (probabilities - truth) ** 2
     return Calibration(
         ece=ece,
@@ -169,19 +172,34 @@ def _ece_interval(
     again. Near perfect calibration resampling shows less than half of the bias, so the lower end gives way by
     what it shows a second time: noise must not pass for miscalibration.
     """
-    generator = np.random.default_rng(seed)
+    resampled = _resampled_sums if len(gaps) < _MANY else _normal_sums
+    drawn = np.concatenate(list(resampled(gaps, np.random.default_rng(seed), resamples)))
+    drawn_errors = np.abs(drawn).sum(axis=1) / decisions
+    low, high = np.quantile(drawn_errors, [(1 - confidence) / 2, (1 + confidence) / 2])
+    bias = max(0.0, float(drawn_errors.mean()) - ece)
+    return float(np.clip(2 * ece - high - bias, 0, 1)), float(np.clip(2 * ece - low, 0, 1))
+
+
+def _resampled_sums(gaps: Floats, generator: np.random.Generator, resamples: int) -> Iterator[Floats]:
+    """Blocks of the bins' sums over resamples of the examples, float64 [up to resamples, bins]."""
     n = len(gaps)
     block = max(1, _CELLS // n)
-    errors = []
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
         drawn = generator.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
         weights = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
-        errors.append(np.abs(weights @ gaps).sum(axis=1) / decisions)
-    drawn_errors = np.concatenate(errors)
-    low, high = np.quantile(drawn_errors, [(1 - confidence) / 2, (1 + confidence) / 2])
-    bias = max(0.0, float(drawn_errors.mean()) - ece)
-    return float(np.clip(2 * ece - high - bias, 0, 1)), float(np.clip(2 * ece - low, 0, 1))
+        yield weights @ gaps
+
+
+def _normal_sums(gaps: Floats, generator: np.random.Generator, resamples: int) -> Iterator[Floats]:
+    """The same, drawn from the normal distribution with the resampled sums' own mean and covariance.
+
+    With hundreds of examples a bin the sums are normal but for what quantiles can't show; examples needn't
+    be drawn one by one then.
+    """
+    sums = gaps.sum(axis=0)
+    covariance = gaps.T @ gaps - np.outer(sums, sums) / len(gaps)
+    yield generator.multivariate_normal(sums, covariance, size=resamples, method="eigh", check_valid="ignore")
 
 
 def _overall_gap(confidence: Floats, correct: npt.NDArray[np.bool_], examples: int) -> float:
@@ -192,6 +210,29 @@ def _overall_gap(confidence: Floats, correct: npt.NDArray[np.bool_], examples: i
     """
     mean, right = float(confidence.mean()), float(correct.mean())
     return max(abs(mean - end) for end in proportion_interval(right * examples, examples))
+
+
+def _is_shown_off(
+    gaps: Floats, confidence: Floats, bins: npt.NDArray[np.int64], level: float = (1 - CONFIDENCE) / 2
+) -> bool:
+    """Whether the bins' gaps are larger than they would be, but for a chance of `level`, if calibrated.
+
+    The statistic of Hosmer and Lemeshow (1980) over bins of stated confidence, none of whose freedoms were
+    fitted. Decisions about one example aren't independent of each other, so that a bin's variance is at
+    least what examples show. Where the truth is no miscalibration at all, a bootstrap interval would leave
+    it out far too often.
+    """
+    from scipy.special import chdtrc
+
+    by_model = np.bincount(
+        bins.ravel(), weights=(confidence * (1 - confidence)).ravel(), minlength=gaps.shape[1]
+    )
+    variance = np.maximum(by_model, (gaps**2).sum(axis=0)) if confidence.shape[1] > 1 else by_model
+    off = gaps.sum(axis=0) ** 2
+    if (off[variance <= 0] > 0).any():  # wrong where it was certain
+        return True
+    inside = variance > 0
+    return bool(chdtrc(int(inside.sum()), (off[inside] / variance[inside]).sum()) <= level)
 
 
 def _reliability(confidence: Floats, correct: npt.NDArray[np.bool_], bins: npt.NDArray[np.int64]) -> Any:
