@@ -94,10 +94,10 @@ def lifts(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, flo
 
 
 def means(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, float, float]]:
-    for n in (10, 30, 100):
+    for n in (10, 30, 100, 300):
         for a, b in ((4.0, 3.0), (9.0, 1.0)):
             drawn = generator.beta(a, b, size=(draws, n))
-            found = [mean_interval(values) for values in drawn]
+            found = [mean_interval(values, 0.0, 1.0) for values in drawn]
             truth = a / (a + b)
             low = np.mean([item["low"] > truth for item in found])
             high = np.mean([item["high"] < truth for item in found])

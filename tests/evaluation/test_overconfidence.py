@@ -33,14 +33,25 @@ def test_all_right_and_all_wrong(right):
     assert found["gap"]["estimate"] == pytest.approx(0.8 - right)
 
 
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=30))
-def test_a_means_interval_is_students(values):
-    found, values = mean_interval(np.array(values)), np.array(values)
-    if values.std(ddof=1) > 1e-6:
-        expected = stats.ttest_1samp(values, 0.5).confidence_interval(0.95)
-        assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
+def test_the_interval_of_many_values_is_students():
+    values = np.random.default_rng(0).beta(9, 1, size=400)
+    expected = stats.ttest_1samp(values, 0.5).confidence_interval(0.95)
+    found = mean_interval(values, 0.0, 1.0)
+    assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
 
 
-def test_one_value_has_no_interval():
-    assert mean_interval(np.array([0.3])) == {"estimate": 0.3, "low": None, "high": None, "n": 1}
-    assert mean_interval(np.array([])) is None
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_few_values_have_an_interval_within_their_range(values):
+    found = mean_interval(np.array(values), 0.0, 1.0)
+    assert 0 <= found["low"] <= found["estimate"] <= found["high"] <= 1
+    assert found["n"] == len(values)
+
+
+def test_ten_equal_values_dont_make_certainty():
+    """The lower end is where ten of at most that size would be seen in 2.5%: 0.8 times 0.025 ** (1 / 10)."""
+    found = mean_interval(np.full(10, 0.8), 0.0, 1.0)
+    assert found["low"] == pytest.approx(0.8 * 0.025**0.1, abs=0.02)
+
+
+def test_no_value_has_no_interval():
+    assert mean_interval(np.array([]), 0.0, 1.0) is None
