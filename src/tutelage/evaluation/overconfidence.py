@@ -63,6 +63,6 @@ def mean_interval(
         weights = np.random.default_rng(0).dirichlet(np.ones(n + 1), size=_DRAWS)
         low = float(np.quantile(weights @ np.append(values, least), tail))
         high = float(np.quantile(weights @ np.append(values, most), 1 - tail))
-        return {"estimate": mean, "low": min(low, mean), "high": max(high, mean), "n": n}
+        return {"estimate": mean, "low": min(low, mean), "high": min(most, max(high, mean)), "n": n}
     half = float(stdtrit(n - 1, 1 - tail) * values.std(ddof=1) / n**0.5)
     return {"estimate": mean, "low": max(least, mean - half), "high": min(most, mean + half), "n": n}
