@@ -131,6 +131,22 @@ def test_a_field_that_stands_once_has_exact_intervals_and_one_in_lists_hasnt():
     assert tags["recall"]["low"] < tags["recall"]["estimate"] < tags["recall"]["high"]
 
 
+def test_an_empty_list_where_nothing_is_finds_nothing():
+    gold, _ = open_world(EXTRACT, n=40)
+    empty = [Fields({**item.value, "tags": []}) for item in gold]
+    fields = evaluate(EXTRACT, gold, {"student": Arm("student", "s", empty)}, resamples=FAST)["arms"][
+        "student"
+    ]["fields"]
+    assert fields["tags"]["support"] == sum(len(item.value["tags"]) for item in gold)
+    assert (
+        fields["tags"]["given"],
+        fields["tags"]["recall"]["estimate"],
+        fields["tags"]["f1"]["estimate"],
+    ) == (0, 0.0, 0.0)
+    assert fields["tags"]["precision"]["estimate"] is None
+    assert 0 < fields["tags"]["accuracy"]["estimate"] < 1
+
+
 def test_texts_have_the_means_of_their_scores_and_paired_differences():
     gold, arms = open_world(GENERATE)
     metrics = evaluate(GENERATE, gold, arms)

@@ -78,7 +78,7 @@ def test_a_part_that_one_side_lacks_counts_field_by_field():
     outcomes = list(outcomes_of({"who": None}, {"who": {"name": "Ada"}, "lines": []}, LINES))
     assert [(o.path, o.agree, o.given, o.wanted) for o in outcomes] == [
         ("who.name", False, False, True),
-        ("lines", False, False, True),
+        ("lines", False, False, False),  # null is not an empty list, and there is nothing to be found
     ]
     # Lists that neither has, or that are empty on both sides, agree.
     assert compare_records({"lines": []}, {"lines": []}, LINES).agree

@@ -24,9 +24,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One field of two records. `given`, `wanted`: whether answer and reference have it (null is no value).
+    """One field of two records. `given`, `wanted`: whether answer and reference have it.
 
-    `score` in [0, 1]. A field that neither has agrees.
+    Null and an empty list are no value: to say nothing where nothing is is right, and finds nothing. `score`
+    in [0, 1]. A field that neither has agrees.
     """
 
     path: str
@@ -109,9 +110,9 @@ def _at(values: Sequence[Any], place: int) -> Any:
 
 
 def _compared(answer: Any, reference: Any, rule: Rule, path: str) -> Outcome:
-    given, wanted = answer is not None, reference is not None
+    given, wanted = (value is not None and value != [] for value in (answer, reference))
     if not (given and wanted):
-        alike = given == wanted
+        alike = bool(answer == reference)
         return Outcome(path, alike, float(alike), given, wanted)
     agree, score = _judged(answer, reference, rule)
     return Outcome(path, agree, score, given, wanted)
