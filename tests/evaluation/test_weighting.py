@@ -11,6 +11,7 @@ from tutelage.evaluation.weighting import (
     Weights,
     cluster_weights,
     density_weights,
+    label_weights,
     weighted_accuracy,
     weighted_difference,
     weighted_figures,
@@ -112,3 +113,22 @@ def test_any_weights_give_intervals_around_their_estimates(rows):
     assert -1 <= difference["low"] <= difference["estimate"] + 1e-5
     assert difference["estimate"] - 1e-5 <= difference["high"] <= 1
     assert figures["effective_n"] <= len(rows) + 1e-6
+
+
+def test_labels_correct_what_shifted_in_labels_alone_and_leave_out_what_gold_lacks():
+    gold = np.repeat([0, 1, 2, -1], [80, 18, 2, 10])
+    lacking = np.array([False, False, False, True])
+    weights = label_weights(np.array([40, 40, 0, 20]), gold, lacking)
+    assert weights.covered == pytest.approx(0.8)
+    answered = gold >= 0
+    assert weights.values[~answered] == pytest.approx(np.ones(10))
+    assert weights.values[answered][:80].sum() == pytest.approx(
+        weights.values[answered][80:98].sum(), rel=0.05
+    )
+    assert label_weights(np.array([1, 1]), np.array([0, 1]), np.zeros(2, dtype=bool)) is None
+
+
+def test_discordant_examples_that_are_all_there_are_stay_within_their_number():
+    weights = Weights(np.array([1.578125, 0.0625]) / 0.8203125, 1.0)
+    found = weighted_difference(np.array([False, True]), np.array([True, False]), weights)
+    assert found["low"] <= found["estimate"] <= found["high"]

@@ -1,7 +1,7 @@
 """The schema of `tutelage.yaml`, and its reading. An unknown key is an error that names the nearest one."""
 
 from tutelage.config.body import BODY_RECIPES, PROMPT_RECIPES, BodyConfig, PruneConfig
-from tutelage.config.coverage import CoverageConfig
+from tutelage.config.coverage import WORDS, CoverageConfig
 from tutelage.config.economics import EconomicsConfig, Range
 from tutelage.config.export import ExportConfig
 from tutelage.config.judging import JudgingConfig
@@ -68,6 +68,7 @@ __all__ = [
     "PROMPT_RECIPES",
     "STARTER_SUITE",
     "TOKEN_RECIPES",
+    "WORDS",
     "AnthropicTeacherConfig",
     "BodyConfig",
     "ClassifyConfig",

@@ -99,11 +99,11 @@ def _to_others(points: Floats) -> Floats:
     """Each point's distance to the nearest other one; in blocks."""
     squares = (points**2).sum(axis=1)
     found = np.zeros(len(points))
-    for start in range(0, len(points), 2_000):
-        rows = points[start : start + 2_000]
+    for start in range(0, len(points), 500):
+        rows = points[start : start + 500]
         between = squares - 2 * rows @ points.T
         between[np.arange(len(rows)), start + np.arange(len(rows))] = np.inf
-        found[start : start + 2_000] = np.sqrt(np.maximum(between.min(axis=1) + (rows**2).sum(axis=1), 0.0))
+        found[start : start + 500] = np.sqrt(np.maximum(between.min(axis=1) + (rows**2).sum(axis=1), 0.0))
     return found
 
 

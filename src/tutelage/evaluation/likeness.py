@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from tutelage.data.arrivals import Arrival
+from tutelage.data.clusters import cluster_count, fit_clusters
 from tutelage.evaluation.coverage import COVERED, beyond_reach, gold_by_cluster, unlike
 from tutelage.evaluation.shift import classifier_test, kernel_test, length_shift, nearest_shift
 from tutelage.evaluation.weighting import LEAST_GOLD, Weights, cluster_weights, density_weights
+from tutelage.records import Prompt
 
+_EACH_CLUSTER = 10  # examples of gold that a cluster gets on average, so that their lack can be shown
 _TESTED = 5_000  # texts of each sample at most
 _PERMUTED = 2_000
 _QUERIES = 5_000
@@ -40,6 +44,14 @@ class Placed:
     def mass(self, k: int) -> npt.NDArray[np.float64]:
         """Texts in each of k clusters, repeats counted."""
         return np.bincount(self.clusters, weights=self.counts, minlength=k).astype(np.float64)
+
+
+class Space(Protocol):
+    """What makes points of texts."""
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Unit rows, float32 [n, width]."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,3 +123,41 @@ class Likeness:
             self.traffic.points[asked],
             np.concatenate(reference),
         )
+
+
+def liken(
+    traffic: Sequence[Arrival],
+    gold: Sequence[Prompt],
+    training: Sequence[Prompt],
+    space: Space,
+    *,
+    clusters: int | None = None,
+    seed: int = 0,
+) -> Likeness:
+    """Place all in `space`. The traffic alone makes the clusters, so that gold can't hide what it lacks.
+
+    Where `clusters` is None there are as many as the traffic is worth, and so few that gold has ten examples
+    of each on average. Raises ValueError where there is no traffic.
+    """
+    prompts = [item.prompt for item in traffic]
+    texts = [prompt.text for prompt in prompts]
+    points = space.embed(texts)
+    count = clusters or cluster_count(len(texts), least_in_each=_EACH_CLUSTER, judged=len(gold))
+    found = fit_clusters(texts, points, count, seed=seed)
+
+    def placed(some: Sequence[Prompt], points: npt.NDArray[np.float32], counts: Sequence[int]) -> Placed:
+        numbers, _ = found.place(points)
+        lengths = [len(prompt.text) for prompt in some]
+        return Placed(points, numbers, lengths, [prompt.hash for prompt in some], np.array(counts, np.int64))
+
+    def embedded(some: Sequence[Prompt]) -> Placed:
+        return placed(some, space.embed([prompt.text for prompt in some]), [1] * len(some))
+
+    return Likeness(
+        placed(prompts, points, [item.count for item in traffic]),
+        embedded(gold),
+        embedded(training),
+        found.names,
+        found.centres,
+        seed,
+    )

@@ -8,6 +8,7 @@ that of Korn and Graubard (1998), from the variance with replacement. Weights co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -58,13 +59,14 @@ class Weights:
 
 
 def cluster_weights(
-    traffic: Numbers, gold: Whole, centres: Floats, uncovered: npt.NDArray[np.bool_]
+    traffic: Numbers, gold: Whole, centres: Floats | None, uncovered: npt.NDArray[np.bool_]
 ) -> Weights | None:
     """Weights by cluster (post-stratification): share of traffic over share of gold.
 
     `traffic` [k] counts texts, `gold` [n] holds each example's cluster. `uncovered` [k] marks clusters that
     gold can't speak for: their traffic is left out, and their few examples weigh as the rest on average.
-    Other clusters with fewer than five examples join the nearest one that has them. None where no cluster
+    Other clusters with fewer than five examples join the nearest one that has them; without `centres`,
+    where nothing is near, they are one, and left out too if that has fewer than five. None where no cluster
     has five.
     """
     counts = np.bincount(gold, minlength=len(traffic))
@@ -73,9 +75,14 @@ def cluster_weights(
     if not len(homes) or total <= 0:
         return None
     joined = np.arange(len(traffic))
-    for cluster in np.flatnonzero((counts < LEAST_GOLD) & ~uncovered):
-        distances = ((centres[homes] - centres[cluster]) ** 2).sum(axis=1)
-        joined[cluster] = homes[distances.argmin()]
+    rare = np.flatnonzero((counts < LEAST_GOLD) & ~uncovered)
+    if centres is None:
+        joined[rare] = rare[:1]
+        uncovered = uncovered | (np.isin(joined, rare) & (counts[rare].sum() < LEAST_GOLD))
+    else:
+        for cluster in rare:
+            distances = ((centres[homes] - centres[cluster]) ** 2).sum(axis=1)
+            joined[cluster] = homes[distances.argmin()]
     mass = np.bincount(joined, weights=np.where(uncovered, 0.0, traffic), minlength=len(traffic))
     examples = np.bincount(joined[gold], minlength=len(traffic))
     kept = float(traffic[~uncovered].sum())
@@ -84,6 +91,22 @@ def cluster_weights(
     known = ~uncovered & (examples > 0)
     ratio[known] = (mass[known] / kept) / (examples[known] / inside)
     return Weights(_mean_one(ratio[joined[gold]]), kept / total)
+
+
+def label_weights(traffic: Whole, gold: Whole, uncovered: npt.NDArray[np.bool_]) -> Weights | None:
+    """Weights by the teacher's label, as `cluster_weights` by cluster.
+
+    They are right where nothing but the labels' shares shifted. `traffic` [labels] counts the teacher's
+    answers, `gold` [n] has its answer to each example, -1 for none: such an example weighs as the others on
+    average. `uncovered` [labels] as there.
+    """
+    answered = gold >= 0
+    found = cluster_weights(traffic, gold[answered], None, uncovered)
+    if found is None:
+        return None
+    values = np.ones(len(gold))
+    values[answered] = found.values
+    return Weights(values, found.covered)
 
 
 def density_weights(gold: Floats, traffic: Floats, *, seed: int = 0) -> Weights | None:
@@ -127,7 +150,9 @@ def weighted_difference(a: Flags, b: Flags, weights: Weights) -> dict[str, float
     difference = only_a - only_b
     spread = only_a + only_b - difference**2
     n = _worth(a.astype(np.float64) - b, difference, spread, weights)
-    low, high = paired_difference_interval(only_a * n, only_b * n, n)
+    whole = math.floor(n)  # examples, as the exact test counts them
+    of_a = min(only_a * whole, whole)
+    low, high = paired_difference_interval(of_a, min(only_b * whole, whole - of_a), whole)
     return {"estimate": difference, "low": low, "high": high, "effective_n": n}
 
 

@@ -6,11 +6,12 @@ What computes is imported where it is used: `tutelage status` looks at this stag
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tutelage import storage
+from tutelage.config import WORDS
 from tutelage.data import prompts_from_table, read_sealed, read_training
 from tutelage.data.arrivals import Arrival, arrivals
 from tutelage.labelling import choose_examples
@@ -18,16 +19,16 @@ from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt, Rejection
 from tutelage.stages.asking import prompted_task
+from tutelage.stages.sources import model_fingerprint
 from tutelage.stages.task import labels_fingerprint
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from tutelage.data.leakage import Leak
-    from tutelage.evaluation.likeness import Likeness, Placed
+    from tutelage.evaluation.likeness import Likeness, Space
     from tutelage.evaluation.weighting import Weights
 
-_EACH_CLUSTER = 10  # examples of gold that a cluster gets on average, so that their lack can be shown
 _NAMED = 3
 _LISTED = 50  # leaks
 _COMPARED = 2_000  # texts that are looked up among so many others
@@ -47,30 +48,23 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "prompting": fingerprint(config.prompting),
         "traffic.near_duplicate": fingerprint(config.traffic.near_duplicate),
         "coverage": fingerprint(config.coverage),
+        "coverage.embedding": _model_of(programme),
     }
+
+
+def _model_of(programme: Programme) -> str:
+    name = programme.config.coverage.embedding
+    return fingerprint(name) if name == WORDS else model_fingerprint(programme, name)
 
 
 @dataclass(frozen=True)
 class _Texts:
-    """The traffic as it came in, gold, gold's training part, and what of that is shown to the teacher."""
+    """The traffic as it came in, gold, gold's training part, and which texts of that the teacher is shown."""
 
     traffic: Sequence[Arrival]
     gold: Sequence[Prompt]
     training: Sequence[Prompt]
-    examples: Sequence[Prompt]
-
-    def parts(self) -> dict[str, list[Prompt]]:
-        """Prompts by the name of their part, as `coverage.parquet` has it."""
-        return {
-            "traffic": [item.prompt for item in self.traffic],
-            "gold": list(self.gold),
-            "training": list(self.training),
-            "example": list(self.examples),
-        }
-
-    def counts(self, part: str) -> list[int]:
-        """How often each text of a part came in; 1 where that isn't a matter."""
-        return [item.count for item in self.traffic] if part == "traffic" else [1] * len(self.parts()[part])
+    shown: Set[str]
 
 
 def read_coverage(programme: Programme) -> dict[str, Any]:
@@ -80,9 +74,19 @@ def read_coverage(programme: Programme) -> dict[str, Any]:
 
 
 def _work(programme: Programme, progress: Progress) -> str:
+    from tutelage.evaluation.likeness import liken
+
+    config = programme.config.coverage
     texts = _read(programme)
     with progress.track("looking at coverage", 4, "steps") as tracker:
-        placed, likeness = _place(programme, texts)
+        likeness = liken(
+            texts.traffic,
+            texts.gold,
+            texts.training,
+            _space(programme, texts),
+            clusters=config.clusters,
+            seed=config.seed,
+        )
         tracker.advance(note="clusters")
         found = likeness.to_json()
         tracker.advance(note="tests")
@@ -91,20 +95,21 @@ def _work(programme: Programme, progress: Progress) -> str:
         leaks = _leaks(programme, texts)
         leakage = _leakage(programme, texts, leaks)
         tracker.advance(note="leaks")
-    parts = texts.parts()
     content = {
         **found,
-        "embedding": "words",
-        "seed": programme.config.coverage.seed,
+        "embedding": config.embedding,
+        "seed": config.seed,
         "texts": {
-            **{name: len(prompts) for name, prompts in parts.items()},
-            "traffic_with_repeats": sum(texts.counts("traffic")),
+            "traffic": len(texts.traffic),
+            "traffic_with_repeats": int(likeness.traffic.counts.sum()),
+            "gold": len(texts.gold),
+            "training": len(texts.training),
+            "example": len(texts.shown),
         },
         "covered": {name: None if one is None else one.covered for name, one in weights.items()},
         "leakage": leakage,
     }
-    leaked = {leak.gold: str(leak.kind) for leak in reversed(leaks)}
-    storage.write_table(programme.placed, _table(parts, placed, weights, leaked))
+    storage.write_table(programme.placed, _table(texts, likeness, weights, leaks))
     storage.write_json(programme.coverage, content)
     return _told(content, progress)
 
@@ -116,46 +121,19 @@ def _read(programme: Programme) -> _Texts:
     shown = {example.text for example in choose_examples(training, wanted.examples, wanted.seed)}
     rejected = [Rejection(**row) for row in storage.read_table(programme.prompts_rejected).to_pylist()]
     prompts = prompts_from_table(storage.read_table(programme.prompts))
-    learned = [item.prompt for item in training]
-    return _Texts(
-        arrivals(prompts, rejected, gold), gold, learned, [one for one in learned if one.text in shown]
-    )
+    return _Texts(arrivals(prompts, rejected, gold), gold, [item.prompt for item in training], shown)
 
 
-def _place(programme: Programme, texts: _Texts) -> tuple[dict[str, Placed], Likeness]:
-    """The traffic alone makes the space and the clusters; everything else is placed in them."""
-    import numpy as np
-
-    from tutelage.data.clusters import cluster_count, fit_clusters
-    from tutelage.data.word_space import WordSpace
-    from tutelage.evaluation.likeness import Likeness, Placed
-
+def _space(programme: Programme, texts: _Texts) -> Space:
+    """The space that `coverage.embedding` names; that of words is fitted on the traffic."""
     config = programme.config.coverage
-    said = {name: [prompt.text for prompt in prompts] for name, prompts in texts.parts().items()}
-    space = WordSpace.fit(said["traffic"], seed=config.seed)
-    points = {name: space.embed(some) for name, some in said.items()}
-    count = config.clusters or cluster_count(
-        len(texts.traffic), least_in_each=_EACH_CLUSTER, judged=len(texts.gold)
-    )
-    clusters = fit_clusters(said["traffic"], points["traffic"], count, seed=config.seed)
-    placed = {
-        name: Placed(
-            points[name],
-            clusters.place(points[name])[0],
-            [len(prompt.text) for prompt in prompts],
-            [prompt.hash for prompt in prompts],
-            np.array(texts.counts(name), dtype=np.int64),
-        )
-        for name, prompts in texts.parts().items()
-    }
-    return placed, Likeness(
-        placed["traffic"],
-        placed["gold"],
-        placed["training"],
-        clusters.names,
-        clusters.centres,
-        config.seed,
-    )
+    if config.embedding == WORDS:
+        from tutelage.data.word_space import WordSpace
+
+        return WordSpace.fit([item.prompt.text for item in texts.traffic], seed=config.seed)
+    from tutelage.teachers.sentence_encoder import SentenceEncoder
+
+    return SentenceEncoder.named(config.embedding, programme.folder)
 
 
 def _leaks(programme: Programme, texts: _Texts) -> list[Leak]:
@@ -221,26 +199,34 @@ def _near(programme: Programme, texts: _Texts) -> dict[str, Any] | None:
 
 
 def _table(
-    parts: Mapping[str, Sequence[Prompt]],
-    placed: Mapping[str, Placed],
-    weights: Mapping[str, Weights | None],
-    leaked: Mapping[str, str],
+    texts: _Texts, likeness: Likeness, weights: Mapping[str, Weights | None], leaks: Sequence[Leak]
 ) -> pa.Table:
-    """A row a text: part, id, hash, how often it came in, cluster; and gold's weights and kind of leak."""
+    """A row a text: part, id, hash, how often it came in, cluster; and gold's weights and kind of leak.
+
+    What is shown to the teacher as an example is a row of its training part too.
+    """
     import numpy as np
     import pyarrow as pa
 
+    leaked = {leak.gold: str(leak.kind) for leak in reversed(leaks)}
+    shown = [index for index, prompt in enumerate(texts.training) if prompt.text in texts.shown]
+    parts = (
+        ("traffic", [item.prompt for item in texts.traffic], likeness.traffic, None),
+        ("gold", texts.gold, likeness.gold, None),
+        ("training", texts.training, likeness.training, None),
+        ("example", [texts.training[index] for index in shown], likeness.training, shown),
+    )
     tables = []
-    for part, prompts in parts.items():
+    for part, prompts, placed, rows in parts:
+        taken = np.arange(len(placed)) if rows is None else np.array(rows, dtype=np.int64)
+        kinds = [leaked.get(prompt.id) if part == "gold" else None for prompt in prompts]
         columns = {
             "part": pa.array([part] * len(prompts), pa.string()),
             "id": pa.array([prompt.id for prompt in prompts], pa.string()),
-            "hash": pa.array(placed[part].hashes, pa.string()),
-            "count": pa.array(placed[part].counts, pa.int64()),
-            "cluster": pa.array(placed[part].clusters, pa.int32()),
-            "leak": pa.array(
-                [leaked.get(prompt.id) if part == "gold" else None for prompt in prompts], pa.string()
-            ),
+            "hash": pa.array([placed.hashes[index] for index in taken], pa.string()),
+            "count": pa.array(placed.counts[taken], pa.int64()),
+            "cluster": pa.array(placed.clusters[taken], pa.int32()),
+            "leak": pa.array(kinds, pa.string()),
         }
         for name, one in weights.items():
             values = one.values if part == "gold" and one is not None else np.full(len(prompts), np.nan)

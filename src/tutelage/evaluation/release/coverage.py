@@ -87,30 +87,39 @@ def free_of_leaks(metrics: Metrics, release: ReleaseConfig) -> Iterator[Evidence
 
 
 def weighted_loss(metrics: Metrics, release: ReleaseConfig) -> Iterator[Evidence]:
-    """The loss against the teacher on gold weighted to the traffic by clusters, against `max_weighted_loss`.
+    """The loss against the teacher on gold weighted to the traffic, against `max_weighted_loss`.
 
-    It passes only where the weights can be relied on.
+    It passes only where all weights there are (by cluster, density ratio and label) say so and can be relied
+    on, and fails where all do; shown is the one whose interval reaches lowest.
     """
     limit = release.max_weighted_loss
     if limit is None:
         return
-    weighted = (metrics.get("coverage") or {}).get("weighted", {}).get("cluster")
-    pairs = [] if weighted is None else weighted["comparisons"]
-    found = next((one for one in pairs if (one["a"], one["b"]) == ("student", "teacher")), None)
-    if weighted is None or found is None:
+    weighted = (metrics.get("coverage") or {}).get("weighted", {})
+    found = [
+        (pair, by, name)
+        for name, by in weighted.items()
+        if by is not None
+        for pair in by["comparisons"]
+        if (pair["a"], pair["b"]) == ("student", "teacher")
+    ]
+    if not found:
         yield _unmeasured(_WEIGHTED, limit)
         return
-    estimate, low, high = found["estimate"], found["low"], found["high"]
-    verdict, doubts = at_least(low, high, -limit), weighted["doubts"]
-    reason = (
-        f"Weighted to the traffic, student {change(estimate, 'the teacher')} (95% interval "
-        f"{fmt.points_interval(found)}); a loss of at most {fmt.points(limit, plus=False)} is acceptable."
-    )
+    pair, by, name = min(found, key=lambda one: float(one[0]["low"]))
+    estimate, low, high = pair["estimate"], pair["low"], pair["high"]
+    verdicts = {at_least(one["low"], one["high"], -limit) for one, _, _ in found}
+    doubts = list(dict.fromkeys(doubt for _, each, _ in found for doubt in each["doubts"]))
+    verdict = verdicts.pop() if len(verdicts) == 1 else Verdict.UNDECIDED
     if doubts and verdict is Verdict.PASS:
         verdict = Verdict.UNDECIDED
+    reason = (
+        f"Weighted to the traffic (by {name}), student {change(estimate, 'the teacher')} (95% interval "
+        f"{fmt.points_interval(pair)}); a loss of at most {fmt.points(limit, plus=False)} is acceptable."
+    )
     if doubts:
         reason += f" The weights can't be relied on: {'; '.join(doubts)}."
-    yield Evidence(_WEIGHTED, verdict, reason, estimate, low, high, -limit, weighted["n"])
+    yield Evidence(_WEIGHTED, verdict, reason, estimate, low, high, -limit, by["n"])
 
 
 def _unmeasured(term: str, limit: float) -> Evidence:
