@@ -140,7 +140,7 @@ def test_what_it_means_for_the_arms_comes_into_the_metrics(tmp_path):
 
     outcome = run_all(Programme.open(inbox_programme(tmp_path)), Silent())
     found = outcome.metrics["coverage"]
-    assert set(found["weighted"]) == {"cluster", "density"}
+    assert set(found["weighted"]) == {"cluster", "density", "label"}
     figures = found["weighted"]["cluster"]
     accuracy = outcome.metrics["arms"]["student"]["accuracy"]["estimate"]
     assert figures["arms"]["student"]["estimate"] == pytest.approx(accuracy, abs=0.15)
