@@ -153,15 +153,15 @@ def score(only_a: Any, only_b: Any, n: float, difference: float) -> Any:
 
 
 def _exact_p(observed: float, discordant: float, n: int, difference: float) -> float:
-    """The largest probability of a statistic of at least `observed` over plausible nuisance parameters."""
+    """The largest probability, over plausible nuisance values, of a statistic of `observed` > 0 or more."""
     from scipy.special import betainc, betaincinv, gammaln, xlog1py, xlogy
 
     tail = _NUISANCE_LEVEL / 2
     low = betaincinv(discordant, n - discordant + 1, tail) if discordant > 0 else 0.0
     high = betaincinv(discordant + 1, n - discordant, 1 - tail) if discordant < n else 1.0
     low, high = max(low, abs(difference)), min(high, 1.0)
-    if low > high:  # the data rule the limit itself out, and speak for the side that they lie on
-        return _NUISANCE_LEVEL if observed > 0 else 1.0
+    if low > high:  # the data rule the limit itself out
+        return _NUISANCE_LEVEL
     rate = np.linspace(low, high, _NUISANCE_POINTS)[:, None]
     b_rate, a_rate = np.maximum(0.0, (rate - difference) / 2), np.maximum(0.0, (rate + difference) / 2)
     b = _plausible(n, float(b_rate[0, 0]), float(b_rate[-1, 0]))
