@@ -41,6 +41,12 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/students.py
 	$(BIN)/python benchmarks/lean_kl.py
 	$(BIN)/python benchmarks/cached_signals.py
+	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/intervals_and_gates.py
+	$(BIN)/python benchmarks/open_values.py
+	$(BIN)/python benchmarks/coverage.py
+	$(BIN)/python benchmarks/certificates.py
+	$(BIN)/python benchmarks/sequences.py
 	$(if $(TEACHER),$(BIN)/python benchmarks/bert_size.py --teacher $(TEACHER))
 
 # The long version of the fault tests: 200 kills, 1,000 of each malformed answer, a fault of every write, a 60 s
