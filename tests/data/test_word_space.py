@@ -49,6 +49,12 @@ def test_any_texts_give_finite_points(texts):
     assert ((np.abs(lengths - 1) < 1e-4) | (lengths == 0)).all()
 
 
+def test_texts_that_are_all_alike_have_one_point():
+    points = WordSpace.fit(["the same words here"] * 5).embed(["the same words here"] * 2)
+    np.testing.assert_allclose(points[0], points[1])
+    assert np.isfinite(points).all()
+
+
 def test_a_row_of_zeros_stays():
     np.testing.assert_array_equal(
         unit_rows(np.array([[0.0, 0.0], [3.0, 4.0]])), [[0, 0], [np.float32(0.6), np.float32(0.8)]]

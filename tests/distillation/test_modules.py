@@ -57,7 +57,7 @@ def test_a_student_of_any_shape_learns_from_a_module_that_is_asked_once():
     record = distil(teacher, student, inputs(), recipe=PLAN)
     assert teacher.asked == 256, "once for each row, whatever the epochs"
     assert agreement(student, teacher) > max(0.8, before + 0.2)
-    assert record.steps == 60 and record.history[-1]["agreement"] > 0.8
+    assert record.steps == 60 and record.history[-1]["agreement"] > 0.6  # of the 26 held back
 
 
 def test_shuffled_answers_teach_nothing():

@@ -88,6 +88,7 @@ def _accuracies(models, family, **config):
     ]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_reasons_as_a_second_task_teach_what_labels_do_not(tmp_path):
     """Means of two seeds: whether labels alone happen to suffice is chance."""

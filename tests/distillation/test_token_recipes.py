@@ -75,6 +75,7 @@ def test_the_teachers_weights_teach_more_than_its_text(models, signals, recipe, 
     assert world.distance(student.student) < world.distance(text_alone.student) - 0.1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_teacher_that_takes_words_for_others_teaches_nothing(models, signals, tmp_path):
     import torch

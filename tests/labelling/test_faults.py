@@ -66,7 +66,7 @@ def finish(server: FaultyTeacher, folder: Path, **labelling: float) -> None:
     assert server.proper.total() - COUNT <= extra
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_fault_at_once_and_an_outage_end_with_every_prompt_answered(
     tmp_path: Path, secure_teacher: FaultyTeacher
 ) -> None:

@@ -73,6 +73,7 @@ def test_static_begins_with_the_teachers_words_and_its_control_without(labelled)
     assert run["student"]["recipe"]["name"] == "static" and run["control"]["recipe"]["name"] == "soft-targets"
 
 
+@pytest.mark.long
 def test_prune_recover_tells_of_each_round_and_prunes_its_control_as_far(labelled):
     shape = {"layers": 1, "heads": 2, "hidden_size": 16, "intermediate_size": 32, "epochs": 1}
     run = trained(labelled, "pruned", family="encoder", base="teacher", recipe="prune-recover", **shape)

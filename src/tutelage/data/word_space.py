@@ -57,7 +57,8 @@ class WordSpace:
         dimensions = min(width, counts.shape[1] - 1, counts.shape[0] - 1)
         if dimensions < 1:
             return space
-        svd = TruncatedSVD(dimensions, random_state=seed, n_iter=4).fit(space._weigh(counts))
+        with np.errstate(invalid="ignore"):  # shares of variance, which isn't there where all texts are alike
+            svd = TruncatedSVD(dimensions, random_state=seed, n_iter=4).fit(space._weigh(counts))
         return cls(counter, space._importance, svd)
 
     def embed(self, texts: Sequence[str]) -> Vectors:

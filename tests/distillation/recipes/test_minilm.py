@@ -23,6 +23,7 @@ def control(world):
     return right(trained(world, config_of("minilm"), control=True).student)
 
 
+@pytest.mark.long
 def test_relations_carry_what_the_teacher_knows_to_another_width(world, control):
     assert right(trained(world, config_of("minilm")).student) > control + 0.3
     assert right(trained(world, config_of("minilm"), "shuffled").student) < control + 0.15

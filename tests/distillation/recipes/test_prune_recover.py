@@ -139,10 +139,8 @@ def test_the_control_takes_as_many_steps_and_hears_no_unpruned_one(world, monkey
     assert phase["layers"] == 2
 
 
-@pytest.mark.parametrize(
-    ("member", "step"),
-    [pytest.param(0, 3, marks=pytest.mark.long), (1, 2), pytest.param(2, 1, marks=pytest.mark.long)],
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("member", "step"), [(0, 3), (1, 2), (2, 1)])
 def test_a_killed_run_goes_on_through_its_rounds_bit_by_bit(world, tmp_path, member, step):
     config = {"epochs": 2, "heads": 2, "hidden_size": 12}
     whole = trained(world, **config)

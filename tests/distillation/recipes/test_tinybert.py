@@ -17,6 +17,7 @@ def world(tmp_path_factory):
     return save_world(tmp_path_factory.mktemp("world"))
 
 
+@pytest.mark.long
 def test_every_layer_carries_what_the_teacher_knows_to_another_shape(world):
     control = right(trained(world, config_of("tinybert"), control=True).student)
     result = trained(world, config_of("tinybert"))
