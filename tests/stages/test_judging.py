@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import pytest
-from inbox import inbox_programme
+from inbox import letter_counting_inbox
 from typer.testing import CliRunner
 
 from tutelage import storage
@@ -25,20 +24,11 @@ OWN = {"type": "openai", "rights": "own-model", "model": "scripted-1", "samples"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    made = inbox_programme(
+    made = letter_counting_inbox(
         tmp_path_factory.mktemp("programme"),
         gold={"path": "gold.csv", "margin": 0.1},
-        teacher={"type": "human", "verdicts": {"path": "verdicts.csv"}},
         student={"family": "static", "epochs": 4, "members": 1},
     )
-    texts = []
-    for name in ("gold.csv", "traffic.csv"):
-        with (made / name).open(newline="") as file:
-            texts += [row["text"] for row in csv.DictReader(file)]
-    # A teacher that counts letters: a student of words has to differ.
-    said = [(text, ("billing", "delivery", "login")[len(text) % 3]) for text in texts]
-    with (made / "verdicts.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("text", "label"), *said])
     run_all(Programme.open(made))
     return made
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -12,7 +11,7 @@ import sys
 from collections import Counter
 
 import pytest
-from inbox import inbox_programme
+from inbox import letter_counting_inbox
 from typer.testing import CliRunner
 from voting_world import Browser
 
@@ -30,20 +29,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    made = inbox_programme(
+    made = letter_counting_inbox(
         tmp_path_factory.mktemp("programme"),
-        teacher={"type": "human", "verdicts": {"path": "verdicts.csv"}},
         student={"family": "static", "epochs": 2, "members": 1},
         economics={"monthly": 100_000},
     )
-    # A teacher that counts letters: a student of words has to differ.
-    texts = []
-    for name in ("gold.csv", "traffic.csv"):
-        with (made / name).open(newline="") as file:
-            texts += [row["text"] for row in csv.DictReader(file)]
-    said = [(text, ("billing", "delivery", "login")[len(text) % 3]) for text in texts]
-    with (made / "verdicts.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("text", "label"), *said])
     run_all(Programme.open(made))
     return made
 

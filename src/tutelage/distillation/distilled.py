@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -190,18 +190,7 @@ def distil_student(
     held = set(validation.texts)
     texts = dict.fromkeys(text for text in (*learning.texts, *layers.unlabelled) if text not in held)
     recipe = RECIPES[arm.config.plan](arm.config, len(learning), other_steps)
-    fingerprint = storage.hash_json(
-        [
-            recipe.to_json(),
-            arm.config.model_dump(),
-            _base_hash(arm.config, folder),
-            task.version,
-            signals.texts,
-            _hash_of(signals),
-            list(texts) if arm.body or arm.config.plan == "prune-recover" else [],
-            [teacher.revision for teacher in (arm.body, arm.own) if teacher],
-        ]
-    )
+    fingerprint = arm.fingerprint(recipe, folder, task, signals, list(texts))
     trained = []
     for number in range(recipe.members):
         seed = recipe.members * arm.config.seed + number
@@ -253,6 +242,23 @@ class _Arm:
         if control and (body is not None or config.plan in ("self", "prune-recover")):
             return cls(_alone(config), None, None)
         return cls(config, body, own)
+
+    def fingerprint(
+        self, recipe: Recipe, folder: Path, task: LabelTask, signals: Signals, texts: Sequence[str]
+    ) -> str:
+        """Of all that shapes its training: a checkpoint of another one isn't gone on from."""
+        return storage.hash_json(
+            [
+                recipe.to_json(),
+                self.config.model_dump(),
+                _base_hash(self.config, folder),
+                task.version,
+                signals.texts,
+                _hash_of(signals),
+                texts if self.body or self.config.plan == "prune-recover" else [],
+                [teacher.revision for teacher in (self.body, self.own) if teacher],
+            ]
+        )
 
     def require_same_tokens(self, material: Material) -> None:
         """Raises ConfigError where a body that teaches an encoder reads texts as other tokens."""

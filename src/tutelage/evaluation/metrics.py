@@ -50,13 +50,12 @@ def evaluate(
     records in all fields; of texts from its similarity up. An answer that isn't there is wrong. "scores" has
     the task's own metrics of each arm, "measures" those of `evaluation.measures` with intervals and by slice,
     "fields" a record's, field by field. What needs labels ("labels", macro-F1, calibration, confusions) is
-    empty or None where values are open. Intervals:
-    of proportions by `proportion_interval`, of differences by `paired_difference_interval` and beside it by
-    the paired percentile bootstrap of `resamples` (Efron and Tibshirani 1993), which also serves macro-F1,
-    its differences, retention and recovered gap; of the ECE by a basic one. A difference is a − b in
-    accuracy. The result doesn't depend on the order of examples. What can't be computed (an arm is absent,
-    nothing to divide by) is None; a comparison with an absent arm is left out.
-    `critical_slices` only says which errors are listed first in "worst".
+    empty or None where values are open. Intervals: of proportions by `proportion_interval`, of differences by
+    `paired_difference_interval` and beside it by the paired percentile bootstrap of `resamples` (Efron and
+    Tibshirani 1993), which also serves macro-F1, its differences, retention and recovered gap; of the ECE by
+    a basic one. A difference is a − b in accuracy. The result doesn't depend on the order of examples. What
+    can't be computed (an arm is absent, nothing to divide by) is None; a comparison with an absent arm is
+    left out. `critical_slices` only says which errors are listed first in "worst".
 
     Raises DataError where the arms don't fit gold or the task.
     """
@@ -64,8 +63,6 @@ def evaluate(
     coded, labelled = encode(task, gold, arms), with_labels(task)
     drawn = resample(coded, seed=seed, resamples=resamples)
     measured = measure_arms(coded, arms, seed=seed, resamples=resamples)
-    values = {name: arms[name].values for name in coded.answers}
-    student = arms.get("student")
     return {
         "n": coded.n,
         "confidence": CONFIDENCE,
@@ -95,16 +92,19 @@ def evaluate(
         "retention": _retention(coded, drawn),
         "gap_recovered": _gap_recovered(coded, drawn),
         "errors": _inheritance.errors(coded, _stated(labelled, arms)),
-        "worst": _inheritance.worst(
-            gold,
-            values,
-            coded.right["student"],
-            confidence_of(student),
-            critical_slices,
-        )
-        if student
-        else [],
+        "worst": _worst(coded, gold, arms, critical_slices),
     }
+
+
+def _worst(
+    coded: Coded, gold: Sequence[Gold], arms: Mapping[str, Arm], critical_slices: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The student's errors; none where there is no student."""
+    if "student" not in arms:
+        return []
+    values = {name: arms[name].values for name in coded.answers}
+    confidence = confidence_of(arms["student"])
+    return _inheritance.worst(gold, values, coded.right["student"], confidence, critical_slices)
 
 
 def _arm(task: LabelTask | None, coded: Coded, arm: Arm, drawn: Resampled) -> dict[str, Any]:

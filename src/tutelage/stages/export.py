@@ -6,9 +6,10 @@ What exports is imported where it is used, as in `train`.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tutelage import __version__, storage
 from tutelage.errors import GateRefused, UsageError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from tutelage.compression import Parity
     from tutelage.evaluation import Footprint
     from tutelage.students import Student
+
+    Predict = Callable[[Sequence[str]], Any]
 
 _TIMED_TEXTS, _TIMED_CALLS, _TIMED_SECONDS = 300, 200, 5.0
 
@@ -116,9 +119,9 @@ def _export(programme: Programme, task: LabelTask, folder: Path, progress: Progr
     texts, references = _compared_on(programme)
     before = student.predict(texts)
 
-    def measured(predict: object, place: Path) -> Footprint:
+    def measured(predict: Predict, place: Path) -> Footprint:
         return measure_footprint(
-            predict,  # type: ignore[arg-type]
+            predict,
             texts[:_TIMED_TEXTS],
             folder=place,
             parameters=student.parameters,
@@ -138,9 +141,8 @@ def _export(programme: Programme, task: LabelTask, folder: Path, progress: Progr
             made.append(Exported(form, measured(runtime.predict, place), parity, decision))
             tracker.advance()
     kept = {item.form for item in made if item.kept}
-    for place in list(
-        folder.iterdir()
-    ):  # only now: int8 is made of float32, whether that was asked for or not
+    # Only now: int8 is made of float32, whether that was asked for or not.
+    for place in list(folder.iterdir()):
         if place.name not in kept:
             shutil.rmtree(place)
     return Export(programme.exports, trained, tuple(made))
