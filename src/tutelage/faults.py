@@ -18,6 +18,8 @@ POINTS = (
     "answered",  # its answer is in memory
     "committing",  # a transaction of the ledger is whole but not committed
     "committed",  # it is
+    "capturing",  # a transaction of a server's captures is whole but not committed
+    "captured",  # it is
     "exporting",  # all is answered; the tables are about to be written
     "exported",  # they are; the stage has not written down that it finished
 )

@@ -1,0 +1,229 @@
+"""The store: one object for all that a server keeps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tutelage.errors import UsageError
+from tutelage.serving.captures import Capture
+from tutelage.serving.store import _captured, _rollout
+from tutelage.serving.store._captured import Completion
+from tutelage.serving.store._database import Database
+from tutelage.serving.store._purge import purge
+from tutelage.serving.store._records import Alert, ApiKey, RolloutChange, Totals
+from tutelage.serving.store._tables import ALERTS, KEYS, MONITORS
+from tutelage.serving.store._writer import Write, Writer
+
+PATIENCE = 2.0  # seconds that an answer waits for its capture to be on disk
+
+
+class Store:
+    """A server's state in one database. Several servers may share one in PostgreSQL.
+
+    `capture` and `complete` belong to an event loop and are written by a thread. All else is a transaction
+    at once, of about a millisecond: in a handler, call it in a worker thread. Raises DataError where the
+    database can't be used (`capture` and `complete` don't: see `lost`).
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._writer = Writer(database)
+        self.late = 0
+
+    # What was asked and answered
+
+    async def capture(
+        self, capture: Capture, *, durable: bool, monitors: Mapping[str, Any] | None = None
+    ) -> None:
+        """Keep a capture, and in the same transaction the monitors' states that it moved.
+
+        With `durable` it is on disk, or counted in `lost`, when this returns; after `PATIENCE` seconds it
+        returns all the same and counts in `late`. Else it is queued. Never raises for want of a database.
+        """
+        await self._put(capture, durable, monitors)
+
+    async def complete(
+        self,
+        id: str,
+        *,
+        teacher_value: str | None,
+        agree: bool | None,
+        cost: float,
+        durable: bool = False,
+        monitors: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add what the teacher said of a capture that was answered before; `cost` adds to its cost."""
+        await self._put(Completion(id, teacher_value, agree, cost), durable, monitors)
+
+    async def _put(
+        self, what: Capture | Completion, durable: bool, monitors: Mapping[str, Any] | None
+    ) -> None:
+        done = asyncio.get_running_loop().create_future() if durable else None
+        if not self._writer.put(Write(what, monitors, done)) or done is None:
+            return
+        _, pending = await asyncio.wait([done], timeout=PATIENCE)
+        self.late += len(pending)
+
+    @property
+    def lost(self) -> int:
+        """Captures and completions that could not be kept since the store was opened."""
+        return self._writer.lost
+
+    @property
+    def failure(self) -> str:
+        """Why the last captures could not be kept; "" while they are."""
+        return self._writer.failure
+
+    @property
+    def waiting(self) -> int:
+        """Captures and completions in the queue."""
+        return self._writer.waiting
+
+    def captures(
+        self,
+        *,
+        since: float | None = None,
+        before: str | None = None,
+        by: str | None = None,
+        disagreeing: bool | None = None,
+        audited: bool | None = None,
+        limit: int = 100,
+    ) -> list[Capture]:
+        """Captures, newest first, `limit` at most.
+
+        `since` is in seconds since the epoch; `before` is the id of the last capture of the page before.
+        `disagreeing` asks for those whose values differ (True) or agree (False).
+        """
+        with self._database.reading() as connection:
+            return _captured.select(
+                connection,
+                since=since,
+                before=before,
+                by=by,
+                disagreeing=disagreeing,
+                audited=audited,
+                limit=limit,
+            )
+
+    def totals(self, since: float) -> Totals:
+        """What came since the minute of `since` (seconds since the epoch), by stage, by and slice.
+
+        Counts stay when the captures they counted are purged.
+        """
+        with self._database.reading() as connection:
+            return _captured.totals(connection, since)
+
+    def purge(self, *, before: float | None = None, key: str | None = None) -> int:
+        """Remove captures made before a time, or of a key, from the file as well; how many there were."""
+        return purge(self._database, before=before, key=key)
+
+    # The rollout
+
+    def rollout(self) -> RolloutChange | None:
+        """The change that holds now; None before the first."""
+        return next(iter(self.rollout_changes(1)), None)
+
+    def change_rollout(self, change: RolloutChange, *, after: int | None = None) -> RolloutChange:
+        """Record a change, on disk when this returns, with its number and hash.
+
+        With `after`, raises UsageError where the last change isn't the one of that number (0: none).
+        """
+        with self._database.writing() as connection:
+            return _rollout.append(connection, change, after)
+
+    def rollout_changes(self, limit: int = 100) -> list[RolloutChange]:
+        """The last changes, newest first."""
+        with self._database.reading() as connection:
+            return _rollout.latest(connection, limit)
+
+    def verify_rollout(self) -> int:
+        """How many changes there are. Raises IntegrityError where one was tampered with."""
+        with self._database.reading() as connection:
+            return _rollout.verify(_rollout.latest(connection, limit=1 << 31)[::-1])
+
+    # Keys
+
+    def add_key(self, key: ApiKey) -> None:
+        """Record a key. Raises IntegrityError where its id is taken."""
+        with self._database.writing() as connection:
+            connection.execute(sa.insert(KEYS), asdict(key))
+
+    def keys(self) -> list[ApiKey]:
+        """All keys, also those revoked, oldest first."""
+        with self._database.reading() as connection:
+            query = sa.select(KEYS).order_by(KEYS.c.created, KEYS.c.id)
+            return [ApiKey(**row) for row in connection.execute(query).mappings()]
+
+    def revoke_key(self, id: str, at: float) -> None:
+        """End a key's right from `at` on. Raises UsageError where there is none; again changes nothing."""
+        with self._database.writing() as connection:
+            known = connection.execute(sa.select(KEYS.c.revoked).where(KEYS.c.id == id)).one_or_none()
+            if known is None:
+                raise UsageError(f"there is no key {id!r}. Mend: list the keys, and name one of them")
+            if known.revoked is None:
+                connection.execute(sa.update(KEYS).where(KEYS.c.id == id).values(revoked=at))
+
+    def use_key(self, id: str, day: str) -> None:
+        """Note that a key was used on a UTC day (ISO 8601); once a day is enough."""
+        with self._database.writing() as connection:
+            connection.execute(
+                sa.update(KEYS).where(KEYS.c.id == id, KEYS.c.last_used < day).values(last_used=day)
+            )
+
+    # Monitors and alerts
+
+    def monitors(self) -> dict[str, Any]:
+        """Each monitor's last state, by name."""
+        with self._database.reading() as connection:
+            return {row.name: row.state for row in connection.execute(sa.select(MONITORS))}
+
+    def save_monitors(self, states: Mapping[str, Any]) -> None:
+        """Record states that no capture moved (a monitor begun anew)."""
+        if states:
+            with self._database.writing() as connection:
+                _captured.save_monitors(connection, self._database, states)
+
+    def add_alert(self, alert: Alert) -> Alert:
+        """Record an alert; it has its id in what is returned."""
+        content = {field.name: getattr(alert, field.name) for field in fields(alert) if field.name != "id"}
+        with self._database.writing() as connection:
+            recorded = connection.execute(sa.insert(ALERTS).returning(ALERTS.c.id), content)
+            return replace(alert, id=recorded.scalar_one())
+
+    def alerts(self, *, open_only: bool = False, limit: int = 100) -> list[Alert]:
+        """The last alerts, newest first; with `open_only` those that nobody acknowledged."""
+        query = sa.select(ALERTS).order_by(ALERTS.c.id.desc()).limit(limit)
+        if open_only:
+            query = query.where(ALERTS.c.acknowledged_at.is_(None))
+        with self._database.reading() as connection:
+            return [Alert(**row) for row in connection.execute(query).mappings()]
+
+    def acknowledge_alert(self, id: int, *, by: str, at: float) -> None:
+        """Note who has seen an alert, and when; the first stays."""
+        with self._database.writing() as connection:
+            connection.execute(
+                sa.update(ALERTS)
+                .where(ALERTS.c.id == id, ALERTS.c.acknowledged_at.is_(None))
+                .values(acknowledged_by=by, acknowledged_at=at)
+            )
+
+    async def close(self) -> None:
+        """Write what waits, and close the database."""
+        await asyncio.to_thread(self._writer.close)
+        self._database.close()
+
+
+def open_store(url: str | Path) -> Store:
+    """Open a server's state, made or brought up to date where it has to be.
+
+    `url` is a file's path, `sqlite:///path` or `postgresql://user@host/name`. Raises UsageError where it
+    can't be read or is of a newer Tutelage, MissingExtraError without psycopg, DataError where nothing
+    answers.
+    """
+    return Store(Database(url))
