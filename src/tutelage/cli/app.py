@@ -277,6 +277,7 @@ def stress(folder: Folder = Path(), overrides: Overrides = None, force: Force = 
     print_stress(read_stress(_stage_command("stress", folder, overrides, force)))
 
 
+@app.command()
 def export(folder: Folder = Path(), overrides: Overrides = None) -> None:
     """Write the student in forms that a server runs without torch; refuse those that do not do as it did."""
     from tutelage.cli.display import RichProgress
