@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import stat
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from captured import made
 
 from tutelage.errors import IntegrityError, UsageError
@@ -22,28 +22,23 @@ Use = Callable[[Store], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[Store]:
-    store = open_store(path)
+async def opened(url: str | Path) -> AsyncIterator[Store]:
+    store = open_store(url)
     try:
         yield store
     finally:
         await store.close()
 
 
-def within(path: Path, use: Use) -> None:
+def within(url: str | Path, use: Use) -> None:
     async def run() -> None:
-        async with opened(path) as store:
+        async with opened(url) as store:
             await use(store)
 
     asyncio.run(run())
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "server.sqlite"
-
-
-def test_a_durable_capture_is_there_at_once_and_after_reopening(path: Path) -> None:
+def test_a_durable_capture_is_there_at_once_and_after_reopening(url: str) -> None:
     full = made(
         "caf\N{LATIN SMALL LETTER E WITH ACUTE} \U0001f600",
         audited=True,
@@ -63,11 +58,11 @@ def test_a_durable_capture_is_there_at_once_and_after_reopening(path: Path) -> N
         assert store.captures() == [bare, full]
         assert store.lost == 0 and store.late == 0 and store.failure == ""
 
-    within(path, put)
-    within(path, read)
+    within(url, put)
+    within(url, read)
 
 
-def test_captures_that_nobody_waits_for_are_there_soon_and_surely_after_closing(path: Path) -> None:
+def test_captures_that_nobody_waits_for_are_there_soon_and_surely_after_closing(url: str) -> None:
     captures = [made(str(number)) for number in range(5_000)]
 
     async def put(store: Store) -> None:
@@ -77,11 +72,11 @@ def test_captures_that_nobody_waits_for_are_there_soon_and_surely_after_closing(
     async def read(store: Store) -> None:
         assert store.captures(limit=10_000) == captures[::-1]
 
-    within(path, put)
-    within(path, read)
+    within(url, put)
+    within(url, read)
 
 
-def test_pages_go_through_all_captures_that_fit_newest_first(path: Path) -> None:
+def test_pages_go_through_all_captures_that_fit_newest_first(url: str) -> None:
     captures = [
         made(
             str(number),
@@ -111,10 +106,10 @@ def test_pages_go_through_all_captures_that_fit_newest_first(path: Path) -> None
         ]
         assert walked(since=captures[-1].at + 1) == []
 
-    within(path, use)
+    within(url, use)
 
 
-def test_an_audit_that_comes_back_later_completes_its_capture_once(path: Path) -> None:
+def test_an_audit_that_comes_back_later_completes_its_capture_once(url: str) -> None:
     capture = made(cost=0.25)
 
     async def use(store: Store) -> None:
@@ -128,10 +123,10 @@ def test_an_audit_that_comes_back_later_completes_its_capture_once(path: Path) -
         total = store.totals(0).total()
         assert (total.requests, total.disagreed, total.audit_disagreed, total.cost) == (1, 1, 1, 0.75)
 
-    within(path, use)
+    within(url, use)
 
 
-def test_totals_are_the_sums_over_captures_by_stage_by_and_slice(path: Path) -> None:
+def test_totals_are_the_sums_over_captures_by_stage_by_and_slice(url: str) -> None:
     captures = [
         made(
             str(number),
@@ -164,10 +159,10 @@ def test_totals_are_the_sums_over_captures_by_stage_by_and_slice(path: Path) -> 
         assert totals.total(by="student", stage="canary").requests == 25
         assert store.totals(0).total().requests == 101
 
-    within(path, use)
+    within(url, use)
 
 
-def test_an_id_that_is_there_already_costs_that_capture_alone(path: Path) -> None:
+def test_an_id_that_is_there_already_costs_that_capture_alone(url: str) -> None:
     captures = [made(str(number)) for number in range(20)]
 
     async def use(store: Store) -> None:
@@ -180,19 +175,19 @@ def test_an_id_that_is_there_already_costs_that_capture_alone(path: Path) -> Non
         assert [alert.kind for alert in store.alerts(open_only=True)] == ["captures lost"]
         assert store.failure == ""
 
-    within(path, use)
+    within(url, use)
 
 
-def test_texts_that_a_database_refuses_are_kept_readable(path: Path) -> None:
+def test_texts_that_a_database_refuses_are_kept_readable(url: str) -> None:
     async def use(store: Store) -> None:
         await store.capture(replace(made(), text="a\0b \udcff"), durable=True)
         assert store.lost == 0
         assert store.captures()[0].text == "a\N{SYMBOL FOR NULL}b \\udcff"
 
-    within(path, use)
+    within(url, use)
 
 
-def test_monitors_are_written_with_the_capture_that_moved_them(path: Path) -> None:
+def test_monitors_are_written_with_the_capture_that_moved_them(url: str) -> None:
     async def use(store: Store) -> None:
         for number in range(3):
             await store.capture(
@@ -202,10 +197,10 @@ def test_monitors_are_written_with_the_capture_that_moved_them(path: Path) -> No
         store.save_monitors({})
         assert store.monitors() == {"normal": {"trials": 2, "sums": [0.5]}, "hard": {"trials": 9}}
 
-    within(path, use)
+    within(url, use)
 
 
-def test_rollout_changes_are_chained_and_tampering_is_found(path: Path) -> None:
+def test_rollout_changes_are_chained_and_tampering_is_found(url: str) -> None:
     steps = [
         RolloutChange(1.0, "ann", "shadow", revision="r1"),
         RolloutChange(
@@ -230,14 +225,15 @@ def test_rollout_changes_are_chained_and_tampering_is_found(path: Path) -> None:
         with pytest.raises(IntegrityError, match="rollout change 2: the chain is broken"):
             store.verify_rollout()
 
-    within(path, use)
-    with sqlite3.connect(path) as database:
-        database.execute("UPDATE rollout_changes SET actor = 'bob' WHERE sequence = 2")
-    database.close()
-    within(path, tampered)
+    within(url, use)
+    database = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with database.begin() as connection:
+        connection.execute(sa.text("UPDATE rollout_changes SET actor = 'bob' WHERE sequence = 2"))
+    database.dispose()
+    within(url, tampered)
 
 
-def test_keys_are_recorded_used_and_revoked_once(path: Path) -> None:
+def test_keys_are_recorded_used_and_revoked_once(url: str) -> None:
     key = ApiKey("k1", "the shop", "viewer", "$argon2id$secret", 1.0)
     assert "secret" not in repr(key)
 
@@ -253,10 +249,10 @@ def test_keys_are_recorded_used_and_revoked_once(path: Path) -> None:
             store.revoke_key("k2", 5.0)
         assert store.keys() == [replace(key, last_used="2026-02-03", revoked=5.0)]
 
-    within(path, use)
+    within(url, use)
 
 
-def test_alerts_stay_until_somebody_acknowledges_them(path: Path) -> None:
+def test_alerts_stay_until_somebody_acknowledges_them(url: str) -> None:
     async def use(store: Store) -> None:
         first, second = (store.add_alert(Alert(float(at), "bound", "crossed")) for at in (1, 2))
         store.acknowledge_alert(first.id, by="ann", at=3.0)
@@ -264,10 +260,12 @@ def test_alerts_stay_until_somebody_acknowledges_them(path: Path) -> None:
         assert store.alerts(open_only=True) == [second]
         assert store.alerts() == [second, replace(first, acknowledged_by="ann", acknowledged_at=3.0)]
 
-    within(path, use)
+    within(url, use)
 
 
-def test_only_the_owner_reads_the_files(path: Path) -> None:
+def test_only_the_owner_reads_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "server.sqlite"
+
     async def use(store: Store) -> None:
         await store.capture(made(), durable=True)
         files = list(path.parent.iterdir())

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from tutelage.serving.captures import Capture, first_id
-from tutelage.serving.store._database import Database
 from tutelage.serving.store._records import Tally, Totals
-from tutelage.serving.store._tables import CAPTURES, MONITORS, TALLIES
+from tutelage.serving.store._tables import CAPTURES, MONITORS, TALLIES, PlainText, plain
 
 _NAMES = tuple(field.name for field in fields(Capture))
 _ALL = attrgetter(*_NAMES)
+_TEXTS = tuple(column.name for column in CAPTURES.c if isinstance(column.type, PlainText))
 _SUMS = ("requests", "agreed", "disagreed", "audit_agreed", "audit_disagreed", "latency", "cost")
+_COMPLETE = (
+    sa.update(CAPTURES)
+    .where(CAPTURES.c.id == sa.bindparam("completed"), CAPTURES.c.teacher_value.is_(None))
+    .values(
+        teacher_value=sa.bindparam("teachers"),
+        agree=sa.bindparam("agrees"),
+        cost=CAPTURES.c.cost + sa.bindparam("added"),
+        audited=True,
+    )
+    .returning(*CAPTURES.c)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +43,53 @@ class Completion:
     cost: float
 
 
-def insert(connection: sa.Connection, captures: Sequence[Capture]) -> None:
-    """Write captures down."""
-    connection.execute(
-        sa.insert(CAPTURES), [dict(zip(_NAMES, _ALL(capture), strict=True)) for capture in captures]
-    )
+class Recording:
+    """The statements that every capture needs, put into words once for a dialect.
+
+    To build and look up a statement takes several times as long as to run it, and all of it is time in which
+    the event loop can't go on.
+    """
+
+    def __init__(self, dialect: sa.Dialect) -> None:
+        upserting = sqlite_insert if dialect.name == "sqlite" else postgresql_insert
+        tallying, monitoring = upserting(TALLIES), upserting(MONITORS)
+        self._insert = str(sa.insert(CAPTURES).compile(dialect=dialect))
+        self._tally = str(
+            tallying.on_conflict_do_update(
+                index_elements=list(TALLIES.primary_key.columns),
+                set_={name: TALLIES.c[name] + tallying.excluded[name] for name in _SUMS},
+            ).compile(dialect=dialect)
+        )
+        self._monitor = str(
+            monitoring.on_conflict_do_update(
+                index_elements=[MONITORS.c.name], set_={"state": monitoring.excluded.state}
+            ).compile(dialect=dialect)
+        )
+
+    def insert(self, connection: sa.Connection, captures: Sequence[Capture]) -> None:
+        """Write captures down."""
+        connection.exec_driver_sql(self._insert, [_row(capture) for capture in captures])
+
+    def count(
+        self,
+        connection: sa.Connection,
+        captures: Iterable[Capture],
+        completed: Iterable[tuple[Completion, Capture]],
+    ) -> None:
+        """Add to the tallies of the minutes in which the requests came."""
+        sums: dict[tuple[int, str, str, str], list[float]] = {}
+        for capture in captures:
+            _add(sums, capture, [1, *_agreements(capture), capture.latency, capture.cost])
+        for completion, capture in completed:
+            _add(sums, capture, [0, *_agreements(capture), 0.0, completion.cost])
+        if sums:
+            # Sorted: two servers that lock the same rows do so in the same order, and never for each other.
+            connection.exec_driver_sql(self._tally, [_added(*item) for item in sorted(sums.items())])
+
+    def save_monitors(self, connection: sa.Connection, states: Mapping[str, Any]) -> None:
+        """Put each monitor's state in the place of its last one."""
+        rows = [{"name": plain(name), "state": json.dumps(states[name])} for name in sorted(states)]
+        connection.exec_driver_sql(self._monitor, rows)
 
 
 def complete(
@@ -46,63 +102,17 @@ def complete(
     found = []
     for completion in completions:
         row = connection.execute(
-            sa.update(CAPTURES)
-            .where(CAPTURES.c.id == completion.id, CAPTURES.c.teacher_value.is_(None))
-            .values(
-                teacher_value=completion.teacher_value,
-                agree=completion.agree,
-                cost=CAPTURES.c.cost + completion.cost,
-                audited=True,
-            )
-            .returning(*CAPTURES.c)
+            _COMPLETE,
+            {
+                "completed": completion.id,
+                "teachers": completion.teacher_value,
+                "agrees": completion.agree,
+                "added": completion.cost,
+            },
         ).one_or_none()
         if row is not None:
             found.append((completion, Capture(**row._mapping)))
     return found
-
-
-def count(
-    connection: sa.Connection,
-    database: Database,
-    captures: Iterable[Capture],
-    completions: Iterable[tuple[Completion, Capture]],
-) -> None:
-    """Add to the tallies of the minutes in which the requests came."""
-    sums: dict[tuple[int, str, str, str], list[float]] = {}
-    for capture in captures:
-        _add(sums, capture, [1, *_agreements(capture), capture.latency, capture.cost])
-    for completion, capture in completions:
-        _add(sums, capture, [0, *_agreements(capture), 0.0, completion.cost])
-    if not sums:
-        return
-    upsert = database.upsert(TALLIES)
-    upsert = upsert.on_conflict_do_update(
-        index_elements=list(TALLIES.primary_key.columns),
-        set_={name: TALLIES.c[name] + upsert.excluded[name] for name in _SUMS},
-    )
-    # Sorted: two servers that lock the same rows do so in the same order, and none waits for the other.
-    connection.execute(
-        upsert,
-        [
-            {
-                "minute": minute,
-                "stage": stage,
-                "by": by,
-                "slice": slice_,
-                **dict(zip(_SUMS, added, strict=True)),
-            }
-            for (minute, stage, by, slice_), added in sorted(sums.items())
-        ],
-    )
-
-
-def save_monitors(connection: sa.Connection, database: Database, states: Mapping[str, Any]) -> None:
-    """Put each monitor's state in the place of its last one."""
-    upsert = database.upsert(MONITORS)
-    upsert = upsert.on_conflict_do_update(
-        index_elements=[MONITORS.c.name], set_={"state": upsert.excluded.state}
-    )
-    connection.execute(upsert, [{"name": name, "state": state} for name, state in sorted(states.items())])
 
 
 def select(
@@ -148,6 +158,25 @@ def _tally(row: sa.RowMapping) -> Tally:
     return Tally(**{**row, **counts})
 
 
+def _row(capture: Capture) -> dict[str, Any]:
+    row = dict(zip(_NAMES, _ALL(capture), strict=True))
+    for name in _TEXTS:
+        if row[name]:
+            row[name] = plain(row[name])
+    return row
+
+
+def _added(place: tuple[int, str, str, str], sums: Sequence[float]) -> dict[str, Any]:
+    minute, stage, by, slice_ = place
+    return {
+        "minute": minute,
+        "stage": stage,
+        "by": by,
+        "slice": slice_,
+        **dict(zip(_SUMS, sums, strict=True)),
+    }
+
+
 def _agreements(capture: Capture) -> list[int]:
     if capture.agree is None:
         return [0, 0, 0, 0]
@@ -161,6 +190,6 @@ def _agreements(capture: Capture) -> list[int]:
 
 
 def _add(sums: dict[tuple[int, str, str, str], list[float]], capture: Capture, added: list[float]) -> None:
-    place = (int(capture.at // 60), capture.stage, capture.by, capture.slice)
+    place = (int(capture.at // 60), plain(capture.stage), plain(capture.by), plain(capture.slice))
     before = sums.get(place)
     sums[place] = added if before is None else [old + new for old, new in zip(before, added, strict=True)]

@@ -15,7 +15,14 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    InternalError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from tutelage.errors import DataError, IntegrityError, MissingExtraError, UsageError
 
@@ -64,30 +71,20 @@ class Database:
             with connection.begin():
                 yield connection
 
-    def outside_transactions(self, statements: Iterable[str]) -> None:
-        """Run what a database refuses inside a transaction."""
+    def outside_transactions(self, statements: Iterable[str]) -> list[sa.Row[Any] | None]:
+        """Run what a database refuses inside a transaction; the first row of each, None where it has none."""
         alone = {"tutelage_alone": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         with self.errors(), self.engine.connect() as connection:
             connection = connection.execution_options(**alone)
-            for statement in statements:
-                connection.exec_driver_sql(statement)
-
-    def upsert(self, table: sa.Table) -> Any:
-        """An insert of `table` in the database's own dialect, which has `on_conflict_do_update`."""
-        if self.is_sqlite:
-            from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-            return sqlite_insert(table)
-        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-        return postgresql_insert(table)
+            done = [connection.exec_driver_sql(statement) for statement in statements]
+            return [result.first() if result.returns_rows else None for result in done]
 
     @contextmanager
     def errors(self) -> Iterator[None]:
         """What the database throws, as errors of ours: DataError where it may pass, IntegrityError else."""
         try:
             yield
-        except OperationalError as error:
+        except (OperationalError, InternalError) as error:
             raise DataError(f"{self.name} can't be used: {error.orig}. Mend: {_mend(error)}") from error
         except DatabaseError as error:
             if self.is_sqlite and "not a database" in str(error.orig):
@@ -109,9 +106,15 @@ class Database:
         if not self.is_sqlite:
             # One statement a round trip is what a commit of the writer costs; a dead connection is replaced.
             return sa.create_engine(
-                self.url, pool_pre_ping=True, pool_size=5, connect_args={"connect_timeout": 5}
+                self.url,
+                hide_parameters=True,
+                pool_pre_ping=True,
+                pool_size=5,
+                connect_args={"connect_timeout": 5},
             )
-        engine = sa.create_engine(self.url, connect_args={"timeout": _TURN})
+        engine = sa.create_engine(
+            self.url, paramstyle="named", connect_args={"timeout": _TURN}, hide_parameters=True
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -192,7 +195,7 @@ def _version(connection: sa.Connection) -> str | None:
     return version
 
 
-def _mend(error: OperationalError) -> str:
+def _mend(error: DatabaseError) -> str:
     code: int | None = getattr(error.orig, "sqlite_errorcode", None)
     if code is None:
         return "see whether the database server answers, and the name, user and password in its URL"

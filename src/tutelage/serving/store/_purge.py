@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import sqlalchemy as sa
 
-from tutelage.errors import UsageError
+from tutelage.errors import DataError, UsageError
 from tutelage.serving.captures import first_id
 from tutelage.serving.store._database import Database
 from tutelage.serving.store._tables import CAPTURES
 
 _AT_ONCE = 1_000  # captures of one transaction: writers get their turn between two
+_PATIENCE = 10.0  # seconds in which readers may end that still see the old content
 
 
 def purge(database: Database, *, before: float | None, key: str | None) -> int:
@@ -29,12 +32,25 @@ def purge(database: Database, *, before: float | None, key: str | None) -> int:
         if gone < _AT_ONCE:
             break
     if removed:
-        database.outside_transactions(_cleaning(database))
+        _clean(database)
     return removed
 
 
-def _cleaning(database: Database) -> list[str]:
-    if database.is_sqlite:
-        # Deleted rows are overwritten (secure_delete), but pages that were moved about keep copies.
-        return ["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"]
-    return ["VACUUM FULL captures"]
+def _clean(database: Database) -> None:
+    if not database.is_sqlite:
+        database.outside_transactions([f"VACUUM FULL {CAPTURES.name}"])
+        return
+    # Deleted rows are overwritten (secure_delete), but where rows were moved about, a page keeps a copy of
+    # one now and then; so the file is written anew, and the log that held all of it is cut off.
+    database.outside_transactions(["VACUUM"])
+    until = time.monotonic() + _PATIENCE
+    while True:
+        checkpoint = database.outside_transactions(["PRAGMA wal_checkpoint(TRUNCATE)"])[0]
+        if checkpoint is not None and not checkpoint[0]:
+            return
+        if time.monotonic() > until:
+            raise DataError(
+                f"{database.path}-wal still holds what was purged, since a reader keeps it open. "
+                "Mend: end what reads the file, then purge again"
+            )
+        time.sleep(0.05)

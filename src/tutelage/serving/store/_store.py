@@ -33,8 +33,10 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._recording = _captured.Recording(database.engine.dialect)
         self._writer = Writer(database)
         self.late = 0
+        """Durable captures that were not on disk when their answer went out; they may be since."""
 
     # What was asked and answered
 
@@ -43,8 +45,9 @@ class Store:
     ) -> None:
         """Keep a capture, and in the same transaction the monitors' states that it moved.
 
-        With `durable` it is on disk, or counted in `lost`, when this returns; after `PATIENCE` seconds it
-        returns all the same and counts in `late`. Else it is queued. Never raises for want of a database.
+        With `durable` it is on disk when this returns, or counted in `lost` or `late`: this waits `PATIENCE`
+        seconds at most, and not at all while the database fails. Else it is queued. Never raises for want of
+        a database.
         """
         await self._put(capture, durable, monitors)
 
@@ -64,11 +67,13 @@ class Store:
     async def _put(
         self, what: Capture | Completion, durable: bool, monitors: Mapping[str, Any] | None
     ) -> None:
-        done = asyncio.get_running_loop().create_future() if durable else None
-        if not self._writer.put(Write(what, monitors, done)) or done is None:
+        waits = durable and not self._writer.failure
+        done = asyncio.get_running_loop().create_future() if waits else None
+        if not self._writer.put(Write(what, monitors, done)):
             return
-        _, pending = await asyncio.wait([done], timeout=PATIENCE)
-        self.late += len(pending)
+        if done is not None:
+            await asyncio.wait([done], timeout=PATIENCE)
+        self.late += durable and not (done is not None and done.done() and done.result())
 
     @property
     def lost(self) -> int:
@@ -120,7 +125,12 @@ class Store:
             return _captured.totals(connection, since)
 
     def purge(self, *, before: float | None = None, key: str | None = None) -> int:
-        """Remove captures made before a time, or of a key, from the file as well; how many there were."""
+        """Remove captures made before a time, or of a key, from the file as well; how many there were.
+
+        SQLite's file is written anew, about 5 seconds a GB, in which captures wait in memory: a durable one
+        may be late. Raises DataError where a reader of another process keeps the old content in the log.
+        """
+        self._writer.flush(PATIENCE)  # what came before is there to be purged
         return purge(self._database, before=before, key=key)
 
     # The rollout
@@ -187,7 +197,7 @@ class Store:
         """Record states that no capture moved (a monitor begun anew)."""
         if states:
             with self._database.writing() as connection:
-                _captured.save_monitors(connection, self._database, states)
+                self._recording.save_monitors(connection, states)
 
     def add_alert(self, alert: Alert) -> Alert:
         """Record an alert; it has its id in what is returned."""

@@ -13,42 +13,59 @@ from typing import Any
 import sqlalchemy as sa
 
 from tutelage import faults
-from tutelage.errors import IntegrityError, TutelageError
+from tutelage.errors import DataError, TutelageError
 from tutelage.serving.captures import Capture
-from tutelage.serving.store import _captured
-from tutelage.serving.store._captured import Completion
+from tutelage.serving.store._captured import Completion, Recording, complete
 from tutelage.serving.store._database import Database
 from tutelage.serving.store._tables import ALERTS
 
 QUEUE = 20_000  # writes that may wait; more are lost, so that a slow disk costs captures and not memory
+HELD = 64 << 20  # characters of theirs
 GATHERED = 0.02  # seconds that a write nobody waits for is kept for others to join it
+RETRIED = 0.25  # seconds between two tries of a database that failed
 _TAKEN = 2_000  # writes of one transaction, at most
+_TOO_MANY = "more captures came than could be written"
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Something to be written, and who waits for it."""
+    """Something to be written, and who waits for it: the future's result is whether it is on disk.
+
+    Without `what` nothing is written, and `reached` is set in its turn.
+    """
 
     what: Capture | Completion | None
-    monitors: Mapping[str, Any] | None
-    done: asyncio.Future[None] | None
+    monitors: Mapping[str, Any] | None = None
+    done: asyncio.Future[bool] | None = None
+    reached: threading.Event | None = None
+
+    @property
+    def size(self) -> int:
+        """About how many characters it holds."""
+        if isinstance(self.what, Capture):
+            return sum(len(text or "") for text in (self.what.text, self.what.value, self.what.reason))
+        return 0
 
 
 class Writer:
     """Commits writes in the order in which they came.
 
-    `lost` counts captures and completions that could not be kept; `failure` tells why the last ones were not,
-    "" while all goes well.
+    A database that fails for a time (a full disk, a server that starts anew, another process that rewrites
+    the file) is tried again while what came waits in memory, and nobody waits for it. `lost` counts captures
+    and completions that could not be kept; `failure` tells why the last try failed, "" while all goes well.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._recording = Recording(database.engine.dialect)
         self._waiting: deque[Write] = deque()
+        self._held = 0
         self._wake = threading.Condition()
         self._urgent = False
         self._closing = False
-        self._unsaved: dict[str, Any] = {}
+        self._unsaved: dict[str, Any] = {}  # monitors' states that a transaction could not take
         self._unreported = 0
+        self._why_lost = ""
         self.lost = 0
         self.failure = ""
         self._thread = threading.Thread(target=self._run, name="tutelage-captures", daemon=True)
@@ -62,19 +79,25 @@ class Writer:
     def put(self, write: Write) -> bool:
         """Queue a write; False where there is no room, and it is lost."""
         with self._wake:
-            if self._closing or len(self._waiting) >= QUEUE:
-                self._lose(write.what is not None, "more captures came than could be written")
+            if self._closing or len(self._waiting) >= QUEUE or self._held >= HELD:
+                self._lose([write], _TOO_MANY)
                 return False
             self._waiting.append(write)
-            if write.done is not None:
+            self._held += write.size
+            if write.done is not None or write.reached is not None:
                 self._urgent = True
                 self._wake.notify()
             elif len(self._waiting) == 1:
                 self._wake.notify()
         return True
 
+    def flush(self, patience: float) -> bool:
+        """Wait until all that waits now was tried, `patience` seconds at most; whether it was."""
+        reached = threading.Event()
+        return self.put(Write(None, reached=reached)) and reached.wait(patience)
+
     def close(self) -> None:
-        """Write what waits, then stop."""
+        """Write what waits, then stop. What a database that fails won't take now is lost."""
         with self._wake:
             self._closing = True
             self._wake.notify()
@@ -88,80 +111,110 @@ class Writer:
                 if not self._urgent and not self._closing:
                     self._wake.wait(GATHERED)
                 taken = [self._waiting.popleft() for _ in range(min(_TAKEN, len(self._waiting)))]
-                self._urgent = any(write.done is not None for write in self._waiting)
-            if taken:
-                self._commit(taken)
-                _tell(taken)
-            elif self._closing:
+                self._urgent = any(write.done or write.reached for write in self._waiting)
+                closing = self._closing
+            if not taken and closing:
                 return
+            if not self._commit(taken):
+                self._put_off(taken, closing)
 
-    def _commit(self, taken: Sequence[Write]) -> None:
+    def _commit(self, taken: Sequence[Write]) -> bool:
+        """Write all of it; False where the database fails for now, and it has to be tried again."""
+        states = dict(self._unsaved)
         for write in taken:
-            if write.monitors:
-                self._unsaved.update(write.monitors)
+            states.update(write.monitors or {})
         try:
-            self._transact(taken)
-        except IntegrityError as error:
-            # One of them is at fault (an id that is there already): the others are kept one by one.
-            if len(taken) == 1:
-                self._fail(taken, error)
-            else:
-                for write in taken:
-                    self._commit([write])
-        except Exception as error:  # noqa: BLE001 - whatever it is, requests are answered and the next is tried
-            self._fail(taken, error)
-        else:
+            self._transact(taken, states)
+        except DataError as error:
+            self.failure, self._unsaved = str(error), states
+            # What a connection holds in memory may no longer be what the disk has, nor its server be there.
+            self._database.engine.dispose()
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are kept and requests answered
+            return self._commit_apart(taken, error)
+        self._unsaved = {}
+        with self._wake:
             self.failure = ""
+            self._held -= sum(write.size for write in taken)
+        _tell(taken, kept=True)
+        return True
 
-    def _transact(self, taken: Sequence[Write]) -> None:
+    def _commit_apart(self, taken: Sequence[Write], error: Exception) -> bool:
+        """One of them is at fault (an id that is there already, say); the others are kept one by one."""
+        if len(taken) > 1:
+            for number, write in enumerate(taken):
+                if not self._commit([write]):
+                    self._put_off(taken[number:], closing=False)
+                    break
+            return True
+        self._unsaved = {}  # a state that is no JSON may be among them; the next ones are whole again
+        with self._wake:
+            told = str(error) if isinstance(error, TutelageError) else f"{type(error).__name__}: {error}"
+            self._lose(taken, told)
+            self._held -= sum(write.size for write in taken)
+        _tell(taken, kept=False)
+        return True
+
+    def _put_off(self, taken: Sequence[Write], closing: bool) -> None:
+        """Let go on who waits, and keep the writes for the next try."""
+        _tell(taken, kept=False)
+        with self._wake:
+            if closing:
+                self._lose([*taken, *self._waiting], self.failure)
+                self._waiting.clear()
+                return
+            again = [Write(write.what) for write in taken if write.what is not None]
+            self._waiting.extendleft(reversed(again))
+            self._urgent = True
+            self._wake.wait_for(lambda: self._closing, RETRIED)
+
+    def _transact(self, taken: Sequence[Write], states: Mapping[str, Any]) -> None:
         captures = [write.what for write in taken if isinstance(write.what, Capture)]
         completions = [write.what for write in taken if isinstance(write.what, Completion)]
         reported = self._unreported
+        if not (captures or completions or states or reported):
+            return
         with self._database.writing() as connection:
             if captures:
-                _captured.insert(connection, captures)
-            completed = _captured.complete(connection, completions)
-            _captured.count(connection, self._database, captures, completed)
-            if self._unsaved:
-                _captured.save_monitors(connection, self._database, self._unsaved)
+                self._recording.insert(connection, captures)
+            completed = complete(connection, completions)
+            self._recording.count(connection, captures, completed)
+            if states:
+                self._recording.save_monitors(connection, states)
             if reported:
                 connection.execute(sa.insert(ALERTS), self._report(reported))
             faults.point("capturing")
         faults.point("captured")
-        self._unsaved.clear()
         with self._wake:
             self._unreported -= reported
 
     def _report(self, lost: int) -> dict[str, Any]:
-        text = f"{lost} captures could not be kept: {self.failure}"
+        text = f"{lost} captures could not be kept: {self._why_lost}"
         return {"at": time.time(), "kind": "captures lost", "text": text, "acknowledged_by": ""}
 
-    def _fail(self, taken: Sequence[Write], error: Exception) -> None:
-        told = str(error) if isinstance(error, TutelageError) else f"{type(error).__name__}: {error}"
-        with self._wake:
-            for write in taken:
-                self._lose(write.what is not None, told)
-
-    def _lose(self, counts: bool, why: str) -> None:
-        self.failure = why
-        self.lost += counts
-        self._unreported += counts
+    def _lose(self, writes: Sequence[Write], why: str) -> None:
+        lost = sum(write.what is not None for write in writes)
+        self.failure = self._why_lost = why
+        self.lost += lost
+        self._unreported += lost
 
 
-def _tell(taken: Sequence[Write]) -> None:
+def _tell(taken: Sequence[Write], *, kept: bool) -> None:
     """Let those go on who wait, each in its event loop, with one call for each loop."""
-    loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[bool]]] = {}
     for write in taken:
+        if write.reached is not None:
+            write.reached.set()
         if write.done is not None:
             loops.setdefault(write.done.get_loop(), []).append(write.done)
     for loop, futures in loops.items():
         try:
-            loop.call_soon_threadsafe(_resolve, futures)
+            loop.call_soon_threadsafe(_resolve, futures, kept)
         except RuntimeError:  # the loop was closed meanwhile: nobody waits any more
             continue
 
 
-def _resolve(futures: Sequence[asyncio.Future[None]]) -> None:
+def _resolve(futures: Sequence[asyncio.Future[bool]], kept: bool) -> None:
     for future in futures:
         if not future.done():
-            future.set_result(None)
+            future.set_result(kept)
