@@ -9,6 +9,7 @@
     ├── GateRefused               a gate said no; carries its Decision's text
     ├── IntegrityError            something on disk is not what was written (seal, journal, weights)
     ├── UnsafeModelError          a model file of a kind that Tutelage doesn't open
+    ├── StudentUnavailable        the student can't answer now: it is down, too slow, or says no probabilities
     ├── BudgetExhausted           the next call could pass the budget; progress is kept
     └── TeacherError              the teacher's side
         ├── TeacherUnavailable    try again: rate limit, overload, time-out; may say after how long
@@ -74,6 +75,10 @@ class UnsafeModelError(TutelageError):
     """A model that could run code on load (pickle, remote code) was refused."""
 
     exit_code = 5
+
+
+class StudentUnavailable(TutelageError):
+    """The student gave no answer that can be used; the teacher is asked instead."""
 
 
 class BudgetExhausted(TutelageError):

@@ -30,6 +30,7 @@ from tutelage.config.schema import (
 from tutelage.config.section import (
     Section,
 )
+from tutelage.config.serving import AuditConfig, PromotionConfig, RecogniseConfig, ServingConfig
 from tutelage.config.sources import ColumnsConfig, SourceConfig, located
 from tutelage.config.stress import STARTER_SUITE, StressConfig
 from tutelage.config.tasks import (
@@ -70,6 +71,7 @@ __all__ = [
     "TOKEN_RECIPES",
     "WORDS",
     "AnthropicTeacherConfig",
+    "AuditConfig",
     "BodyConfig",
     "ClassifyConfig",
     "ColumnsConfig",
@@ -97,12 +99,15 @@ __all__ = [
     "PreferenceConfig",
     "PriceConfig",
     "ProgrammeConfig",
+    "PromotionConfig",
     "PromptingConfig",
     "PruneConfig",
     "Range",
+    "RecogniseConfig",
     "ReleaseConfig",
     "RightsConfig",
     "Section",
+    "ServingConfig",
     "SoleTeacherConfig",
     "SourceConfig",
     "StressConfig",

@@ -17,6 +17,7 @@ from tutelage.config.judging import JudgingConfig
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.release import ReleaseConfig
 from tutelage.config.section import Probability, Section, Share
+from tutelage.config.serving import ServingConfig
 from tutelage.config.sources import ColumnsConfig, SourceConfig
 from tutelage.config.stress import StressConfig
 from tutelage.config.tasks import ClassifyConfig, TaskConfig
@@ -546,6 +547,7 @@ class ProgrammeConfig(Section):
         ComparisonConfig(), description="Students that `tutelage compare` sets beside each other."
     )
     export: ExportConfig = Field(ExportConfig(), description="Forms of the student for a server.")
+    serving: ServingConfig = Field(ServingConfig(), description="The server in front of teacher and student.")
     coverage: CoverageConfig = Field(CoverageConfig(), description="Whether gold is like the traffic.")
     stress: StressConfig | None = Field(
         None,

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from tutelage.evaluation.arms import Arm
 from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 from tutelage.records import Value
+from tutelage.students.probabilities import confidences
 from tutelage.tasks import LabelTask
 
 if TYPE_CHECKING:
@@ -93,20 +94,12 @@ def stated_rows(values: Sequence[Value | None], distributions: Distribution | No
 
 
 def stated_confidence(values: Sequence[Value | None], distributions: Distribution | None) -> Floats:
-    """The confidence in each whole answer, float64 [n]; NaN where none was stated.
-
-    It is the largest probability; with several labels the product over labels of the larger of p and 1 − p,
-    which takes them as independent.
-    """
+    """The confidence in each whole answer (see `confidences`), float64 [n]; NaN where none was stated."""
     confidence = np.full(len(values), np.nan)
     rows = stated_rows(values, distributions)
     if distributions is None or not len(rows):
         return confidence
-    probabilities = distributions[rows].astype(np.float64)
-    if isinstance(values[rows[0]], tuple):
-        confidence[rows] = np.maximum(probabilities, 1 - probabilities).prod(axis=1)
-    else:
-        confidence[rows] = probabilities.max(axis=1)
+    confidence[rows] = confidences(distributions[rows], isinstance(values[rows[0]], tuple))
     return confidence
 
 

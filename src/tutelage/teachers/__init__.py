@@ -1,6 +1,12 @@
 """Teachers: whatever answers prompts. One protocol; others are added by entry point (`tutelage.teachers`)."""
 
-from tutelage.teachers._access import Tariff, batch_discount_of, tariff_of
+from tutelage.teachers._access import (
+    Tariff,
+    batch_discount_of,
+    headers_from_environment,
+    key_of,
+    tariff_of,
+)
 from tutelage.teachers.protocol import (
     BatchCounts,
     Batched,
@@ -27,5 +33,7 @@ __all__ = [
     "Telling",
     "batch_discount_of",
     "build_teacher",
+    "headers_from_environment",
+    "key_of",
     "tariff_of",
 ]

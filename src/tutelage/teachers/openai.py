@@ -82,7 +82,7 @@ class ChatCompletions:
 
     def __init__(self, config: OpenAITeacherConfig, task: Task) -> None:
         self._config, self._schema = config, task.json_schema()
-        self.path = _path(config)
+        self.path = completions_path(config)
         self.without: set[str] = set()
         self._top_logprobs = _TOP_LOGPROBS
         if not config.structured or self._schema is None:
@@ -159,7 +159,8 @@ def _turned_down(request: Mapping[str, Any], status: int, message: str) -> set[s
     return found if status in TURNS_DOWN else set()
 
 
-def _path(config: OpenAITeacherConfig) -> str:
+def completions_path(config: OpenAITeacherConfig) -> str:
+    """Where chat completions are asked for, below the base URL."""
     path = "/chat/completions"
     if config.api == "azure" and not config.base_url.endswith("/v1"):
         path = f"/openai/deployments/{quote(config.model, safe='')}{path}"

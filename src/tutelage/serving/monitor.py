@@ -1,0 +1,147 @@
+"""The watch: what the student does against the teacher, and whether requests are still what they were.
+
+It may be looked at after every request: alarms and intervals are those of `sequences`. All its state is JSON
+that is kept in the same transaction as the capture that moved it, so that a server that is killed goes on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tutelage.config import AuditConfig
+from tutelage.serving.captures import Capture
+from tutelage.serving.router import By
+from tutelage.serving.sequences import Alarm, ConfidenceSequence
+
+ALL = ""  # the name of the alarm on every slice together
+_MOST_SLICES = 50  # with alarms of their own; later ones are watched together with all others
+_BASEL = math.pi**2 / 6  # Σ 1/k²
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """An alarm that has just rung: which slice (empty: all), after how many audits, with how many wrong."""
+
+    revision: str
+    slice: str
+    audits: int
+    wrong: int
+    limit: float
+
+    def __str__(self) -> str:
+        where = f"slice {self.slice!r}" if self.slice else "all requests"
+        return (
+            f"the student's disagreement with the teacher on {where} is above {self.limit:.2%}: "
+            f"{self.wrong:,} of {self.audits:,} audits"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Disagreement on a slice: of the audits so far, with an interval that holds at all times."""
+
+    slice: str
+    audits: int
+    wrong: int
+    low: float
+    high: float
+    limit: float
+    rung: bool
+
+
+class Monitor:
+    """Watches one revision of the student at a time; `watch` names it.
+
+    `restored` is what was kept of an earlier process. `ring` is told of every alarm, once.
+    """
+
+    def __init__(
+        self, config: AuditConfig, restored: Mapping[str, Any], ring: Callable[[Ringing], None]
+    ) -> None:
+        self._config, self._states, self._ring = config, dict(restored), ring
+        self.revision, self._threshold = "", 0.0
+        self._alarms: dict[str, Alarm] = {}
+        self._shadow = ConfidenceSequence()
+
+    def watch(self, revision: str, threshold: float | None) -> None:
+        """From now on this revision, with what is known of it; in shadow what it would answer at this
+        threshold."""
+        changed = (revision, threshold) != (self.revision, self._threshold)
+        self.revision, self._threshold = revision, math.inf if threshold is None else threshold
+        if not changed:
+            return
+        self._alarms = {
+            name: Alarm.from_json(state)
+            for name, state in self._states.get(self._name("alarms"), {}).items()
+        }
+        shadow = self._states.get(self._name("shadow"), {})
+        same = shadow.get("threshold") == threshold
+        self._shadow = ConfidenceSequence(shadow["wrong"], shadow["n"]) if same else ConfidenceSequence()
+
+    def note(self, capture: Capture) -> Mapping[str, Any]:
+        """See `Watch.note`: what the student would have answered, beside what the teacher did."""
+        said = capture.confidence
+        unheard = capture.by == By.TEACHER and capture.agree is not None
+        if not unheard or said is None or not said >= self._threshold:
+            return {}
+        errors, trials = self._shadow.errors + (not capture.agree), self._shadow.trials + 1
+        self._shadow = ConfidenceSequence(errors, trials)
+        return self._moved("shadow", {"threshold": self._threshold, "wrong": errors, "n": trials})
+
+    def audited(self, capture: Capture, agree: bool) -> Mapping[str, Any]:
+        """See `Watch.audited`. An audit of a revision that answers no longer moves nothing."""
+        if capture.revision != self.revision:
+            return {}
+        for name in dict.fromkeys((ALL, self._watched_slice(capture.slice))):
+            alarm = self._alarms.get(name) or self._new_alarm(name)
+            before = alarm.rung_at
+            if alarm.add(not agree) and before is None:
+                self._ring(Ringing(self.revision, name, alarm.trials, alarm.errors, alarm.limit))
+        return self._moved("alarms", {name: alarm.to_json() for name, alarm in self._alarms.items()})
+
+    def silence(self) -> Mapping[str, Any]:
+        """Begin anew for the revision watched, after a person has decided to go on with it."""
+        self._alarms = {}
+        return self._moved("alarms", {})
+
+    @property
+    def ringing(self) -> list[str]:
+        """The slices whose alarm has rung; empty string: all together."""
+        return [name for name, alarm in self._alarms.items() if alarm.rung_at is not None]
+
+    @property
+    def shadow(self) -> ConfidenceSequence:
+        """Disagreement on what the student would have answered itself, of this revision at this threshold."""
+        return self._shadow
+
+    def figures(self) -> Sequence[Watched]:
+        """What audits say, all together first."""
+        return [
+            Watched(name, alarm.trials, alarm.errors, *sequence.interval(), alarm.limit, alarm.rung_at is not None)
+            for name, alarm in self._alarms.items()
+            for sequence in [ConfidenceSequence(alarm.errors, alarm.trials, 1 - alarm.delta)]
+        ]
+
+    def _watched_slice(self, name: str) -> str:
+        if not self._config.slices or (name not in self._alarms and len(self._alarms) > _MOST_SLICES):
+            return ALL
+        return name
+
+    def _new_alarm(self, name: str) -> Alarm:
+        """Half of delta is for all requests together, of the other half the k-th slice has a share of 1/k²:
+        however many come, false alarms stay at delta."""
+        half = self._config.delta / 2 if self._config.slices else self._config.delta
+        number = sum(known != ALL for known in self._alarms) + 1
+        delta = half if name == ALL else half / (_BASEL * number**2)
+        alarm = self._alarms[name] = Alarm(self._config.limit, delta)
+        return alarm
+
+    def _moved(self, kind: str, state: Any) -> dict[str, Any]:
+        self._states[self._name(kind)] = state
+        return {self._name(kind): state}
+
+    def _name(self, kind: str) -> str:
+        return f"{kind}:{self.revision}"

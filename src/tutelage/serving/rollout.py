@@ -1,0 +1,255 @@
+"""The rollout: what is deployed, each step behind its gate and written down, and back at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import time
+from typing import Any
+
+from tutelage.config import ServingConfig
+from tutelage.errors import GateRefused, TutelageError, UsageError
+from tutelage.gates import Decision
+from tutelage.serving.gateway import Deployed, Foreign, Gateway
+from tutelage.serving.monitor import Monitor, Ringing
+from tutelage.serving.rollout_gate import Standing, rollout_gate
+from tutelage.serving.router import Rollout, Stage
+from tutelage.serving.shelf import Candidate, Shelf
+from tutelage.serving.store import Alert, RolloutChange, Store
+from tutelage.serving.student import ServedStudent
+
+_log = logging.getLogger(__name__)
+_LOOK_EVERY = 0.4  # seconds after which a replica has seen what another one changed
+_LEAST_REASON = 10
+ITSELF = "tutelage"  # the actor of what nobody decided
+
+Load = Callable[[Candidate], Awaitable[ServedStudent]]
+Announce = Callable[[Alert], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A step that somebody wants. What is None stays as it is; a `revision` from its first digits on."""
+
+    stage: Stage
+    actor: str
+    reason: str = ""
+    share: float | None = None
+    revision: str | None = None
+    override: bool = False
+
+
+@dataclass(frozen=True)
+class Book:
+    """What a step would be: planned and judged, neither written nor in force."""
+
+    shelf: Shelf
+    config: ServingConfig
+
+    def first(self) -> RolloutChange:
+        """Where a server begins. Raises UsageError where no student was exported."""
+        wish = Wish(Stage.SHADOW, ITSELF, "first start")
+        return self._planned(wish, self.shelf.usual(self.config.form), Decision("rollout", ()))
+
+    def step(self, wish: Wish, now: Rollout, monitor: Monitor) -> tuple[RolloutChange, bool]:
+        """The step, and whether it is one forward, which the gate has to let pass.
+
+        Raises GateRefused where it doesn't and nobody overrides it, or without a reason; UsageError for a
+        revision that isn't there.
+        """
+        candidate, decision = self._candidate(wish, now), self.judged(wish, now, monitor)
+        forward = not _is_back(wish, candidate, now)
+        if forward and not wish.override:
+            decision.require()
+        if forward and wish.override and len(wish.reason) < _LEAST_REASON:
+            raise GateRefused(
+                f"going past the rollout gate needs a reason of {_LEAST_REASON} characters at least, which is "
+                "written down. Mend: say why it is right to"
+            )
+        return self._planned(wish, candidate, decision), forward
+
+    def judged(self, wish: Wish, now: Rollout, monitor: Monitor) -> Decision:
+        """What the gate says."""
+        standing = Standing.of(self._candidate(wish, now), now, monitor)
+        return rollout_gate(wish.stage, standing, self.config)
+
+    def _candidate(self, wish: Wish, now: Rollout) -> Candidate:
+        return self.shelf.of_revision(wish.revision or now.revision)
+
+    def _planned(self, wish: Wish, candidate: Candidate, decision: Decision) -> RolloutChange:
+        share = self.config.canary if wish.share is None else wish.share
+        certificate = candidate.certificate
+        return RolloutChange(
+            at=time(),
+            actor=wish.actor,
+            stage=str(wish.stage),
+            share=share if wish.stage is Stage.CANARY else 0.0,
+            threshold=None if certificate is None else certificate.threshold,
+            revision=candidate.revision,
+            reason=wish.reason,
+            evidence={**decision.to_json(), "student": candidate.name, "override": wish.override},
+        )
+
+
+def _is_back(wish: Wish, candidate: Candidate, now: Rollout) -> bool:
+    """Whether a step lets the student answer no more than it does."""
+    if not wish.stage.live:
+        return True
+    stages = list(Stage)
+    fewer = wish.stage is not Stage.CANARY or now.stage is not Stage.CANARY or (wish.share or 1) <= now.share
+    return candidate.revision == now.revision and fewer and stages.index(wish.stage) <= stages.index(now.stage)
+
+
+class Rollouts:
+    """Changes what a gateway has deployed. One change at a time; steps back need no gate."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        shelf: Shelf,
+        store: Store,
+        monitor: Monitor,
+        load: Load,
+        config: ServingConfig,
+        announce: Announce,
+    ) -> None:
+        self._gateway, self._shelf, self._store, self._monitor = gateway, shelf, store, monitor
+        self._load, self._config, self._announce = load, config, announce
+        self._book = Book(shelf, config)
+        self._turn = asyncio.Lock()
+        self._seen = 0
+        self._loaded: dict[str, ServedStudent] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+        self._follower: asyncio.Task[None] | None = None
+
+    @property
+    def now(self) -> Rollout:
+        """What holds."""
+        return self._gateway.deployed.rollout
+
+    async def begin(self) -> None:
+        """Deploy what was decided last, in shadow where nothing was; then follow what replicas decide."""
+        last = await asyncio.to_thread(self._store.rollout)
+        if last is None:
+            last = await asyncio.to_thread(self._store.change_rollout, self._book.first())
+        await self._deploy(last)
+        self._follower = asyncio.create_task(self._follow())
+
+    async def close(self) -> None:
+        """Stop following."""
+        for task in (self._follower, *self._background):
+            if task is not None:
+                task.cancel()
+
+    async def change(self, wish: Wish) -> RolloutChange:
+        """Take a step. A step back is in force before it is written; a step forward is written first.
+
+        Raises as `Book.step`.
+        """
+        async with self._turn:
+            planned, forward = self._book.step(wish, self.now, self._monitor)
+            if not forward:
+                self._gateway.deployed = Deployed(_rollout_of(planned), *self._answering())
+            written = await asyncio.to_thread(self._store.change_rollout, planned)
+            if forward and self._monitor.ringing:
+                await asyncio.to_thread(self._store.save_monitors, self._monitor.silence())
+            await self._deploy(written)
+            return written
+
+    def judged(self, wish: Wish) -> Decision:
+        """What the gate says of a step, without taking it."""
+        return self._book.judged(wish, self.now, self._monitor)
+
+    def _answering(self) -> tuple[ServedStudent | None, Foreign | None]:
+        return self._gateway.deployed.student, self._gateway.deployed.scope
+
+    async def _deploy(self, change: RolloutChange) -> None:
+        """Put a change in force. Where its student can't be loaded the teacher answers, and it is told."""
+        self._seen = max(self._seen, change.sequence)
+        student, scope = await self._student(change)
+        self._monitor.watch(change.revision, change.threshold)
+        self._gateway.deployed = Deployed(_rollout_of(change), student, scope)
+        self._let_go(change.revision)
+
+    async def _student(self, change: RolloutChange) -> tuple[ServedStudent | None, Foreign | None]:
+        try:
+            candidate = self._shelf.of_revision(change.revision)
+            if change.revision not in self._loaded:
+                self._loaded[change.revision] = await self._load(candidate)
+            return self._loaded[change.revision], candidate.scope
+        except TutelageError as error:
+            self._announce(Alert(time(), "student", f"the student can't be loaded: {error}"))
+            return None, None
+
+    def _let_go(self, kept: str) -> None:
+        """Close students that answer no longer, once requests under way have ended."""
+        for revision in [revision for revision in self._loaded if revision != kept]:
+            self._spawn(self._close_later(self._loaded.pop(revision)))
+
+    async def _close_later(self, student: ServedStudent) -> None:
+        await asyncio.sleep(self._config.deadline)
+        await student.close()
+
+    def ring(self, ringing: Ringing) -> None:
+        """An alarm has rung: back to shadow at once, where the student is measured on and not heard."""
+        self._announce(Alert(time(), "alarm", str(ringing)))
+        deployed = self._gateway.deployed
+        if not deployed.rollout.stage.live or deployed.rollout.revision != ringing.revision:
+            return
+        self._gateway.deployed = Deployed(
+            Rollout(Stage.SHADOW, 0.0, deployed.rollout.threshold, deployed.rollout.revision),
+            deployed.student,
+            deployed.scope,
+        )
+        self._spawn(self._write_back(Wish(Stage.SHADOW, ITSELF, str(ringing))))
+
+    async def _write_back(self, wish: Wish) -> None:
+        try:
+            await self.change(wish)
+        except (TutelageError, OSError) as error:
+            self._announce(Alert(time(), "alarm", f"a step back is in force here, and wasn't written: {error}"))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            try:
+                last = await asyncio.to_thread(self._store.rollout)
+            except Exception as error:  # noqa: BLE001 - a database that is away must not end this
+                _log.warning("the rollout can't be read: %s", type(error).__name__)
+                continue
+            if last is not None and last.sequence > self._seen:
+                async with self._turn:
+                    if last.sequence > self._seen:
+                        await self._deploy(last)
+
+    def state(self) -> Mapping[str, Any]:
+        """What holds, for the API and pages."""
+        rollout = self.now
+        return {
+            "stage": str(rollout.stage),
+            "share": rollout.share,
+            "threshold": rollout.threshold,
+            "revision": rollout.revision,
+            "ringing": self._monitor.ringing,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+
+def _rollout_of(change: RolloutChange) -> Rollout:
+    return Rollout(Stage(change.stage), change.share, change.threshold, change.revision)
+
+
+def parse_stage(name: str) -> Stage:
+    """Raises UsageError for a word that is none."""
+    try:
+        return Stage(name)
+    except ValueError:
+        raise UsageError(f"there is no stage {name!r}. Mend: one of {', '.join(Stage)}") from None

@@ -1,0 +1,70 @@
+"""The students that a server can put to work: what `tutelage export` kept, with what is known of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tutelage import storage
+from tutelage.errors import UsageError
+from tutelage.programme import Programme
+from tutelage.serving.student import revision_of
+from tutelage.students.protocol import STUDENT_FILE
+
+_FORMS = ("int8", "float32")  # the first that was kept answers, where none is asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One form of one run. `released` is the release decision's verdict, empty where there is none."""
+
+    run: str
+    form: str
+    folder: Path
+    revision: str
+    released: str
+
+    @property
+    def name(self) -> str:
+        """Run and form, as a person says it."""
+        return f"{self.run}/{self.form}"
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The exported students of a programme. Read anew at each call: an export may add one meanwhile."""
+
+    programme: Programme
+
+    def all(self) -> list[Candidate]:
+        """Every one, by run and form."""
+        root = self.programme.exports.parent
+        files = sorted(root.glob(f"*/*/{STUDENT_FILE}"))
+        return [self._read(path.parent) for path in files]
+
+    def _read(self, folder: Path) -> Candidate:
+        run = folder.parent.name
+        decision = self.programme.evaluation.parent / run / "decision.json"
+        released = storage.read_json(decision)["verdict"] if decision.exists() else ""
+        return Candidate(run, folder.name, folder, revision_of(folder), released)
+
+    def of_revision(self, revision: str) -> Candidate:
+        """Raises UsageError where there is none such, or no longer."""
+        for candidate in self.all():
+            if candidate.revision == revision:
+                return candidate
+        raise UsageError(
+            f"no exported student has the revision {revision[:12]}. Mend: name one that `tutelage export` kept"
+        )
+
+    def usual(self, form: str | None) -> Candidate:
+        """The configured student's form. Raises UsageError where it was not exported."""
+        run = self.programme.config.student.run
+        kept = {candidate.form: candidate for candidate in self.all() if candidate.run == run}
+        for name in (form,) if form else _FORMS:
+            if name in kept:
+                return kept[name]
+        raise UsageError(
+            f"{self.programme.exports} holds no student in {'the form ' + form if form else 'any form'}. "
+            f"Mend: run {self.programme.command('export')}"
+        )

@@ -1,0 +1,183 @@
+"""What `tutelage serve` stands on: a programme's task, teacher, exported student and state, put together."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tutelage.config import OpenAITeacherConfig, ServingConfig
+from tutelage.errors import ConfigError
+from tutelage.programme import Programme
+from tutelage.records import Gold
+from tutelage.stages.asking import prompted_task
+from tutelage.stages.rights import require_rights
+from tutelage.stages.task import label_task
+from tutelage.tasks import LabelTask, with_labels
+from tutelage.teachers import Teacher, TeacherContext, build_teacher, key_of
+
+if TYPE_CHECKING:
+    from tutelage.serving.app import Service
+    from tutelage.serving.chat import ChatFormat
+    from tutelage.serving.gateway import Gateway
+    from tutelage.serving.monitor import Monitor
+    from tutelage.serving.rollout import Rollouts
+    from tutelage.serving.shelf import Candidate
+    from tutelage.serving.store import Store
+    from tutelage.serving.student import ServedStudent
+    from tutelage.serving.upstream import ServedTeacher
+
+_FROM_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+@dataclass(frozen=True)
+class Server:
+    """The parts of a server that others build upon: pages, metrics, commands."""
+
+    name: str
+    gateway: Gateway
+    rollouts: Rollouts
+    store: Store
+    monitor: Monitor
+    service: Service
+
+
+def open_programme_store(programme: Programme) -> Store:
+    """The state of this programme's servers. Raises ConfigError where its address can't be had."""
+    from tutelage.serving.store import open_store
+
+    return open_store(_database(programme))
+
+
+def _database(programme: Programme) -> str:
+    given = programme.config.serving.database
+    if given is None:
+        folder = programme.folder / "serving"
+        folder.mkdir(exist_ok=True)
+        return f"sqlite:///{(folder / 'state.sqlite').resolve()}"
+    named = _FROM_ENVIRONMENT.fullmatch(given)
+    if named is None:
+        return given
+    value = os.environ.get(named[1], "").strip()
+    if not value:
+        raise ConfigError(
+            f"the environment variable {named[1]!r} (serving.database) is not set. Mend: export {named[1]}=..."
+        )
+    return value
+
+
+def open_server(programme: Programme) -> Server:
+    """Put a server together; it begins with its application.
+
+    Raises GateRefused where rights don't allow it, UsageError where no student was exported, and what
+    building the teacher raises.
+    """
+    from tutelage.serving.access import KeyRing
+    from tutelage.serving.alerts import Alerts, check_webhook
+    from tutelage.serving.app import Service
+    from tutelage.serving.endpoints import Endpoints
+    from tutelage.serving.gateway import Deployed, Gateway
+    from tutelage.serving.monitor import Monitor, Ringing
+    from tutelage.serving.operations import Operations
+    from tutelage.serving.rollout import Rollouts
+    from tutelage.serving.router import Rollout
+    from tutelage.serving.shelf import Shelf
+
+    config = programme.config.serving
+    check_webhook(config.webhook, config.allowed_hosts)
+    require_rights(programme)
+    label_task(programme, "a server")
+    shelf = Shelf(programme)
+    shelf.usual(config.form)
+    task = _asked_task(programme)
+    name = programme.folder.resolve().name
+    teacher, chat = _teacher(programme, task, name)
+    store = open_programme_store(programme)
+    alerts = Alerts(store, config.webhook)
+
+    def ring(ringing: Ringing) -> None:
+        rollouts.ring(ringing)
+
+    monitor = Monitor(config.audit, store.monitors(), ring)
+    gateway = Gateway(task, chat, teacher, Deployed(Rollout()), config, keeper=store, watch=monitor)
+
+    async def load(candidate: Candidate) -> ServedStudent:
+        return await _load(candidate, task, config)
+
+    rollouts = Rollouts(gateway, shelf, store, monitor, load, config, alerts.announce)
+    endpoints = Endpoints(gateway, name)
+    routes = [
+        *endpoints.routes(),
+        *Operations(rollouts, store, monitor).routes(),
+        *endpoints.passing(),
+    ]
+    service = Service(
+        gateway,
+        KeyRing(store, _application_key(programme)),
+        routes,
+        opened=(rollouts.begin,),
+        closed=(rollouts.close, gateway.close, alerts.close, store.close),
+    )
+    return Server(name, gateway, rollouts, store, monitor, service)
+
+
+async def _load(candidate: Candidate, task: LabelTask, config: ServingConfig) -> ServedStudent:
+    from tutelage.serving.isolated import IsolatedStudent
+    from tutelage.serving.student import InProcessStudent
+
+    timeout, threads = config.student_timeout, config.threads
+    if config.isolated:
+        return await IsolatedStudent.start(candidate.folder, task, timeout=timeout, threads=threads)
+    return InProcessStudent.load(candidate.folder, task, timeout=timeout, threads=threads)
+
+
+def _asked_task(programme: Programme) -> LabelTask:
+    """The task as the teacher is asked it, so that an application's requests can be told by it."""
+    task = with_labels(prompted_task(programme, _training(programme)))
+    assert task is not None  # noqa: S101 - `label_task` has passed
+    return task
+
+
+def _training(programme: Programme) -> Sequence[Gold]:
+    """Gold's training part, where examples are taken from it; reading it needs pyarrow, a server else not."""
+    if not programme.config.prompting.examples:
+        return ()
+    from tutelage.data import read_gold
+
+    return read_gold(programme.gold_training)
+
+
+def _teacher(programme: Programme, task: LabelTask, name: str) -> tuple[ServedTeacher, ChatFormat]:
+    from tutelage.serving.chat import ChatFormat
+    from tutelage.serving.upstream import AskedTeacher, ChatEndpoint
+
+    config, serving = programme.config.teacher, programme.config.serving
+    chat = ChatFormat(task, (name,), serving.recognise, serving.reply)
+    asked = AskedTeacher(_built(programme, task), chat)
+    if isinstance(config, OpenAITeacherConfig):
+        return ChatEndpoint(config, asked, chat, task, serving.teacher_timeout), chat
+    return asked, chat
+
+
+def _built(programme: Programme, task: LabelTask) -> Teacher:
+    """The teacher as it answers live: once, where labelling may ask for votes."""
+    config = programme.config.teacher
+    if config.type == "ensemble":
+        raise ConfigError(
+            "teacher.type is ensemble, whose members' answers are only combined when all are there; none is "
+            "asked live. Mend: serve a programme whose teacher is the one to fall back to"
+        )
+    if hasattr(config, "samples"):
+        config = config.model_copy(update={"samples": 1, "timeout": programme.config.serving.teacher_timeout})
+    from tutelage.data import read_gold
+
+    training = read_gold(programme.gold_training) if config.type == "encoder" else ()
+    return build_teacher(config, TeacherContext(task, training, programme.folder))
+
+
+def _application_key(programme: Programme) -> str:
+    """The teacher's own key, with which an application comes that changed nothing but its base URL."""
+    config = programme.config.teacher
+    return key_of(config) if isinstance(config, OpenAITeacherConfig) else ""
