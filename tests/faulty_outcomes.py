@@ -87,7 +87,28 @@ def spoken(said: Said, request: Request, logprobs: bool) -> bytes:
     content = _completion(said.text, said.finish, said.model, said.usage, extra)
     if logprobs and request.get("logprobs") and said.text:
         content["choices"][0]["logprobs"] = {"content": _tokens(said.text, request)}
+    if request.get("stream"):
+        return _events(content, said.text or "")
     return json.dumps(content).encode()
+
+
+def _events(content: Mapping[str, Any], text: str) -> bytes:
+    """A completion as a stream of events, a word each, the usage last."""
+    shared = {**content, "object": "chat.completion.chunk"}
+    usage, [choice] = shared.pop("usage"), shared.pop("choices")
+    deltas = [
+        {"role": "assistant", "content": ""},
+        *({"content": word} for word in re.findall(r"\S*\s*", text) if word),
+    ]
+    parts = [
+        *({"index": 0, "delta": delta, "finish_reason": None} for delta in deltas),
+        {"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]},
+    ]
+    events = [{**shared, "choices": [part]} for part in parts]
+    events.append({**shared, "choices": [], "usage": usage})
+    return (
+        b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events) + b"data: [DONE]\n\n"
+    )
 
 
 def _message(said: Said, request: Request) -> dict[str, Any]:

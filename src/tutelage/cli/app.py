@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from tutelage.cli.keys import keys
+
 if TYPE_CHECKING:
     from tutelage.programme import Programme
 
@@ -19,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(keys, name="keys")
 
 Folder = Annotated[Path, typer.Argument(help="The programme's folder.")]
 Overrides = Annotated[
@@ -362,6 +365,44 @@ def status(
     from tutelage.stages import read_status
 
     print_status(read_status(Programme.open(folder, overrides or ())), as_json=as_json)
+
+
+@app.command()
+def serve(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; beyond this machine use TLS in front.")
+    ] = ("127.0.0.1"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any.")] = 8200,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Answer live requests in front of teacher and student, in shadow first."""
+    from tutelage.cli import serving
+    from tutelage.programme import Programme
+
+    serving.serve(Programme.open(folder, overrides or ()), host, port, log_level)
+
+
+@app.command()
+def rollout(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="STAGE", help="off, shadow, canary, cascade or full.")
+    ] = None,
+    share: Annotated[float | None, typer.Option(help="Of keys, in canary.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Another exported student, by its revision.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; it is written down.")] = "",
+    override: Annotated[bool, typer.Option("--override", help="Go past the gate; needs a reason.")] = False,
+    actor: Annotated[str | None, typer.Option("--as", help="Who decides; you where absent.")] = None,
+) -> None:
+    """Tell how far the student is trusted; with --to take a step, which its gate has to let pass."""
+    from tutelage.cli import serving
+    from tutelage.programme import Programme
+
+    programme = Programme.open(folder, overrides or ())
+    serving.roll(programme, to, share, revision, reason, override, actor)
 
 
 @app.command()

@@ -72,7 +72,9 @@ class PromotionConfig(Section):
         "answers, before it may answer any.",
     )
     audits: int = Field(
-        100, ge=0, description="Audits of what it answered in canary, before cascade; and in cascade, before full."
+        100,
+        ge=0,
+        description="Audits of what it answered in canary, before cascade; and in cascade, before full.",
     )
 
 
@@ -119,7 +121,7 @@ class ServingConfig(Section):
     )
     capture: Literal["durable", "batched"] = Field(
         "durable",
-        description="`durable`: on disk before the answer goes out. `batched`: within a fraction of a second.",
+        description="`durable`: on disk before the answer goes out. `batched`: some milliseconds later.",
     )
     keep_text: bool = Field(True, description="Whether inputs are kept; else only their hash is.")
     redact: tuple[str, ...] = Field(

@@ -95,7 +95,7 @@ class KeyRing:
         prefix, _, rest = token.partition("_")
         id_, _, secret = rest.partition("_")
         wanted = id_ if prefix == _PREFIX and secret else ""
-        stored = next((key for key in self._store.keys() if key.id == wanted), None)
+        stored = _named(self._store.keys(), wanted)
         if stored is None or stored.revoked is not None:
             return None
         try:
@@ -107,6 +107,10 @@ class KeyRing:
     def forget(self) -> None:
         """Check every key anew from now on."""
         self._known.clear()
+
+
+def _named(keys: Sequence[ApiKey], id_: str) -> ApiKey | None:
+    return next((key for key in keys if key.id == id_), None)
 
 
 def make_key(name: str, role: str, now: float) -> tuple[str, ApiKey]:

@@ -86,7 +86,9 @@ def _guard(handler: Handler, role: Role | None) -> Handler:
         if role is not None:
             principal = await _principal(request)
             if not principal.role.allows(role):
-                raise HTTPException(403, f"this needs the role {role}, and {principal.name} has {principal.role}")
+                raise HTTPException(
+                    403, f"this needs the role {role}, and {principal.name} has {principal.role}"
+                )
             if wait := request.app.state.pace.wait(principal.name):
                 raise HTTPException(
                     429, "more requests than this key may make", {"Retry-After": str(int(wait) + 1)}
@@ -101,7 +103,9 @@ async def _principal(request: Request) -> Principal:
     found: Principal | None = await request.app.state.keys.principal(token_in(request.scope["headers"]))
     if found is None:
         raise HTTPException(
-            401, "no key, or one that isn't valid. Mend: Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"}
+            401,
+            "no key, or one that isn't valid. Mend: Authorization: Bearer KEY",
+            {"WWW-Authenticate": "Bearer"},
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Chat completions: which of them are the task, its input in them, and answers in the shape of the teacher's."""
+"""Chat completions: which are the task, its input in them, and answers in the shape of the teacher's."""
 
 from __future__ import annotations
 

@@ -15,7 +15,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from tutelage.records import NORMAL_SLICE, text_hash
 from tutelage.serving.access import Role
 from tutelage.serving.app import Guarded, fault, read_json
-from tutelage.serving.bodies import BatchRequest, BatchResponse, PredictRequest, PredictResponse, about, read_body
+from tutelage.serving.bodies import (
+    BatchRequest,
+    BatchResponse,
+    PredictRequest,
+    PredictResponse,
+    about,
+    read_body,
+)
 from tutelage.serving.chat import chunks, completion
 from tutelage.serving.gateway import Ask, Gateway, NobodyAnswers, Reply, Streamed
 from tutelage.serving.router import By
@@ -169,7 +176,9 @@ def _headers_of_stream(answered: Streamed) -> dict[str, str]:
 
 
 def _in_header(text: str) -> str:
-    return "".join(character if character.isascii() and character.isprintable() else "?" for character in text)
+    return "".join(
+        character if character.isascii() and character.isprintable() else "?" for character in text
+    )
 
 
 def _ask(wanted: PredictRequest) -> Ask:

@@ -105,7 +105,13 @@ class Keeper(Protocol):
         ...
 
     async def complete(
-        self, id: str, *, teacher_value: str | None, agree: bool | None, cost: float, monitors: Mapping[str, Any]
+        self,
+        id: str,
+        *,
+        teacher_value: str | None,
+        agree: bool | None,
+        cost: float,
+        monitors: Mapping[str, Any],
     ) -> None:
         """Add what an audit found."""
         ...
@@ -350,9 +356,7 @@ class Gateway:
 
     async def _keep(self, capture: Capture) -> None:
         moved = self._watch.note(capture)
-        await self._keeper.capture(
-            capture, durable=self.config.capture == "durable", monitors=moved
-        )
+        await self._keeper.capture(capture, durable=self.config.capture == "durable", monitors=moved)
 
     def _begin_audit(self, capture: Capture, value: Value, call: Call) -> None:
         if len(self._background) >= _MOST_AUDITS:
@@ -368,12 +372,12 @@ class Gateway:
         except TeacherError as fault:
             _log.warning("audit %s without an answer: %s", capture.id, fault)
             return
-        told, cost = said.value, capture.cost + said.cost
+        told = said.value
         # What the teacher says that is no value of the task is no agreement either.
         agree = told is not None and self.task.compare(value, told).agree
         moved = self._watch.audited(replace(capture, teacher_value=_dumped(told), agree=agree), agree)
         await self._keeper.complete(
-            capture.id, teacher_value=_dumped(told), agree=agree, cost=cost, monitors=moved
+            capture.id, teacher_value=_dumped(told), agree=agree, cost=said.cost, monitors=moved
         )
 
     async def close(self) -> None:

@@ -74,11 +74,10 @@ class Monitor:
         if not changed:
             return
         self._alarms = {
-            name: Alarm.from_json(state)
-            for name, state in self._states.get(self._name("alarms"), {}).items()
+            name: Alarm.from_json(state) for name, state in self._states.get(self._name("alarms"), {}).items()
         }
-        shadow = self._states.get(self._name("shadow"), {})
-        same = shadow.get("threshold") == threshold
+        shadow = self._states.get(self._name("shadow"))
+        same = shadow is not None and shadow["threshold"] == threshold
         self._shadow = ConfidenceSequence(shadow["wrong"], shadow["n"]) if same else ConfidenceSequence()
 
     def note(self, capture: Capture) -> Mapping[str, Any]:
@@ -120,7 +119,9 @@ class Monitor:
     def figures(self) -> Sequence[Watched]:
         """What audits say, all together first."""
         return [
-            Watched(name, alarm.trials, alarm.errors, *sequence.interval(), alarm.limit, alarm.rung_at is not None)
+            Watched(
+                name, alarm.trials, alarm.errors, *sequence.interval(), alarm.limit, alarm.rung_at is not None
+            )
             for name, alarm in self._alarms.items()
             for sequence in [ConfidenceSequence(alarm.errors, alarm.trials, 1 - alarm.delta)]
         ]

@@ -7,10 +7,9 @@ from dataclasses import asdict
 from time import time
 from typing import Any
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-
-from pydantic import Field
 
 from tutelage.serving.access import Role
 from tutelage.serving.app import Guarded, read_json

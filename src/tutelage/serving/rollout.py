@@ -66,8 +66,8 @@ class Book:
             decision.require()
         if forward and wish.override and len(wish.reason) < _LEAST_REASON:
             raise GateRefused(
-                f"going past the rollout gate needs a reason of {_LEAST_REASON} characters at least, which is "
-                "written down. Mend: say why it is right to"
+                f"going past the rollout gate needs a reason of {_LEAST_REASON} characters at least, which "
+                "is written down. Mend: say why it is right to"
             )
         return self._planned(wish, candidate, decision), forward
 
@@ -100,7 +100,9 @@ def _is_back(wish: Wish, candidate: Candidate, now: Rollout) -> bool:
         return True
     stages = list(Stage)
     fewer = wish.stage is not Stage.CANARY or now.stage is not Stage.CANARY or (wish.share or 1) <= now.share
-    return candidate.revision == now.revision and fewer and stages.index(wish.stage) <= stages.index(now.stage)
+    return (
+        candidate.revision == now.revision and fewer and stages.index(wish.stage) <= stages.index(now.stage)
+    )
 
 
 class Rollouts:
@@ -152,7 +154,7 @@ class Rollouts:
         async with self._turn:
             planned, forward = self._book.step(wish, self.now, self._monitor)
             if not forward:
-                self._gateway.deployed = Deployed(_rollout_of(planned), *self._answering())
+                self._gateway.deployed = Deployed(now_of(planned), *self._answering())
             written = await asyncio.to_thread(self._store.change_rollout, planned)
             if forward and self._monitor.ringing:
                 await asyncio.to_thread(self._store.save_monitors, self._monitor.silence())
@@ -171,7 +173,7 @@ class Rollouts:
         self._seen = max(self._seen, change.sequence)
         student, scope = await self._student(change)
         self._monitor.watch(change.revision, change.threshold)
-        self._gateway.deployed = Deployed(_rollout_of(change), student, scope)
+        self._gateway.deployed = Deployed(now_of(change), student, scope)
         self._let_go(change.revision)
 
     async def _student(self, change: RolloutChange) -> tuple[ServedStudent | None, Foreign | None]:
@@ -210,7 +212,9 @@ class Rollouts:
         try:
             await self.change(wish)
         except (TutelageError, OSError) as error:
-            self._announce(Alert(time(), "alarm", f"a step back is in force here, and wasn't written: {error}"))
+            self._announce(
+                Alert(time(), "alarm", f"a step back is in force here, and wasn't written: {error}")
+            )
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -243,7 +247,8 @@ class Rollouts:
         }
 
 
-def _rollout_of(change: RolloutChange) -> Rollout:
+def now_of(change: RolloutChange) -> Rollout:
+    """What holds once a change is in force."""
     return Rollout(Stage(change.stage), change.share, change.threshold, change.revision)
 
 

@@ -66,8 +66,12 @@ def _released(candidate: Candidate) -> Evidence:
     if candidate.released == Verdict.PASS:
         return Evidence("release", Verdict.PASS, f"the release gate let {candidate.run} pass")
     if not candidate.released:
-        return Evidence("release", Verdict.FAIL, f"{candidate.run} has no release decision: evaluate it first")
-    return Evidence("release", Verdict.FAIL, f"the release gate's answer for {candidate.run}: {candidate.released}")
+        return Evidence(
+            "release", Verdict.FAIL, f"{candidate.run} has no release decision: evaluate it first"
+        )
+    return Evidence(
+        "release", Verdict.FAIL, f"the release gate's answer for {candidate.run}: {candidate.released}"
+    )
 
 
 def _certified(wanted: Stage, candidate: Candidate) -> Iterator[Evidence]:
@@ -107,7 +111,9 @@ def _canaried(wanted: Stage, standing: Standing, config: ServingConfig) -> Evide
     before = "canary" if wanted is Stage.CASCADE else "cascade"
     seen, needed = standing.audits, config.promotion.audits
     if seen is None:
-        return Evidence(before, Verdict.UNDECIDED, f"no audit yet; {needed:,} are needed", n=0, more_needed=needed)
+        return Evidence(
+            before, Verdict.UNDECIDED, f"no audit yet; {needed:,} are needed", n=0, more_needed=needed
+        )
     interval = (seen.low, seen.high)
     return _disagreement(before, seen.wrong, seen.audits, interval, config.audit.limit, needed, "audits")
 
@@ -117,13 +123,13 @@ def _disagreement(
 ) -> Evidence:
     low, high = interval
     told = f"{wrong:,} of {n:,} {what} disagree with the teacher ({low:.2%} to {high:.2%}, limit {limit:.2%})"
-    known = {"estimate": wrong / n if n else None, "low": low, "high": high, "limit": limit, "n": n}
+    verdict, more = Verdict.PASS, None
     if low > limit:
-        return Evidence(term, Verdict.FAIL, told, **known)
-    if n < needed:
-        return Evidence(
-            term, Verdict.UNDECIDED, f"{told}; {needed - n:,} more are needed", more_needed=needed - n, **known
-        )
-    if n and wrong / n > limit:
-        return Evidence(term, Verdict.UNDECIDED, f"{told}: more than allowed so far", **known)
-    return Evidence(term, Verdict.PASS, told, **known)
+        verdict = Verdict.FAIL
+    elif n < needed:
+        verdict, more = Verdict.UNDECIDED, needed - n
+        told += f"; {more:,} more are needed"
+    elif wrong > limit * n:
+        verdict = Verdict.UNDECIDED
+        told += ": more than allowed so far"
+    return Evidence(term, verdict, told, wrong / n if n else None, low, high, limit, n, more)

@@ -1,4 +1,4 @@
-"""Who answers a request: a pure function of the rollout's state, the request's key and what the student said."""
+"""Who answers: a pure function of the rollout's state, the request's key and what the student said."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tutelage import storage
 from tutelage.errors import UsageError
@@ -23,6 +24,8 @@ class Candidate:
     folder: Path
     revision: str
     released: str
+    certificate: Any = None
+    scope: Any = None
 
     @property
     def name(self) -> str:
@@ -54,7 +57,8 @@ class Shelf:
             if candidate.revision == revision:
                 return candidate
         raise UsageError(
-            f"no exported student has the revision {revision[:12]}. Mend: name one that `tutelage export` kept"
+            f"no exported student has the revision {revision[:12]}. Mend: name one that "
+            "`tutelage export` kept"
         )
 
     def usual(self, form: str | None) -> Candidate:

@@ -52,7 +52,7 @@ def revision_of(folder: Path) -> str:
 
 
 def read_prediction(row: npt.ArrayLike, task: LabelTask) -> Prediction:
-    """Hold what a student said to what it may say. Raises StudentUnavailable for anything but probabilities."""
+    """Hold what a student said to what it may say. Raises StudentUnavailable for what is no probabilities."""
     odds = np.asarray(row)
     if odds.shape != (len(task.labels),) or odds.dtype.kind != "f":
         raise StudentUnavailable(

@@ -23,7 +23,7 @@ _PASSING = frozenset((408, 409, 425, 429, *range(500, 600)))
 _NO_ACCESS = frozenset((401, 402, 403, 404))
 _CONNECT_WITHIN = 5.0
 _MOST_BYTES = 32 << 20
-# Of a request, what goes on to the teacher, and of its answer, what comes back. All else is of one connection.
+# Of a request, what goes on to the teacher; of its answer, what comes back. All else is of one connection.
 _FORWARDED = frozenset(("accept", "content-type", "openai-beta", "x-stainless-lang", "x-request-id"))
 _RETURNED = frozenset(("content-type", "retry-after", "x-request-id", "openai-processing-ms"))
 

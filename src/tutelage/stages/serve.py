@@ -63,7 +63,8 @@ def _database(programme: Programme) -> str:
     value = os.environ.get(named[1], "").strip()
     if not value:
         raise ConfigError(
-            f"the environment variable {named[1]!r} (serving.database) is not set. Mend: export {named[1]}=..."
+            f"the environment variable {named[1]!r} (serving.database) is not set. "
+            f"Mend: export {named[1]}=..."
         )
     return value
 
@@ -141,12 +142,12 @@ def _asked_task(programme: Programme) -> LabelTask:
 
 
 def _training(programme: Programme) -> Sequence[Gold]:
-    """Gold's training part, where examples are taken from it; reading it needs pyarrow, a server else not."""
-    if not programme.config.prompting.examples:
+    """Gold's training part, where something is taken from it; reading it needs pyarrow, a server else not."""
+    if not programme.config.prompting.examples and programme.config.teacher.type != "encoder":
         return ()
-    from tutelage.data import read_gold
+    from tutelage.data import read_training
 
-    return read_gold(programme.gold_training)
+    return read_training(programme.gold_training)
 
 
 def _teacher(programme: Programme, task: LabelTask, name: str) -> tuple[ServedTeacher, ChatFormat]:
@@ -171,10 +172,7 @@ def _built(programme: Programme, task: LabelTask) -> Teacher:
         )
     if hasattr(config, "samples"):
         config = config.model_copy(update={"samples": 1, "timeout": programme.config.serving.teacher_timeout})
-    from tutelage.data import read_gold
-
-    training = read_gold(programme.gold_training) if config.type == "encoder" else ()
-    return build_teacher(config, TeacherContext(task, training, programme.folder))
+    return build_teacher(config, TeacherContext(task, _training(programme), programme.folder))
 
 
 def _application_key(programme: Programme) -> str:

@@ -17,9 +17,7 @@ def probabilities(logits: npt.NDArray[np.float32], multi_label: bool) -> npt.NDA
     return shares
 
 
-def confidences(
-    probabilities: npt.NDArray[np.floating], multi_label: bool
-) -> npt.NDArray[np.float64]:
+def confidences(probabilities: npt.NDArray[np.floating], multi_label: bool) -> npt.NDArray[np.float64]:
     """The confidence in each whole answer, float64 [n], of probabilities [n, labels].
 
     It is the largest probability; with several labels the product over labels of the larger of p and 1 − p,
