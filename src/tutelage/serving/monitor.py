@@ -77,8 +77,9 @@ class Monitor:
             name: Alarm.from_json(state) for name, state in self._states.get(self._name("alarms"), {}).items()
         }
         shadow = self._states.get(self._name("shadow"))
-        same = shadow is not None and shadow["threshold"] == threshold
-        self._shadow = ConfidenceSequence(shadow["wrong"], shadow["n"]) if same else ConfidenceSequence()
+        self._shadow = ConfidenceSequence()
+        if shadow is not None and shadow["threshold"] == threshold:
+            self._shadow = ConfidenceSequence(shadow["wrong"], shadow["n"])
 
     def note(self, capture: Capture) -> Mapping[str, Any]:
         """See `Watch.note`: what the student would have answered, beside what the teacher did."""
