@@ -3,11 +3,15 @@
 from tutelage.serving.certificate import (
     Among,
     Bound,
+    Certificate,
+    Claim,
+    Reference,
+    read_certificate,
+)
+from tutelage.serving.learn_then_test import (
     CalibrationPart,
     Certified,
-    Claim,
     NotCertified,
-    Reference,
     certify,
     threshold_list,
 )
@@ -19,6 +23,7 @@ __all__ = [
     "Among",
     "Bound",
     "CalibrationPart",
+    "Certificate",
     "Certified",
     "Claim",
     "ConfidenceSequence",
@@ -27,5 +32,6 @@ __all__ = [
     "Runtime",
     "certify",
     "load_runtime",
+    "read_certificate",
     "threshold_list",
 ]

@@ -1,32 +1,35 @@
-"""A certificate: the threshold above which a student may answer, and the bounds on its errors there.
+"""A certificate: the threshold from which on a student may answer, and the bounds on its errors there.
 
-The method is Learn then Test (Angelopoulos, Bates, Candès, Jordan and Lei 2021): every threshold of a list is
-the null hypothesis that its errors exceed a bound, tested exactly on a calibration part, from the strictest
-threshold on. What is tested is fixed before an error is seen, so the list must come from elsewhere:
-`threshold_list` makes it of the student's confidence on prompts without labels.
+`learn_then_test` finds one; this is what is kept of it, and what a server reads. It needs neither numpy nor
+scipy.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from tutelage import storage
+from tutelage.errors import GateRefused, IntegrityError, UsageError
 
-from tutelage.errors import DataError, UsageError
-
-Confidences = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+_FORMAT = 1
 
 
 class Reference(StrEnum):
-    """Whose answer counts as right."""
+    """Whose answer counts as right.
+
+    Against `EXCESS` the student is wrong where it differs from gold and the teacher doesn't: that is what is
+    lost by not asking the teacher, and the share of errors rises by no more than it.
+    """
 
     GOLD = "gold"
     TEACHER = "teacher"
+    EXCESS = "excess"
 
 
 class Among(StrEnum):
@@ -55,30 +58,6 @@ class Bound:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class CalibrationPart:
-    """What a student said of prompts with known answers, none of which it learned from or was chosen on.
-
-    `confidence` is float64 [n], NaN where it stated none or must not answer (out of scope): there it never
-    answers. `wrong` has bool [n] for each reference, `slices` a name for each prompt. Raises DataError where
-    the lengths differ or there is none.
-    """
-
-    confidence: Confidences
-    wrong: Mapping[Reference, Flags]
-    slices: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        lengths = {len(self.confidence), *map(len, self.wrong.values())}
-        if self.slices:
-            lengths.add(len(self.slices))
-        if len(lengths) > 1 or not self.wrong or 0 in lengths:
-            raise DataError(
-                f"a calibration part has columns of {', '.join(map(str, sorted(lengths)))} rows. "
-                "Mend: give confidence, errors and slices of the same prompts, of one at least"
-            )
-
-
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A bound with what was seen of it at the threshold: `wrong` of `n` requests, and the exact p-value."""
@@ -91,170 +70,112 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Certified:
-    """A threshold at which all bounds hold together with probability 1 − δ.
+class Certificate:
+    """With confidence 1 − `delta` all `claims` hold together for a student that answers from `threshold` on.
 
-    `answered` of `n` calibration prompts lie at or above it.
-    """
-
-    threshold: float
-    delta: float
-    answered: int
-    n: int
-    claims: tuple[Claim, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NotCertified:
-    """No threshold of the list holds the bounds: at the one that came nearest, `claims` show by how much.
-
-    `needed` is the number of calibration prompts with which that one would have passed had their share of
-    errors been the same; None where it is above the bound.
+    `answered_share` is the share of calibration prompts that it answered. `student` names the form that was
+    tested: the hash of its `student.json`, which names the hashes of its other files. `issued` and `expires`
+    are in seconds since 1970. `scope` is the hash of the guard against foreign prompts with which it was
+    tested, empty where there was none. `tested` says on what, by whom and by which version; `assumptions`
+    what has to be so for the claims to hold, in words.
     """
 
     threshold: float
     delta: float
     claims: tuple[Claim, ...]
-    needed: int | None = None
+    answered_share: float
+    student: str
+    issued: float
+    expires: float
+    scope: str = ""
+    tested: Mapping[str, Any] = field(default_factory=dict)
+    assumptions: tuple[str, ...] = ()
 
+    def refusal(self, student: str, scope: str = "", at: float | None = None) -> str | None:
+        """Why it allows a student nothing, or None where it holds. Never raises.
 
-def fewest(bound: Bound, delta: float, errors: int = 0) -> int:
-    """The smallest number of requests at which so many errors still hold a bound at confidence 1 − δ."""
-    from scipy.special import bdtr
-
-    low, high = errors + 1, errors + 1
-    while bdtr(errors, high, bound.limit) > delta:
-        low, high = high + 1, 2 * high
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (middle + 1, high) if bdtr(errors, middle, bound.limit) > delta else (low, middle)
-    return low
-
-
-def threshold_list(
-    confidence: Confidences,
-    rows: Mapping[str | None, int],
-    bounds: Sequence[Bound],
-    delta: float,
-    steps: int = 100,
-) -> Confidences:
-    """Thresholds to be tested, strictest first: float64 [at most `steps`], descending, without repeats.
-
-    `confidence` (float64, NaN where it has none) is of prompts outside the calibration part: the thresholds
-    are its quantiles. `rows` counts the calibration part's prompts, by slice where a bound is about one, and
-    in all under None. The strictest threshold answers so many that a few errors among them don't yet break a
-    bound, since the test of a fixed sequence ends at the first that fails.
-
-    Raises DataError where no prompt has a confidence.
-    """
-    stated = np.sort(confidence[~np.isnan(confidence)])
-    if not len(stated):
-        raise DataError(
-            "no prompt has a stated confidence, so no threshold can be named. Mend: a student that states one"
-        )
-    first = max(
-        (fewest(b, delta, _SPARE) / rows[b.slice] for b in bounds if b.among is Among.ANSWERED), default=0.0
-    )
-    least = min(max(first, 1 / steps), 1.0)
-    shares = np.linspace(least, len(stated) / len(confidence), steps)
-    kept = np.clip(np.ceil(shares * len(confidence)).astype(int), 1, len(stated))
-    return np.unique(stated[len(stated) - kept])[::-1]
-
-
-_SPARE = 2  # errors that the strictest threshold bears
-
-
-def certify(
-    part: CalibrationPart, bounds: Sequence[Bound], thresholds: Confidences, delta: float = 0.05
-) -> Certified | NotCertified:
-    """The laxest threshold at which all `bounds` hold, with probability at least 1 − `delta` that they do.
-
-    `thresholds` must not depend on the part (see `threshold_list`); they are tested from the first on, and
-    the test stops at the first that fails, so none needs a correction for the others (fixed sequence testing;
-    Maurer, Hothorn and Lehmacher 1995). A threshold passes where every bound does (an intersection-union
-    test, which needs none either). A bound's p-value is exact: the probability of so few errors, were their
-    share just the limit. The prompts are taken as drawn independently from the requests to come.
-
-    Raises UsageError for a reference or slice that the part lacks, and for a `delta` outside (0, 1).
-    """
-    _check(part, bounds, delta)
-    passed: tuple[float, tuple[Claim, ...]] | None = None
-    for threshold, claims in _claims(part, bounds, thresholds, delta):
-        if max(claim.p_value for claim in claims) > delta:
-            if passed is None:
-                return NotCertified(threshold, delta, claims, _needed(claims, len(part.confidence), delta))
-            break
-        passed = threshold, claims
-    if passed is None:
-        raise UsageError("no threshold to test. Mend: give threshold_list some prompts")
-    threshold, claims = passed
-    return Certified(
-        threshold, delta, int((part.confidence >= threshold).sum()), len(part.confidence), claims
-    )
-
-
-def _check(part: CalibrationPart, bounds: Sequence[Bound], delta: float) -> None:
-    if not 0 < delta < 1:
-        raise UsageError(f"delta {delta:g} is not between 0 and 1. Mend: give e.g. 0.05")
-    if not bounds:
-        raise UsageError("a certificate without a bound says nothing. Mend: give one at least")
-    for bound in bounds:
-        if bound.reference not in part.wrong:
-            raise UsageError(
-                f"the calibration part has no errors against {bound.reference}, which a bound is about. "
-                f"Mend: give them, or leave the bound out"
+        `student` and `scope` are the hashes of what is to answer, `at` seconds since 1970 (now where absent).
+        """
+        if student != self.student:
+            return (
+                f"the certificate is of the student {self.student[:12]}, and this one is {student[:12]}. "
+                "Mend: run `tutelage certify` for this one"
             )
-        if bound.slice is not None and bound.slice not in part.slices:
-            raise UsageError(
-                f"the calibration part has no prompt of slice {bound.slice!r}, which a bound is about. "
-                "Mend: add some, or leave the bound out"
+        if scope != self.scope:
+            return (
+                f"the certificate was issued {_guarded_by(self.scope)}, and this student would answer "
+                f"{_guarded_by(scope)}. Mend: run `tutelage certify` again"
             )
+        if (time.time() if at is None else at) >= self.expires:
+            day = datetime.fromtimestamp(self.expires, UTC).date()
+            return f"the certificate expired on {day}. Mend: run `tutelage certify`, best on new prompts"
+        return None
+
+    def require(self, student: str, scope: str = "", at: float | None = None) -> None:
+        """Raise GateRefused where it doesn't hold; see `refusal`."""
+        if reason := self.refusal(student, scope, at):
+            raise GateRefused(reason)
+
+    def to_json(self) -> dict[str, Any]:
+        """What its file says; `read_certificate` is the inverse."""
+        content = asdict(self)
+        content["issued"], content["expires"] = _written(self.issued), _written(self.expires)
+        return {"format": _FORMAT, "certified": True, **content}
 
 
-def _claims(
-    part: CalibrationPart, bounds: Sequence[Bound], thresholds: Confidences, delta: float
-) -> Iterator[tuple[float, tuple[Claim, ...]]]:
-    slices = np.array(part.slices)
-    everywhere = np.ones(len(part.confidence), bool)
-    members = [everywhere if bound.slice is None else slices == bound.slice for bound in bounds]
-    for threshold in thresholds.tolist():
-        answered = part.confidence >= threshold  # NaN never is
-        yield (
-            threshold,
-            tuple(
-                _claim(bound, answered & member, part.wrong[bound.reference], int(member.sum()), delta)
-                for bound, member in zip(bounds, members, strict=True)
-            ),
-        )
+def _guarded_by(scope: str) -> str:
+    return f"behind the guard {scope[:12]}" if scope else "without a guard against foreign prompts"
 
 
-def _claim(bound: Bound, answered: Flags, wrong: Flags, requests: int, delta: float) -> Claim:
-    from scipy.special import bdtr, betaincinv
-
-    n = requests if bound.among is Among.ALL else int(answered.sum())
-    errors = int((answered & wrong).sum())
-    p_value = float(bdtr(errors, n, bound.limit)) if n else 1.0
-    upper = 1.0 if errors == n else float(betaincinv(errors + 1, n - errors, 1 - delta))
-    return Claim(bound, n, errors, p_value, upper)
+def _written(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
-def _needed(claims: Sequence[Claim], rows: int, delta: float) -> int | None:
-    """Of how many calibration prompts every claim would pass at the same share of errors."""
-    most = rows
-    for claim in claims:
-        if claim.p_value <= delta:
-            continue
-        if not claim.n or claim.wrong / claim.n >= claim.bound.limit:
-            return None
-        most = max(most, math.ceil(rows * _enough(claim, delta) / claim.n))
-    return most
+def read_certificate(path: Path) -> Certificate | None:
+    """The certificate in a file; None where there is no file, or the last trial certified nothing.
+
+    Raises IntegrityError where the file isn't one. Whether it holds for a student, `refusal` says.
+    """
+    if not path.is_file():
+        return None
+    content = storage.read_json(path)
+    try:
+        return _read(content) if content["certified"] else None
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+        raise IntegrityError(
+            f"{path} is no certificate: {type(error).__name__}: {error}. Mend: run `tutelage certify` again"
+        ) from error
 
 
-def _enough(claim: Claim, delta: float) -> int:
-    """Requests, of those that the claim is about."""
-    from scipy.special import bdtr
+def _read(content: Mapping[str, Any]) -> Certificate:
+    if content["format"] != _FORMAT:
+        raise ValueError(f"its format is {content['format']!r}, and this version reads {_FORMAT}")
+    found = Certificate(
+        threshold=float(content["threshold"]),
+        delta=float(content["delta"]),
+        claims=tuple(map(_read_claim, content["claims"])),
+        answered_share=float(content["answered_share"]),
+        student=str(content["student"]),
+        issued=datetime.fromisoformat(content["issued"]).timestamp(),
+        expires=datetime.fromisoformat(content["expires"]).timestamp(),
+        scope=str(content["scope"]),
+        tested=dict(content["tested"]),
+        assumptions=tuple(map(str, content["assumptions"])),
+    )
+    # Not with `<` alone: NaN would pass it, and no threshold is above NaN.
+    if not (0 <= found.threshold <= 1 and 0 < found.delta < 1 and 0 <= found.answered_share <= 1):
+        raise ValueError("threshold, delta and answered_share have to be shares")
+    if not (found.claims and found.student and found.issued < found.expires):
+        raise ValueError("it names no claim, no student, or no time to hold")
+    return found
 
-    n, share = claim.n, claim.wrong / claim.n
-    while bdtr(math.ceil(share * n), n, claim.bound.limit) > delta:
-        n += max(n // 50, 1)
-    return n
+
+def _read_claim(content: Mapping[str, Any]) -> Claim:
+    bound = content["bound"]
+    return Claim(
+        Bound(float(bound["limit"]), Reference(bound["reference"]), Among(bound["among"]), bound["slice"]),
+        int(content["n"]),
+        int(content["wrong"]),
+        float(content["p_value"]),
+        float(content["upper"]),
+    )
