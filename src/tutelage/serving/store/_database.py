@@ -26,7 +26,7 @@ from sqlalchemy.exc import (
 
 from tutelage.errors import DataError, IntegrityError, MissingExtraError, UsageError
 
-SCHEMA_VERSION = "0001"  # the newest of `migrations/versions`
+SCHEMA_VERSION = "0002"  # the newest of `migrations/versions`
 _TURN = 5.0  # seconds that a writer waits for another's transaction
 _MIGRATING = 0x7475_7465  # an advisory lock of PostgreSQL, held while the schema is brought up to date
 

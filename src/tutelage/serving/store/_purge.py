@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from tutelage.errors import DataError, UsageError
 from tutelage.serving.captures import first_id
 from tutelage.serving.store._database import Database
-from tutelage.serving.store._tables import CAPTURES
+from tutelage.serving.store._reviews import forget
+from tutelage.serving.store._tables import CAPTURES, CLAIMS, REVIEWS, VERDICTS
 
 _AT_ONCE = 1_000  # captures of one transaction: writers get their turn between two
 _PATIENCE = 10.0  # seconds in which readers may end that still see the old content
@@ -27,9 +28,11 @@ def purge(database: Database, *, before: float | None, key: str | None) -> int:
     removed = 0
     while True:
         with database.writing() as connection:
-            gone = connection.execute(sa.delete(CAPTURES).where(CAPTURES.c.id.in_(chosen))).rowcount
-        removed += gone
-        if gone < _AT_ONCE:
+            gone = connection.execute(chosen).scalars().all()
+            forget(connection, gone)
+            connection.execute(sa.delete(CAPTURES).where(CAPTURES.c.id.in_(gone)))
+        removed += len(gone)
+        if len(gone) < _AT_ONCE:
             break
     if removed:
         _clean(database)
@@ -38,7 +41,8 @@ def purge(database: Database, *, before: float | None, key: str | None) -> int:
 
 def _clean(database: Database) -> None:
     if not database.is_sqlite:
-        database.outside_transactions([f"VACUUM FULL {CAPTURES.name}"])
+        tables = (CAPTURES, REVIEWS, CLAIMS, VERDICTS)
+        database.outside_transactions(f"VACUUM FULL {table.name}" for table in tables)
         return
     # Deleted rows are overwritten (secure_delete), but where rows were moved about, a page keeps a copy of
     # one now and then; so the file is written anew, and the log that held all of it is cut off.

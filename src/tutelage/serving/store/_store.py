@@ -17,6 +17,7 @@ from tutelage.serving.store._captured import Completion
 from tutelage.serving.store._database import Database
 from tutelage.serving.store._purge import purge
 from tutelage.serving.store._records import Alert, ApiKey, RolloutChange, Totals
+from tutelage.serving.store._reviews import Reviews
 from tutelage.serving.store._tables import ALERTS, KEYS, MONITORS
 from tutelage.serving.store._writer import Write, Writer
 
@@ -35,6 +36,7 @@ class Store:
         self._database = database
         self._recording = _captured.Recording(database.engine.dialect)
         self._writer = Writer(database)
+        self.reviews = Reviews(database)
         self.late = 0
         """Durable captures that were not on disk when their answer went out; they may be since."""
 
@@ -126,6 +128,8 @@ class Store:
 
     def purge(self, *, before: float | None = None, key: str | None = None) -> int:
         """Remove captures made before a time, or of a key, from the file as well; how many there were.
+
+        What people said of them goes too.
 
         SQLite's file is written anew, about 5 seconds a GB, in which captures wait in memory: a durable one
         may be late. Raises DataError where a reader of another process keeps the old content in the log.

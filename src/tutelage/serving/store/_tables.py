@@ -113,3 +113,35 @@ ALERTS = Table(
     Column("acknowledged_by", PlainText, nullable=False),
     Column("acknowledged_at", Float(53)),
 )
+
+# An item has the id of the capture that it is about.
+REVIEWS = Table(
+    "reviews",
+    METADATA,
+    Column("capture", String(32), primary_key=True),
+    Column("why", PlainText, nullable=False),
+    Column("due", Float(53), nullable=False),
+    Column("wanted", Integer, nullable=False),
+    Column("independent", Integer, nullable=False),
+    Column("closed", Float(53)),
+)
+
+CLAIMS = Table(
+    "review_claims",
+    METADATA,
+    Column("capture", String(32), primary_key=True),
+    Column("reviewer", PlainText, primary_key=True),
+    Column("until", Float(53), nullable=False),
+)
+
+VERDICTS = Table(
+    "review_verdicts",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("capture", String(32), nullable=False),
+    Column("reviewer", PlainText, nullable=False),
+    Column("at", Float(53), nullable=False),
+    Column("value", PlainText),
+    Column("comment", PlainText, nullable=False),
+    Column("withdrawn", Float(53)),
+)
