@@ -5,6 +5,7 @@ from tutelage.config.coverage import WORDS, CoverageConfig
 from tutelage.config.economics import EconomicsConfig, Range
 from tutelage.config.export import ExportConfig
 from tutelage.config.judging import JudgingConfig
+from tutelage.config.people import PeopleConfig
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.reading import (
     known_keys,
@@ -95,6 +96,7 @@ __all__ = [
     "MemberConfig",
     "OpenAITeacherConfig",
     "OverrideConfig",
+    "PeopleConfig",
     "PluginTeacherConfig",
     "PreferenceConfig",
     "PriceConfig",

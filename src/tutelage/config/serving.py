@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tutelage.config.people import PeopleConfig
 from tutelage.config.section import Section, Share
 
 
@@ -106,6 +107,7 @@ class ServingConfig(Section):
         PromotionConfig(), description="What a step of the rollout needs to have been seen."
     )
     audit: AuditConfig = Field(AuditConfig(), description="The watch on what the student answers.")
+    people: PeopleConfig = Field(PeopleConfig(), description="Requests that are put before people.")
     deadline: float = Field(30.0, gt=0.0, description="Seconds within which every request is answered.")
     student_timeout: float = Field(
         0.25, gt=0.0, description="Seconds after which the student is too slow, and the teacher is asked."

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tutelage.config import PeopleConfig
 from tutelage.review.votes import majority
 from tutelage.serving.captures import Capture
 
@@ -47,6 +48,18 @@ class ReviewPolicy:
     urgent: float = 15 * _MINUTE
     lease: float = 10 * _MINUTE
 
+    @classmethod
+    def of(cls, config: PeopleConfig) -> ReviewPolicy:
+        """As a programme's `serving.people` has it."""
+        return cls(
+            config.random,
+            config.second,
+            config.most_open,
+            config.due_hours * _HOUR,
+            config.urgent_minutes * _MINUTE,
+            config.lease_minutes * _MINUTE,
+        )
+
     @property
     def drawn_below(self) -> str:
         """An id whose random digits come before this one, as text, is drawn."""
@@ -81,7 +94,7 @@ def value_of(capture: Capture) -> float:
     [1, 2] where the student was not sure enough to answer, in [0, 1] else: the less sure, the more.
     """
     confidence = capture.confidence
-    if confidence is None or not 0.0 <= confidence <= 1.0:  # NaN as well: a student that fell ill was not sure
+    if confidence is None or not 0.0 <= confidence <= 1.0:  # NaN as well: nobody was sure
         confidence = 0.0
     if capture.agree is False:
         return 2.0 + confidence

@@ -85,6 +85,7 @@ def open_server(programme: Programme) -> Server:
     from tutelage.serving.rollout import Rollouts
     from tutelage.serving.router import Rollout
     from tutelage.serving.shelf import Shelf
+    from tutelage.serving.upkeep import Upkeep
 
     config = programme.config.serving
     check_webhook(config.webhook, config.allowed_hosts)
@@ -108,6 +109,7 @@ def open_server(programme: Programme) -> Server:
         return await _load(candidate, task, config)
 
     rollouts = Rollouts(gateway, shelf, store, monitor, load, config, alerts.announce)
+    upkeep = Upkeep(store, config, alerts.announce)
     endpoints = Endpoints(gateway, name)
     routes = [
         *endpoints.routes(),
@@ -118,8 +120,8 @@ def open_server(programme: Programme) -> Server:
         gateway,
         KeyRing(store, _application_key(programme)),
         routes,
-        opened=(rollouts.begin,),
-        closed=(rollouts.close, gateway.close, alerts.close, store.close),
+        opened=(rollouts.begin, upkeep.begin),
+        closed=(upkeep.close, rollouts.close, gateway.close, alerts.close, store.close),
     )
     return Server(name, gateway, rollouts, store, monitor, service)
 

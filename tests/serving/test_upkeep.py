@@ -1,0 +1,113 @@
+"""What a server does now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from captured import made
+
+from tutelage.config import ServingConfig
+from tutelage.serving import upkeep as upkeep_module
+from tutelage.serving.captures import new_id
+from tutelage.serving.store import Alert, Store, open_store
+from tutelage.serving.store import _writer as writer_module
+from tutelage.serving.upkeep import Upkeep
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep_module, "_ENQUEUED", 0.02)
+    monkeypatch.setattr(upkeep_module, "_LOOKED", 0.02)
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if reached():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it never came")
+
+
+def kept_up(path: Path, config: ServingConfig, use: Callable[[Store, list[Alert]], object]) -> None:
+    async def run() -> None:
+        store, told = open_store(path), list[Alert]()
+        upkeep = Upkeep(store, config, told.append)
+        await upkeep.begin()
+        await use(store, told)  # type: ignore[misc]
+        await upkeep.close()
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_requests_come_before_people_also_those_of_before_the_start(tmp_path: Path) -> None:
+    async def before() -> None:
+        store = open_store(tmp_path / "s.sqlite")
+        await store.capture(made("earlier", agree=False), durable=True)
+        await store.close()
+
+    async def use(store: Store, told: list[Alert]) -> None:
+        await until(lambda: len(store.reviews.waiting()) == 1)
+        later = made("later")
+        await store.capture(later, durable=True)
+        await store.complete(later.id, teacher_value='"fee"', agree=False, cost=0.0, durable=True)
+        await until(lambda: len(store.reviews.waiting()) == 2)
+        assert told == []
+
+    asyncio.run(before())
+    kept_up(tmp_path / "s.sqlite", ServingConfig(), use)
+
+
+def test_what_is_too_old_goes(tmp_path: Path) -> None:
+    async def use(store: Store, told: list[Alert]) -> None:
+        await until(lambda: len(store.captures()) == 1)
+
+    async def before() -> None:
+        store = open_store(tmp_path / "s.sqlite")
+        old = time.time() - 2 * 86_400
+        id = f"{int(old * 1000) << 80:032x}"[:20] + new_id()[20:]
+        await store.capture(made("old", id=id, at=old), durable=True)
+        await store.capture(made("new"), durable=True)
+        assert len(store.captures()) == 2
+        await store.close()
+
+    asyncio.run(before())
+    kept_up(tmp_path / "s.sqlite", ServingConfig(retention_days=1), use)
+
+
+def test_losses_are_told_once_while_they_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use(store: Store, told: list[Alert]) -> None:
+        for _ in range(2):
+            with monkeypatch.context() as full:
+                full.setattr(writer_module, "QUEUE", 0)
+                for _ in range(3):
+                    await store.capture(made(), durable=False)
+                    await asyncio.sleep(0.05)
+            await store.capture(made(), durable=True)
+            await until(lambda: not store.failure)
+            await asyncio.sleep(0.1)
+        assert [alert.kind for alert in told] == ["captures lost"] * 2
+        assert all("lost so far" in alert.text for alert in told) and store.lost == 6
+
+    kept_up(tmp_path / "s.sqlite", ServingConfig(), use)
+
+
+def test_a_database_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use(store: Store, told: list[Alert]) -> None:
+        await store.capture(made(agree=False), durable=True)
+        real, calls = store.reviews.enqueue, [0]
+
+        def failing(*args: object, **more: object) -> int:
+            calls[0] += 1
+            if calls[0] < 3:
+                raise OSError("gone")
+            return real(*args, **more)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(store.reviews, "enqueue", failing)
+        await until(lambda: calls[0] > 3 and len(store.reviews.waiting()) == 1)
+
+    kept_up(tmp_path / "s.sqlite", ServingConfig(), use)
