@@ -137,8 +137,15 @@ def coverage(text: str = "refund, parcel, lost") -> dict[str, Any]:
         "kernel": {"mmd": 0.04, "mmd_by_chance": 0.02, "p": 0.002},
         "length": {"gold": {"median": 45.0}, "traffic": {"median": 61.0}, "p": 0.001},
         "nearest": {"gold_nearer": 0.58, "low": 0.53, "high": 0.62, "p": 0.001},
-        "leakage": {"left": [{"pairs": 2, "kind": "near", "part": text}]},
-        "weighted": {"cluster": {"arms": weighted, "covered": 0.97, "doubts": [text]}, "density": None},
+        "leakage": {
+            "left": [{"pairs": 2, "kind": "near", "part": text}],
+            "arms": {arm: {"leaked": share(0.95, 3), "others": share(0.65, 197)} for arm in weighted},
+        },
+        "weighted": {
+            "cluster": {"arms": weighted, "covered": 0.97, "doubts": [text]},
+            "density": None,
+            "label": {"arms": weighted, "covered": 1.0, "doubts": []},
+        },
         "slices": {"worst": [worst], "tested": 14, "worse": 1},
         "labels": {
             "distance": 0.1, "by_chance": 0.08, "p": 0.01,

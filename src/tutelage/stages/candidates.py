@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from tutelage import storage
 from tutelage.config import StudentConfig
@@ -27,7 +28,8 @@ from tutelage.errors import UsageError
 from tutelage.evaluation import Contender, Footprint, measure_footprint
 from tutelage.programme import Programme
 from tutelage.progress import Progress
-from tutelage.stages.arms import layer_teaching
+from tutelage.records import AnswerStatus
+from tutelage.stages.arms import layer_teaching, said_declining
 from tutelage.stages.predictions import predicting, predictions
 from tutelage.stages.task import label_task, resolved_task
 from tutelage.students import Student, Writer
@@ -40,11 +42,16 @@ _SPLIT_SEED = 0  # the part compared on is the same whatever the candidates' see
 
 @dataclass(frozen=True)
 class Ground:
-    """The transfer set, cut in two: what is learned from, and what is compared on."""
+    """The transfer set, cut in two: what is learned from, and what is compared on.
+
+    `declined` is learned from beside it by students that learn to decline (`student.refusals`). Nobody is
+    compared on it: those that don't would be wrong there by their own settings.
+    """
 
     task: Task
     labels: Signals | None
     texts: TextSignals
+    declined: TextSignals
     learning: npt.NDArray[np.int64]
     selection: npt.NDArray[np.int64]
 
@@ -52,6 +59,11 @@ class Ground:
     def compared(self) -> TextSignals:
         """The rows compared on."""
         return self.texts.take(self.selection)
+
+    def learned(self, config: StudentConfig) -> TextSignals:
+        """The rows that a student that writes learns from."""
+        answered = self.texts.take(self.learning)
+        return answered.and_then(self.declined) if config.refusals else answered
 
 
 def split_transfer(programme: Programme) -> Ground:
@@ -69,7 +81,15 @@ def split_transfer(programme: Programme) -> Ground:
     labels = read_signals(table, labelled) if labelled is not None else None
     learning = np.sort(order[count:])
     require_enough(texts.take(learning))
-    return Ground(task, labels, texts, learning, np.sort(order[:count]))
+    return Ground(task, labels, texts, _declined(programme, task), learning, np.sort(order[:count]))
+
+
+def _declined(programme: Programme, task: Task) -> TextSignals:
+    """The prompts that nobody answered and the teacher declined, with what it said."""
+    said, table = said_declining(programme, task), storage.read_table(programme.transfer)
+    rows = zip(table["hash"].to_pylist(), table["status"].to_pylist(), table["gold"].to_pylist(), strict=True)
+    alone = [key in said and status != AnswerStatus.OK and gold is None for key, status, gold in rows]
+    return read_texts(table.filter(pa.array(alone, pa.bool_())), said)
 
 
 def contender_of(
@@ -87,6 +107,7 @@ def contender_of(
                 ground.task.version,
                 ground.selection.tolist(),
                 number,
+                ground.declined.to_json() if config.refusals else None,
             ]
         )
         done = _kept(folder / f"{seed}.json", key)
@@ -142,9 +163,8 @@ def _student(
 ) -> Student | Writer:
     described = f"training {named}"
     if config.writes:
-        texts = ground.texts.take(ground.learning)
         return distil_texts(
-            texts,
+            ground.learned(config),
             ground.task,
             config,
             programme.folder,

@@ -11,7 +11,7 @@ from tutelage.evaluation.report.figures import ARMS, OVERALL
 Json = Mapping[str, Any]
 
 _CLUSTERS = 12
-_WEIGHTED = {"cluster": "by clusters", "density": "by nearness"}
+_WEIGHTED = {"cluster": "by clusters", "density": "by nearness", "label": "by the teacher’s labels"}
 
 
 def section(metrics: Json) -> dict[str, Any] | None:
@@ -34,6 +34,7 @@ def section(metrics: Json) -> dict[str, Any] | None:
         "worse": slices.get("worse") or 0,
         "tested": slices.get("tested") or 0,
         "leaks": _leaks(found.get("leakage") or {}),
+        "known": _known((found.get("leakage") or {}).get("arms")),
         "labels": ((found.get("labels") or {}).get("labels") or [])[:_CLUSTERS],
         "chart": {
             "arms": ["student"],
@@ -134,4 +135,14 @@ def _leaks(leakage: Json) -> list[str]:
     return [
         f"{fmt.plural(item['pairs'], 'pair')}: {item['kind']} ({item['part']})"
         for item in leakage.get("left") or ()
+    ]
+
+
+def _known(arms: Json | None) -> list[dict[str, Any]]:
+    """Accuracy on what leaked beside that on all other examples; empty where nothing did."""
+    if not arms:
+        return []
+    return [
+        {"name": name, "arms": {arm: arms[arm][part] for arm in ARMS if (arms.get(arm) or {}).get(part)}}
+        for part, name in (("leaked", "Examples that leaked"), ("others", "All others"))
     ]
