@@ -100,6 +100,16 @@ class Programme:
         return self.folder / "prompts" / "rejected.parquet"
 
     @property
+    def served(self) -> Path:
+        """Prompts taken from what a server was asked; `collect` reads them beside the traffic."""
+        return self.folder / "prompts" / "served.parquet"
+
+    @property
+    def server_state(self) -> Path:
+        """What servers keep, where `serving.database` names no other place."""
+        return self.folder / "serving" / "state.sqlite"
+
+    @property
     def profile(self) -> Path:
         """Counts and lengths of the traffic."""
         return self.folder / "prompts" / "profile.json"

@@ -106,9 +106,33 @@ def gold(
 
 
 @app.command()
-def collect(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
+def collect(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    force: Force = False,
+    from_serving: Annotated[
+        bool,
+        typer.Option(
+            "--from-serving", help="First take what a server was asked, and what people said of it, by value."
+        ),
+    ] = False,
+    most: Annotated[
+        int, typer.Option(min=1, help="With --from-serving: new prompts, beside those that people judged.")
+    ] = 1_000,
+) -> None:
     """Read the traffic, set aside bad rows and whatever gold has too."""
-    _stage_command("collect", folder, overrides, force)
+    if not from_serving:
+        _stage_command("collect", folder, overrides, force)
+        return
+    from tutelage.cli.display import RichProgress
+    from tutelage.programme import Programme
+    from tutelage.stages import run_stage
+    from tutelage.stages.served import take_served
+
+    programme = Programme.open(folder, overrides or ())
+    with programme.locked():
+        take_served(programme, RichProgress(), most=most)
+        run_stage(programme, "collect", RichProgress(), force=force)
 
 
 @app.command()

@@ -70,10 +70,10 @@ def record_consensus(
         if row is not None and not is_empty(row.get("label")):
             continue
         if row is None:
-            row = {"id": prompt.id, "text": shown(prompt.text), "teacher": shown(_cell(value, separator))}
+            row = {"id": prompt.id, "text": shown(prompt.text), "teacher": shown(cell_of(value, separator))}
             row |= {"confidence": "", HASH: prompt.hash}
             rows.append(row)
-        cell = _cell(said.value, separator)
+        cell = cell_of(said.value, separator)
         row["label"] = "" if _would_run(cell) else cell
         row["why"] = shown(_why(said, cell))
         given, waiting = given + bool(row["label"]), waiting + (not row["label"])
@@ -94,7 +94,8 @@ def _would_run(cell: str) -> bool:
     return shown(cell) != cell
 
 
-def _cell(value: Value | None, separator: str) -> str:
+def cell_of(value: Value | None, separator: str) -> str:
+    """A value as a cell of a sheet; empty for none."""
     if value is None:
         return ""
     if isinstance(value, Fields):

@@ -9,6 +9,7 @@ from tutelage.data import (
     drop_repeats,
     exclude_gold,
     profile,
+    prompts_from_table,
     prompts_to_table,
     read_prompts,
     read_sealed,
@@ -16,17 +17,21 @@ from tutelage.data import (
 )
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
+from tutelage.records import Prompt
 from tutelage.stages.findings import tell_rejected
 from tutelage.stages.sources import require_usable, source_fingerprint, source_path
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
     traffic = programme.config.traffic
-    return {
+    inputs = {
         "traffic": fingerprint(traffic),
         "traffic's file": source_fingerprint(programme, traffic.path),
         "gold/sealed.parquet": fingerprint(programme.sealed),
     }
+    if programme.served.exists():
+        inputs["prompts/served.parquet"] = fingerprint(programme.served)
+    return inputs
 
 
 def _work(programme: Programme, progress: Progress) -> str:
@@ -34,17 +39,26 @@ def _work(programme: Programme, progress: Progress) -> str:
     rows = read_prompts(
         source_path(programme, traffic.path), traffic.columns, form=traffic.format, limit=traffic.limit
     )
-    distinct, repeats = drop_repeats(rows.accepted)
+    served = read_served(programme)
+    distinct, repeats = drop_repeats([*rows.accepted, *served])
     gold = [item.prompt for item in read_sealed(programme.sealed, programme.seal)]
     kept, in_gold = exclude_gold(distinct, gold, traffic.near_duplicate)
     rejected = [*rows.rejected, *repeats, *in_gold]
-    about = profile(kept, rejected, rows.total)
+    about = profile(kept, rejected, rows.total + len(served))
     storage.write_table(programme.prompts, prompts_to_table(kept))
     storage.write_table(programme.prompts_rejected, rejections_to_table(rejected))
     storage.write_json(programme.profile, about)
     tell_rejected(rejected, progress, "; prompts/rejected.parquet")
     require_usable(traffic.path, len(kept), rows.total)
-    return f"{len(kept):,} of {rows.total:,} rows taken"
+    taken = f"{len(kept):,} of {rows.total + len(served):,} rows taken"
+    return f"{taken}, {len(served):,} of which were served" if served else taken
+
+
+def read_served(programme: Programme) -> list[Prompt]:
+    """What `take_served` took so far."""
+    if not programme.served.exists():
+        return []
+    return prompts_from_table(storage.read_table(programme.served))
 
 
 COLLECT = Stage(

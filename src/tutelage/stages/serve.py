@@ -54,9 +54,7 @@ def open_programme_store(programme: Programme) -> Store:
 def _database(programme: Programme) -> str:
     given = programme.config.serving.database
     if given is None:
-        folder = programme.folder / "serving"
-        folder.mkdir(exist_ok=True)
-        return f"sqlite:///{(folder / 'state.sqlite').resolve()}"
+        return f"sqlite:///{programme.server_state.resolve()}"
     named = _FROM_ENVIRONMENT.fullmatch(given)
     if named is None:
         return given

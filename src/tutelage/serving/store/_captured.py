@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
@@ -13,9 +13,11 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from tutelage.serving.captures import Capture, first_id
+from tutelage.serving.reviews import ESCALATED
 from tutelage.serving.store._records import Tally, Totals
 from tutelage.serving.store._tables import CAPTURES, MONITORS, TALLIES, PlainText, plain
 
+_AT_ONCE = 500  # ids of one query
 _NAMES = tuple(field.name for field in fields(Capture))
 _ALL = attrgetter(*_NAMES)
 _TEXTS = tuple(column.name for column in CAPTURES.c if isinstance(column.type, PlainText))
@@ -193,3 +195,35 @@ def _add(sums: dict[tuple[int, str, str, str], list[float]], capture: Capture, a
     place = (int(capture.at // 60), plain(capture.stage), plain(capture.by), plain(capture.slice))
     before = sums.get(place)
     sums[place] = added if before is None else [old + new for old, new in zip(before, added, strict=True)]
+
+
+def most_valuable(connection: sa.Connection, most: int, known: Collection[str]) -> list[Capture]:
+    """See `Store.most_valuable`."""
+    sure = sa.func.coalesce(CAPTURES.c.confidence, 0.0)  # NaN was never written: it is no value to SQL
+    confidence = sa.case((sure.between(0.0, 1.0), sure), else_=0.0)
+    # `reviews.value_of`, where a database can sort by it.
+    value = sa.case(
+        (CAPTURES.c.agree == sa.literal(False, literal_execute=True), 2.0 + confidence),
+        ((CAPTURES.c.by == "nobody") | CAPTURES.c.reason.in_(ESCALATED), 2.0 - confidence),
+        else_=1.0 - confidence,
+    )
+    ranked = (
+        sa.select(CAPTURES.c.hash, sa.func.max(CAPTURES.c.id).label("id"))
+        .where(CAPTURES.c.text.is_not(None))
+        .group_by(CAPTURES.c.hash)
+        .order_by(sa.func.max(value).desc(), sa.func.count().desc(), CAPTURES.c.hash)
+    )
+    chosen: list[str] = []
+    for row in connection.execute(ranked):
+        if len(chosen) == most:
+            break
+        if row.hash not in known:
+            chosen.append(row.id)
+    found = {capture.id: capture for capture in _by_id(connection, chosen)}
+    return [found[id] for id in chosen]
+
+
+def _by_id(connection: sa.Connection, ids: Sequence[str]) -> Iterator[Capture]:
+    for start in range(0, len(ids), _AT_ONCE):
+        query = sa.select(CAPTURES).where(CAPTURES.c.id.in_(ids[start : start + _AT_ONCE]))
+        yield from (Capture(**row) for row in connection.execute(query).mappings())

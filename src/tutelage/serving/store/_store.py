@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,14 @@ class Store:
                 audited=audited,
                 limit=limit,
             )
+
+    def most_valuable(self, most: int, known: Collection[str]) -> list[Capture]:
+        """Of each text that was kept, and whose hash isn't `known`, the last capture; `most` at most.
+
+        By `reviews.value_of` the best that any of its requests had, then by how often it came.
+        """
+        with self._database.reading() as connection:
+            return _captured.most_valuable(connection, most, known)
 
     def totals(self, since: float) -> Totals:
         """What came since the minute of `since` (seconds since the epoch), by stage, by and slice.

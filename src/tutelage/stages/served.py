@@ -1,0 +1,178 @@
+"""`collect --from-serving`: what a server was asked becomes prompts, and what people said of it labels."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tutelage import storage
+from tutelage.data import prompts_from_table, prompts_to_table, read_sealed
+from tutelage.errors import UsageError
+from tutelage.programme import Programme
+from tutelage.progress import Progress
+from tutelage.records import Fields, Prompt, Value, load_value
+from tutelage.review import Consensus, read_sheet, record_consensus
+from tutelage.review.consensus import cell_of
+from tutelage.review.sheet import write_sheet
+from tutelage.review.verdicts import HASH
+from tutelage.stages.collect import read_served
+from tutelage.stages.lifecycle import require_earlier
+from tutelage.stages.review import review_file
+from tutelage.stages.rights import require_rights
+from tutelage.stages.serve import open_programme_store
+
+if TYPE_CHECKING:
+    from tutelage.serving.captures import Capture
+    from tutelage.serving.reviews import Reviewed
+    from tutelage.serving.store import Store
+
+_SOURCE = "serving"
+_CANDIDATES = ("id", "text", "label", "slice", "reviewers", HASH)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What people agree on: items chosen for their value correct, those drawn at random may become gold."""
+
+    chosen: Sequence[tuple[Reviewed, Consensus]]
+    random: Sequence[tuple[Reviewed, Consensus]]
+
+
+def take_served(programme: Programme, progress: Progress, *, most: int) -> None:
+    """Put the `most` most valuable prompts that aren't known yet into `prompts/served.parquet`.
+
+    And all that people decided: verdicts on chosen items go to the file of corrections, those on items that
+    were drawn at random to `gold/candidates.jsonl`; texts of the latter are never learned from. `collect`
+    reads the prompts from then on.
+
+    Raises UsageError where nothing was served or gold isn't sealed, GateRefused where rights don't allow it.
+    """
+    require_earlier(programme, "collect", "collect --from-serving")
+    require_rights(programme)
+    store = _opened(programme)
+    try:
+        judged, held_out = _judged(store), store.reviews.held_out()
+        before = read_served(programme)
+        known = {prompt.hash for prompt in (*before, *_known(programme))} | held_out
+        new = _new_prompts([reviewed.item.capture for reviewed, _ in judged.chosen], known)
+        new += _most_valuable(store, most, known | {prompt.hash for prompt in new})
+        _tell_agreement(store, progress)
+    finally:
+        asyncio.run(store.close())
+    storage.write_table(programme.served, prompts_to_table([*before, *new]))
+    corrected, waiting = _correct(programme, judged.chosen)
+    candidates = _keep_candidates(programme, judged.random)
+    counts = {"prompts": len(new), "corrections": corrected, "gold_candidates": candidates}
+    programme.journal.append("served", **counts)
+    progress.note(
+        f"{len(new):,} prompts taken from what was served; people's verdicts: {corrected:,} corrections, "
+        f"{waiting:,} rows that wait for an answer in {review_file(programme)}, "
+        f"{candidates:,} new candidates for gold in {_candidates_file(programme)}"
+    )
+
+
+def _opened(programme: Programme) -> Store:
+    if programme.config.serving.database is None and not programme.server_state.exists():
+        raise UsageError(
+            f"nothing was served yet: {programme.server_state} doesn't exist. "
+            f"Mend: run {programme.command('serve')} first, or set serving.database"
+        )
+    return open_programme_store(programme)
+
+
+def _judged(store: Store) -> _Judged:
+    from tutelage.serving.reviews import Why
+
+    found = []
+    for reviewed in store.reviews.decided():
+        if reviewed.agreed is not None:
+            value = reviewed.agreed.value
+            names = sorted(v.reviewer for v in reviewed.verdicts if v.value == value)
+            said = Consensus(None if value is None else load_value(value), tuple(names))
+            found.append((reviewed, said))
+    return _Judged(
+        [pair for pair in found if pair[0].item.why is not Why.RANDOM],
+        [pair for pair in found if pair[0].item.why is Why.RANDOM],
+    )
+
+
+def _known(programme: Programme) -> list[Prompt]:
+    """What needn't be taken: prompts there are, and sealed gold."""
+    gold = [item.prompt for item in read_sealed(programme.sealed, programme.seal)]
+    if not programme.prompts.exists():
+        return gold
+    return [*gold, *prompts_from_table(storage.read_table(programme.prompts))]
+
+
+def _most_valuable(store: Store, most: int, known: set[str]) -> list[Prompt]:
+    """A capture's hash is that of its text before anything was cut out: what is left may be known already."""
+    new: list[Prompt] = []
+    looked_at = set(known)
+    while len(new) < most and (captures := store.most_valuable(most - len(new), looked_at)):
+        looked_at |= {capture.hash for capture in captures}
+        new += _new_prompts(captures, known | {prompt.hash for prompt in new})
+    return new
+
+
+def _new_prompts(captures: Sequence[Capture], known: set[str]) -> list[Prompt]:
+    """Each text once."""
+    taken, new = set(known), []
+    for capture in captures:
+        prompt = _prompt(capture)
+        if prompt.hash not in taken and prompt.text.strip():
+            taken.add(prompt.hash)
+            new.append(prompt)
+    return new
+
+
+def _prompt(capture: Capture) -> Prompt:
+    return Prompt(f"{_SOURCE}-{capture.id}", capture.text or "", _SOURCE, capture.slice)
+
+
+def _correct(programme: Programme, chosen: Sequence[tuple[Reviewed, Consensus]]) -> tuple[int, int]:
+    taught: list[tuple[Prompt, Value | None]] = []
+    found: dict[str, Consensus] = {}
+    for reviewed, said in chosen:
+        capture = reviewed.item.capture
+        prompt = _prompt(capture)
+        found[prompt.hash] = said
+        teachers = None if capture.teacher_value is None else load_value(capture.teacher_value)
+        taught.append((prompt, teachers))
+    return record_consensus(review_file(programme), found, taught, programme.config.gold.columns.separator)
+
+
+def _keep_candidates(programme: Programme, random: Sequence[tuple[Reviewed, Consensus]]) -> int:
+    """Add what isn't there; how many that are. Where no answer is right there is none to become gold."""
+    path, separator = _candidates_file(programme), programme.config.gold.columns.separator
+    rows: list[dict[str, Any]] = read_sheet(path)
+    there, new = {str(row.get(HASH)) for row in rows}, []
+    for reviewed, said in random:
+        prompt = _prompt(reviewed.item.capture)
+        if said.value is None or prompt.hash in there:
+            continue
+        there.add(prompt.hash)
+        label = dict(said.value) if isinstance(said.value, Fields) else cell_of(said.value, separator)
+        row = {"id": prompt.id, "text": prompt.text, "label": label, "slice": prompt.slice}
+        new.append(row | {"reviewers": list(said.reviewers), HASH: prompt.hash})
+    if new:
+        write_sheet(path, _CANDIDATES, [*rows, *new])
+    return len(new)
+
+
+def _candidates_file(programme: Programme) -> Path:
+    return programme.folder / "gold" / "candidates.jsonl"
+
+
+def _tell_agreement(store: Store, progress: Progress) -> None:
+    from tutelage.evaluation.votes import agreement
+
+    measured = agreement(store.reviews.independent())
+    if measured is None:
+        return
+    alpha, text = measured["alpha"], f"{measured['same']:.0%} of pairs of verdicts are the same"
+    if alpha["low"] is not None:
+        text += f"; Krippendorff's alpha {alpha['estimate']:.2f} [{alpha['low']:.2f}, {alpha['high']:.2f}]"
+    progress.note(f"{measured['units']:,} items before two people, independently: {text}")
