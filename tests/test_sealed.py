@@ -15,7 +15,9 @@ from tutelage.distillation import read_signals, read_texts
 from tutelage.records import Gold, Prompt
 
 SOURCE = Path(tutelage.__file__).parent
-FILES = {"sealed", "gold_answers"}  # of a programme: sealed gold, and the teacher's answers to it
+# Of a programme: sealed gold, gold's calibration part, and the teacher's answers to either.
+FILES = {"sealed", "gold_answers", "gold_calibration", "calibration_answers"}
+READERS = {"read_sealed", "read_calibration", "held_out"}
 
 # Each with what it does there. Whoever adds one has to say why it can't choose by what it reads.
 MAY = {
@@ -24,7 +26,7 @@ MAY = {
     "stages/gold.py": "seals",
     "stages/lifecycle.py": "verifies the seal",
     "stages/collect.py": "keeps its texts out of the transfer set",
-    "stages/pilot.py": "keeps its texts out of the pilot",
+    "stages/pilot.py": "counts what asking about it costs",
     "stages/label.py": "asks the teacher about it",
     "stages/batches.py": "asks the teacher about it",
     "stages/coverage.py": "places it among the traffic",
@@ -33,6 +35,8 @@ MAY = {
     "stages/economics.py": "counts what its answers cost",
     "stages/provenance.py": "names its hash",
     "stages/evaluate.py": "judges",
+    "stages/certify.py": "tests thresholds on the calibration part",
+    "stages/calibration.py": "reads what the teacher said of the calibration part",
 }
 
 
@@ -40,10 +44,10 @@ def ways_in(path):
     """The reader and the programme's sealed files, as far as a module uses them."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.alias) and node.name == "read_sealed":
+        if isinstance(node, ast.alias) and node.name in READERS:
             found.add(node.name)
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            found |= {node.attr} & FILES if node.value.id == "programme" else {node.attr} & {"read_sealed"}
+            found |= {node.attr} & FILES if node.value.id == "programme" else {node.attr} & READERS
         elif isinstance(node, ast.Constant) and str(node.value).endswith("sealed.parquet"):
             found.add("sealed.parquet")
     return found
@@ -52,6 +56,20 @@ def ways_in(path):
 def test_only_what_is_listed_can_reach_sealed_gold():
     users = {str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.py") if ways_in(path)}
     assert users <= set(MAY)
+
+
+def test_thresholds_are_tested_where_nothing_is_learned_chosen_or_judged():
+    """The calibration part is read by what asks about it, keeps it apart, counts it, and by what certifies."""
+    calibration = {"read_calibration", "gold_calibration", "calibration_answers"}
+    users = {str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.py") if ways_in(path) & calibration}
+    seal = {"data/__init__.py", "programme.py", "stages/gold.py", "stages/provenance.py"}
+    assert users <= seal | {f"stages/{name}.py" for name in ("label", "economics", "certify", "calibration")}
+
+
+def test_what_certifies_cannot_reach_what_decides():
+    for name in ("certify.py", "calibration.py"):
+        path = SOURCE / "stages" / name
+        assert not path.exists() or not ways_in(path) & {"read_sealed", "sealed", "gold_answers", "held_out"}
 
 
 @pytest.mark.parametrize("name", ["train.py", "arms.py", "compare.py", "candidates.py"])

@@ -85,6 +85,11 @@ class Programme:
         return self.folder / "gold" / "training.parquet"
 
     @property
+    def gold_calibration(self) -> Path:
+        """Gold's calibration part, which only certificates are tested on."""
+        return self.folder / "gold" / "calibration.parquet"
+
+    @property
     def gold_rejected(self) -> Path:
         """Rows of gold's files that were not taken."""
         return self.folder / "gold" / "rejected.parquet"
@@ -145,6 +150,11 @@ class Programme:
         return self.folder / "answers" / "gold.parquet"
 
     @property
+    def calibration_answers(self) -> Path:
+        """The teacher's answers to gold's calibration part; only certificates read them."""
+        return self.folder / "answers" / "calibration.parquet"
+
+    @property
     def pilot(self) -> Path:
         """What the last pilot found of the ways of asking."""
         return self.folder / "answers" / "pilot.json"
@@ -163,6 +173,11 @@ class Programme:
     def exports(self) -> Path:
         """Where forms of this configuration's student lie: apart from it, which stays as training left it."""
         return self.folder / "exports" / self.config.student.run
+
+    @property
+    def certificates(self) -> Path:
+        """Where the certificates of this configuration's student lie, one for each form."""
+        return self.folder / "certificates" / self.config.student.run
 
     @property
     def evaluation(self) -> Path:

@@ -15,6 +15,7 @@ from tutelage.data import (
     gold_to_table,
     half_width,
     make_seal,
+    read_calibration,
     read_gold,
     read_sealed,
     resolve_labels,
@@ -216,3 +217,52 @@ def test_open_values_are_split_by_slice_and_not_by_the_alphabet():
     assert len(training) == 60 and len(rest) == 140
     assert sum(item.prompt.slice == "a" for item in training) == 30
     assert 20 < sum(item.value > "value 099" for item in training) < 40
+
+
+def test_the_calibration_part_is_neither_sealed_nor_learned_from():
+    sealed = [_gold(1, text="where is my parcel"), _gold(2, text="pay the invoice")]
+    calibration = [
+        _gold(11, text="Where is my parcel"),
+        _gold(12, "b", text="pay the invoice"),
+        _gold(13, text="a word about my password"),
+        _gold(14, text="a word about my password"),
+        _gold(15, text="the courier rang twice"),
+    ]
+    training = [
+        _gold(21, text="a word about my password"),
+        _gold(22, "b", text="the courier rang twice"),
+        _gold(23, text="nobody answers the telephone"),
+    ]
+    found = clean_gold(sealed, training, 0.85, calibration=calibration)
+    parts = (found.sealed, found.calibration, found.training)
+    assert [[item.prompt.id for item in part] for part in parts] == [["g1", "g2"], ["g13", "g15"], ["g23"]]
+    reasons = {item.id: str(item.reason) for item in found.rejected}
+    assert reasons == {
+        "g11": "duplicate_of_gold",
+        "g12": "conflicting_label",
+        "g14": "duplicate_text",
+        "g21": "duplicate_of_gold",
+        "g22": "conflicting_label",
+    }
+    [told] = [item.detail for item in found.rejected if item.id == "g22"]
+    assert told == "the same text has another label in gold's calibration part, as 'g15'"
+
+
+def test_the_calibration_part_is_sealed_with_the_rest(tmp_path):
+    gold = GoldSet([_gold(1), _gold(2, "b")], [], [], [_gold(3)])
+    sealed, calibration, seal = (tmp_path / name for name in ("sealed.parquet", "more.parquet", "seal.json"))
+    storage.write_table(sealed, gold_to_table(gold.sealed))
+    storage.write_table(calibration, gold_to_table(gold.calibration))
+    labels = {"a": "", "b": ""}
+    storage.write_json(seal, make_seal(gold, labels, CONFIG, sealed, calibration))
+    assert read_calibration(calibration, seal) == gold.calibration
+    storage.write_table(calibration, gold_to_table([_gold(4)]))
+    with pytest.raises(IntegrityError, match=r"more.parquet is not what .*seal.json sealed"):
+        read_calibration(calibration, seal)
+    storage.write_json(seal, make_seal(gold, labels, CONFIG, sealed))
+    assert read_calibration(calibration, seal) == []
+
+
+def test_a_label_of_the_calibration_part_alone_is_one_too():
+    gold = GoldSet([_gold(1)], [], [], [_gold(2, "b")])
+    assert resolve_labels(gold, None, None) == {"a": "", "b": ""}

@@ -4,6 +4,7 @@ from tutelage.config.body import BODY_RECIPES, PROMPT_RECIPES, BodyConfig, Prune
 from tutelage.config.coverage import WORDS, CoverageConfig
 from tutelage.config.economics import EconomicsConfig, Range
 from tutelage.config.export import ExportConfig
+from tutelage.config.gold import CalibrationPartConfig, GoldConfig, GoldPartConfig, TrainingPartConfig
 from tutelage.config.judging import JudgingConfig
 from tutelage.config.people import PeopleConfig
 from tutelage.config.preference import PreferenceConfig
@@ -17,7 +18,6 @@ from tutelage.config.reading import (
 from tutelage.config.release import ReleaseConfig
 from tutelage.config.schema import (
     ComparisonConfig,
-    GoldConfig,
     LabellingConfig,
     LoraConfig,
     OverrideConfig,
@@ -26,7 +26,6 @@ from tutelage.config.schema import (
     RightsConfig,
     StudentConfig,
     TrafficConfig,
-    TrainingPartConfig,
 )
 from tutelage.config.section import (
     Section,
@@ -74,6 +73,7 @@ __all__ = [
     "AnthropicTeacherConfig",
     "AuditConfig",
     "BodyConfig",
+    "CalibrationPartConfig",
     "ClassifyConfig",
     "ColumnsConfig",
     "ComparisonConfig",
@@ -87,6 +87,7 @@ __all__ = [
     "FieldConfig",
     "GenerateConfig",
     "GoldConfig",
+    "GoldPartConfig",
     "HumanTeacherConfig",
     "JudgeConfig",
     "JudgingConfig",

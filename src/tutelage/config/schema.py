@@ -13,58 +13,17 @@ from tutelage.config.body import BODY_RECIPES, BodyConfig, PruneConfig, check_bo
 from tutelage.config.coverage import CoverageConfig
 from tutelage.config.economics import EconomicsConfig
 from tutelage.config.export import ExportConfig
+from tutelage.config.gold import GoldConfig
 from tutelage.config.judging import JudgingConfig
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.release import ReleaseConfig
 from tutelage.config.section import Probability, Section, Share
 from tutelage.config.serving import ServingConfig
-from tutelage.config.sources import ColumnsConfig, SourceConfig
+from tutelage.config.sources import SourceConfig
 from tutelage.config.stress import StressConfig
 from tutelage.config.tasks import ClassifyConfig, TaskConfig
 from tutelage.config.teachers import TeacherConfig
 from tutelage.config.tokens import TOKEN_RECIPES, TokensConfig, check_tokens
-
-
-class TrainingPartConfig(Section):
-    """The human-labelled examples that may be learned from; never part of the sealed set."""
-
-    path: str | None = Field(None, description="Their file; the gold file itself where absent.")
-    columns: ColumnsConfig | None = Field(None, description="The column map; gold's where absent.")
-    format: Literal["csv", "jsonl", "parquet", "lines"] | None = Field(
-        None, description="Guessed from the file's ending."
-    )
-    share: float | None = Field(
-        None,
-        gt=0.0,
-        le=1.0,
-        description="Share of the file taken, stratified by label and slice; where absent 0.3 of gold's own "
-        "file, all of a file of its own.",
-    )
-    seed: int = Field(0, description="Seed of that choice.")
-
-    @model_validator(mode="after")
-    def _leaves_something_to_seal(self) -> TrainingPartConfig:
-        if self.path is None and self.share == 1.0:
-            raise ValueError("share is 1.0 of the gold file itself, which leaves nothing to seal")
-        return self
-
-    @property
-    def share_taken(self) -> float:
-        """`share`, or what holds where it is absent."""
-        return self.share or (0.3 if self.path is None else 1.0)
-
-
-class GoldConfig(SourceConfig):
-    """Human-labelled examples that decide. Sealed: training can't read them."""
-
-    training: TrainingPartConfig | None = Field(None, description="The part that may be learned from.")
-    margin: float = Field(
-        0.05,
-        gt=0.0,
-        lt=0.5,
-        description="Largest half-width of the 95% interval on accuracy at which paid labelling may start.",
-    )
-    expected_accuracy: Probability = Field(0.9, description="Assumed when that width is worked out.")
 
 
 class TrafficConfig(SourceConfig):

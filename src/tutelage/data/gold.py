@@ -11,7 +11,7 @@ import math
 import operator
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import NormalDist
@@ -35,11 +35,12 @@ _MOST_NEEDED = 10_000_000
 
 @dataclass(frozen=True)
 class GoldSet:
-    """What will be sealed, what may be learned from, what was set aside."""
+    """What will be sealed, what may be learned from, what was set aside, what certificates are tested on."""
 
     sealed: list[Gold]
     training: list[Gold]
     rejected: list[Rejection]
+    calibration: list[Gold] = field(default_factory=list)
 
 
 def half_width(n: int, accuracy: float) -> float:
@@ -110,38 +111,55 @@ def _stratum(group: Sequence[Gold]) -> tuple[str, str]:
 
 
 def clean_gold(
-    examples: Sequence[Gold], training: Sequence[Gold], near_duplicate: float, agree: Agree = operator.eq
+    examples: Sequence[Gold],
+    training: Sequence[Gold],
+    near_duplicate: float,
+    agree: Agree = operator.eq,
+    calibration: Sequence[Gold] = (),
 ) -> GoldSet:
-    """Drop repeats and contradictions from gold, and from the training part whatever sealed gold has too.
+    """Drop repeats and contradictions from gold, and from its parts whatever sealed gold has too.
 
-    Answers to the same text contradict each other unless they `agree`; of those that do the first is kept.
+    The calibration part loses what is sealed, and the training part what either has. Answers to the same text
+    contradict each other unless they `agree`; of those that do the first is kept.
 
-    An example of the training part that gives a sealed text another label counts as contradictory; the
-    sealed label stands, and isn't told.
+    An example of a part that gives a text kept elsewhere another label counts as contradictory; that label
+    stands, and isn't told.
     """
     sealed, rejected = _without_repeats(examples, agree)
-    agreeing, contradicting = _split_contradicting(training, sealed, agree)
-    kept_prompts, duplicates = exclude_gold(
-        [item.prompt for item in agreeing], [item.prompt for item in sealed], near_duplicate
-    )
-    kept = {id(prompt) for prompt in kept_prompts}
-    training_kept, training_rejected = _without_repeats(
-        [item for item in agreeing if id(item.prompt) in kept], agree
-    )
-    return GoldSet(sealed, training_kept, [*rejected, *contradicting, *duplicates, *training_rejected])
+    tested, tested_rejected = _clean_part(calibration, {"sealed gold": sealed}, near_duplicate, agree)
+    kept_apart = {"sealed gold": sealed, "gold's calibration part": tested}
+    learned, learned_rejected = _clean_part(training, kept_apart, near_duplicate, agree)
+    return GoldSet(sealed, learned, [*rejected, *tested_rejected, *learned_rejected], tested)
+
+
+def _clean_part(
+    part: Sequence[Gold], kept: Mapping[str, Sequence[Gold]], near_duplicate: float, agree: Agree
+) -> tuple[list[Gold], list[Rejection]]:
+    """What of a part stays beside what is `kept` elsewhere, by that place's name, and what doesn't."""
+    rejected: list[Rejection] = []
+    for place, examples in kept.items():
+        agreeing, contradicting = _split_contradicting(part, examples, agree, place)
+        prompts, duplicates = exclude_gold(
+            [item.prompt for item in agreeing], [item.prompt for item in examples], near_duplicate
+        )
+        left = {id(prompt) for prompt in prompts}
+        part = [item for item in agreeing if id(item.prompt) in left]
+        rejected += [*contradicting, *duplicates]
+    distinct, repeated = _without_repeats(part, agree)
+    return distinct, [*rejected, *repeated]
 
 
 def _split_contradicting(
-    training: Sequence[Gold], sealed: Sequence[Gold], agree: Agree
+    part: Sequence[Gold], kept: Sequence[Gold], agree: Agree, place: str
 ) -> tuple[list[Gold], list[Rejection]]:
-    truths = {normalise(item.prompt.text): item for item in sealed}
+    truths = {normalise(item.prompt.text): item for item in kept}
     agreeing, contradicting = [], []
-    for item in training:
+    for item in part:
         truth = truths.get(normalise(item.prompt.text), item)
         if agree(truth.value, item.value):
             agreeing.append(item)
             continue
-        detail = f"the same text has another label in sealed gold, as {truth.prompt.id!r}"
+        detail = f"the same text has another label in {place}, as {truth.prompt.id!r}"
         contradicting.append(reject(item.prompt, RejectReason.CONFLICTING_LABEL, detail))
     return agreeing, contradicting
 
@@ -173,7 +191,9 @@ def resolve_labels(
     `out_of_scope` is none of them.
     """
     _require_sealed(gold)
-    found = sorted({name for item in (*gold.sealed, *gold.training) for name in names_of(item.value)})
+    found = sorted(
+        {name for item in (*gold.sealed, *gold.training, *gold.calibration) for name in names_of(item.value)}
+    )
     labels = dict(declared) if declared is not None else dict.fromkeys(found, "")
     if len(labels) < 2:
         raise DataError(
@@ -189,7 +209,7 @@ def resolve_labels(
 
 def _require_sealed(gold: GoldSet) -> None:
     if not gold.sealed:
-        if not gold.rejected and not gold.training:
+        if not gold.rejected and not gold.training and not gold.calibration:
             raise DataError(
                 "no gold example is there: its file has a header and no rows. Mend: add labelled rows"
             )
@@ -215,13 +235,24 @@ def _losses(rejected: Sequence[Rejection]) -> str:
 
 
 def make_seal(
-    gold: GoldSet, labels: Mapping[str, str], config: GoldConfig, sealed_path: Path
+    gold: GoldSet,
+    labels: Mapping[str, str],
+    config: GoldConfig,
+    sealed_path: Path,
+    calibration_path: Path | None = None,
 ) -> dict[str, Any]:
-    """What `gold/seal.json` says. Raises DataError where nothing is left to seal."""
+    """What `gold/seal.json` says; with a calibration part that is sealed too.
+
+    Raises DataError where nothing is left to seal.
+    """
     _require_sealed(gold)
     slices = Counter(item.prompt.slice for item in gold.sealed)
     accuracy = config.expected_accuracy
+    calibration = (
+        {} if calibration_path is None else {"calibration": _calibration_seal(gold, calibration_path)}
+    )
     return {
+        **calibration,
         "hash": storage.hash_file(sealed_path),
         "labels": dict(labels),
         "n": len(gold.sealed),
@@ -251,6 +282,26 @@ def verify_seal(sealed_path: Path, seal_path: Path) -> None:
             f"{sealed_path} is not what {seal_path} sealed. Mend: restore it, or run "
             "`tutelage gold --reseal`, knowing that evaluations before and after can't be compared"
         )
+
+
+def _calibration_seal(gold: GoldSet, path: Path) -> dict[str, Any]:
+    return {"hash": storage.hash_file(path), "n": len(gold.calibration)}
+
+
+def read_calibration(path: Path, seal_path: Path) -> list[Gold]:
+    """Gold's calibration part; none where the seal names none.
+
+    Raises IntegrityError where the file is not the one that was sealed.
+    """
+    sealed = storage.read_json(seal_path).get("calibration")
+    if sealed is None:
+        return []
+    if not path.exists() or storage.hash_file(path) != sealed["hash"]:
+        raise IntegrityError(
+            f"{path} is not what {seal_path} sealed. Mend: restore it, or run `tutelage gold --reseal`, "
+            "knowing that certificates of before were tested on other prompts"
+        )
+    return gold_from_table(storage.read_table(path))
 
 
 def read_training(path: Path) -> list[Gold]:

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Sequence
 
 from tutelage import storage
-from tutelage.data import prompts_from_table, read_sealed, read_training
+from tutelage.data import prompts_from_table, read_training
 from tutelage.errors import TeacherError
 from tutelage.labelling import AnswerLedger, LedgerKey, ProviderBatch, asked_of, end_batches
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import Prompt
 from tutelage.stages.asking import journalled, open_teacher, prompted_task
+from tutelage.stages.gold import held_out
 from tutelage.tasks import Task
 from tutelage.teachers import Batched, Teacher
 
@@ -46,9 +47,8 @@ def cancel_batches(programme: Programme, progress: Progress) -> str:
     training = read_training(programme.gold_training)
     task = prompted_task(programme, training)
     teacher = open_teacher(programme, training, task)
-    gold = [item.prompt for item in read_sealed(programme.sealed, programme.seal)]
     traffic = prompts_from_table(storage.read_table(programme.prompts))
-    prompts = [*gold, *(item.prompt for item in training), *traffic]
+    prompts = [*held_out(programme), *(item.prompt for item in training), *traffic]
     asked = asked_of(teacher, task)
     with AnswerLedger(programme.answers) as ledger, journalled(programme, teacher, ledger):
         open_ = len(ledger.open_batches())

@@ -12,13 +12,13 @@ from tutelage.data import (
     prompts_from_table,
     prompts_to_table,
     read_prompts,
-    read_sealed,
     rejections_to_table,
 )
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt
 from tutelage.stages.findings import tell_rejected
+from tutelage.stages.gold import calibration_inputs, held_out
 from tutelage.stages.sources import require_usable, source_fingerprint, source_path
 
 
@@ -28,6 +28,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "traffic": fingerprint(traffic),
         "traffic's file": source_fingerprint(programme, traffic.path),
         "gold/sealed.parquet": fingerprint(programme.sealed),
+        **calibration_inputs(programme),
     }
     if programme.served.exists():
         inputs["prompts/served.parquet"] = fingerprint(programme.served)
@@ -41,8 +42,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     )
     served = read_served(programme)
     distinct, repeats = drop_repeats([*rows.accepted, *served])
-    gold = [item.prompt for item in read_sealed(programme.sealed, programme.seal)]
-    kept, in_gold = exclude_gold(distinct, gold, traffic.near_duplicate)
+    kept, in_gold = exclude_gold(distinct, held_out(programme), traffic.near_duplicate)
     rejected = [*rows.rejected, *repeats, *in_gold]
     about = profile(kept, rejected, rows.total + len(served))
     storage.write_table(programme.prompts, prompts_to_table(kept))

@@ -19,6 +19,7 @@ from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt, Rejection
 from tutelage.stages.asking import prompted_task
+from tutelage.stages.gold import calibration_inputs, held_out
 from tutelage.stages.sources import model_fingerprint
 from tutelage.stages.task import labels_fingerprint
 
@@ -43,6 +44,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "gold/sealed.parquet": fingerprint(programme.sealed),
         "gold/training.parquet": fingerprint(programme.gold_training),
         "gold/rejected.parquet": fingerprint(programme.gold_rejected),
+        **calibration_inputs(programme),
         "labels": labels_fingerprint(programme),
         "task": fingerprint(config.task),
         "prompting": fingerprint(config.prompting),
@@ -121,7 +123,9 @@ def _read(programme: Programme) -> _Texts:
     shown = {example.text for example in choose_examples(training, wanted.examples, wanted.seed)}
     rejected = [Rejection(**row) for row in storage.read_table(programme.prompts_rejected).to_pylist()]
     prompts = prompts_from_table(storage.read_table(programme.prompts))
-    return _Texts(arrivals(prompts, rejected, gold), gold, [item.prompt for item in training], shown)
+    return _Texts(
+        arrivals(prompts, rejected, held_out(programme)), gold, [item.prompt for item in training], shown
+    )
 
 
 def _space(programme: Programme, texts: _Texts) -> Space:

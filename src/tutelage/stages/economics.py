@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tutelage import storage
-from tutelage.data import prompts_from_table, read_prompts, read_sealed, read_training
+from tutelage.data import prompts_from_table, read_calibration, read_prompts, read_sealed, read_training
 from tutelage.economics import Economics, Ends, Origin, Quantities, Quantity, economics
 from tutelage.errors import UsageError
 from tutelage.labelling import AnswerLedger, TeacherSummary
@@ -96,11 +96,12 @@ def _texts(programme: Programme) -> _Texts:
     config = programme.config
     if programme.seal.exists():
         sealed = read_sealed(programme.sealed, programme.seal)
+        apart = read_calibration(programme.gold_calibration, programme.seal)
         training = read_training(programme.gold_training)
         task, source = prompted_task(programme, training), "sealed"
     else:
         gold = read_gold_rows(programme)
-        sealed, training = list(gold.sealed), list(gold.training)
+        sealed, training, apart = list(gold.sealed), list(gold.training), list(gold.calibration)
         unprompted = task_from_config(config.task, label_set(programme, gold), programme.folder)
         task, source = prompted_task(programme, training, task=unprompted), "gold's file"
     if programme.prompts.exists():
@@ -115,12 +116,12 @@ def _texts(programme: Programme) -> _Texts:
         require_usable(config.traffic.path, len(rows.accepted), rows.total)
         traffic = list(rows.accepted)
     texts = {prompt.text for prompt in traffic}
-    texts.update(item.prompt.text for item in (*sealed, *training))
+    texts.update(item.prompt.text for item in (*sealed, *apart, *training))
     return _Texts(
         task=task,
         gold=_spread([*sealed, *training]),
         traffic=_spread(traffic),
-        sealed=len(sealed),
+        sealed=len(sealed) + len(apart),
         training=len(training),
         prompts=len(texts),
         source=source,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from dataclasses import replace
 
 from tutelage import storage
-from tutelage.config import ClassifyConfig
+from tutelage.config import ClassifyConfig, ColumnsConfig
 from tutelage.data import (
     GoldSet,
-    Rows,
     clean_gold,
     gold_to_table,
     make_seal,
+    read_calibration,
     read_gold,
     read_sealed,
     rejections_to_table,
@@ -23,7 +23,7 @@ from tutelage.data import (
 from tutelage.errors import UsageError
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress, Silent
-from tutelage.records import Gold, Value
+from tutelage.records import Gold, Prompt, Rejection, Value
 from tutelage.stages.findings import tell_labels, tell_rejected
 from tutelage.stages.sources import source_fingerprint, source_path
 from tutelage.stages.task import described_values, task_file, unsealed_task
@@ -33,7 +33,8 @@ from tutelage.tasks import Task, declared_labels, with_labels
 def _inputs(programme: Programme) -> Mapping[str, str]:
     config = programme.config
     inputs = {
-        "gold": fingerprint(config.gold),
+        # As it was before there was such a part, so that programmes without one aren't sealed anew.
+        "gold": fingerprint(config.gold.model_dump(mode="json", exclude={"calibration"})),
         "task": fingerprint(config.task),
         "traffic.near_duplicate": fingerprint(config.traffic.near_duplicate),
         "gold's file": source_fingerprint(programme, config.gold.path),
@@ -41,6 +42,10 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
     training = config.gold.training
     if training is not None and training.path is not None:
         inputs["the training part's file"] = source_fingerprint(programme, training.path)
+    if (tested := config.gold.calibration) is not None:
+        inputs["gold.calibration"] = fingerprint(tested)
+        if tested.path is not None:
+            inputs["the calibration part's file"] = source_fingerprint(programme, tested.path)
     if (path := task_file(programme)) is not None:
         what = "labels" if isinstance(config.task, ClassifyConfig) else "record"
         inputs[f"the {what}' file"] = fingerprint(path)
@@ -51,32 +56,40 @@ def read_gold_parts(programme: Programme) -> GoldSet:
     """Read, split and clean gold. Raises DataError and ConfigError."""
     rows = read_gold_rows(programme)
     agree = _agree_in_gold(unsealed_task(programme))
-    gold = clean_gold(rows.sealed, rows.training, programme.config.traffic.near_duplicate, agree)
-    return GoldSet(gold.sealed, gold.training, [*rows.rejected, *gold.rejected])
+    near_duplicate = programme.config.traffic.near_duplicate
+    gold = clean_gold(rows.sealed, rows.training, near_duplicate, agree, rows.calibration)
+    return replace(gold, rejected=[*rows.rejected, *gold.rejected])
 
 
 def read_gold_rows(programme: Programme) -> GoldSet:
     """Read and split gold, duplicates still in it, which take long to find. Raises as `read_gold_parts`."""
-    config = programme.config
-    task = unsealed_task(programme)
+    gold, task = programme.config.gold, unsealed_task(programme)
     repeats = with_labels(task) is not None  # open values hardly ever do
+    rejected: list[Rejection] = []
 
-    def read(path: str | Path) -> Rows[Gold]:
-        return read_gold(path, columns, task=task, form=form, limit=limit)
+    def read(path: str, columns: ColumnsConfig, form: str | None, limit: int | None = None) -> list[Gold]:
+        rows = read_gold(source_path(programme, path), columns, task=task, form=form, limit=limit)
+        rejected.extend(rows.rejected)
+        return rows.accepted
 
-    columns, form, limit = config.gold.columns, config.gold.format, config.gold.limit
-    rows = read(source_path(programme, config.gold.path))
-    sealed, rejected = rows.accepted, list(rows.rejected)
-    training: list[Gold] = []
-    part = config.gold.training
-    if part is not None and part.path is None:
-        training, sealed = split_training(sealed, part.share_taken, part.seed, by_value=repeats)
-    elif part is not None and part.path is not None:
-        columns, form, limit = part.columns or columns, part.format, None
-        more = read(source_path(programme, part.path))
-        rejected += more.rejected
-        training, _ = split_training(more.accepted, part.share_taken, part.seed, by_value=repeats)
-    return GoldSet(sealed, training, rejected)
+    def split(examples: list[Gold], share: float, seed: int) -> tuple[list[Gold], list[Gold]]:
+        return split_training(examples, share, seed, by_value=repeats)
+
+    rest = read(gold.path, gold.columns, gold.format, gold.limit)
+    left = 1.0  # of gold's own file
+    parts: list[list[Gold]] = []
+    for part in (gold.training, gold.calibration):
+        if part is None:
+            taken: list[Gold] = []
+        elif part.path is None:
+            taken, rest = split(rest, part.share_taken / left, part.seed)
+            left -= part.share_taken
+        else:
+            others = read(part.path, part.columns or gold.columns, part.format)
+            taken, _ = split(others, part.share_taken, part.seed)
+        parts.append(taken)
+    training, calibration = parts
+    return GoldSet(rest, training, rejected, calibration)
 
 
 def _agree_in_gold(task: Task) -> Callable[[Value, Value], bool]:
@@ -128,7 +141,10 @@ def _work(programme: Programme, progress: Progress) -> str:
     tell_labels(gold, labels, config.gold.columns.separator, task.multi_label, progress)
     storage.write_table(programme.gold_training, gold_to_table(gold.training))
     storage.write_table(programme.sealed, gold_to_table(gold.sealed))
-    seal = make_seal(gold, labels, config.gold, programme.sealed)
+    calibration = programme.gold_calibration if config.gold.calibration is not None else None
+    if calibration is not None:
+        storage.write_table(calibration, gold_to_table(gold.calibration))
+    seal = make_seal(gold, labels, config.gold, programme.sealed, calibration)
     seal["earlier_seals"] = len(list(programme.retired_seals.glob("*.json")))
     storage.write_json(programme.seal, seal)
     programme.journal.append("sealed", hash=seal["hash"], n=seal["n"], earlier_seals=seal["earlier_seals"])
@@ -137,8 +153,26 @@ def _work(programme: Programme, progress: Progress) -> str:
     return (
         f"{seal['n']:,} sealed (interval ±{seal['half_width']:.1%} at {seal['expected_accuracy']:.0%}; "
         f"margin ±{seal['margin']:.1%}), {seal['training_n']:,} to learn from, "
-        f"{described_values(task, labels)}"
+        f"{_to_certify(gold)}{described_values(task, labels)}"
     )
+
+
+def _to_certify(gold: GoldSet) -> str:
+    return f"{len(gold.calibration):,} to certify on, " if gold.calibration else ""
+
+
+def held_out(programme: Programme) -> list[Prompt]:
+    """The prompts that nothing may learn from: of sealed gold, then of its calibration part."""
+    sealed = read_sealed(programme.sealed, programme.seal)
+    calibration = read_calibration(programme.gold_calibration, programme.seal)
+    return [item.prompt for item in (*sealed, *calibration)]
+
+
+def calibration_inputs(programme: Programme) -> Mapping[str, str]:
+    """Of the calibration part, for stages that keep it apart; empty where the programme has none."""
+    if programme.config.gold.calibration is None:
+        return {}
+    return {"gold/calibration.parquet": fingerprint(programme.gold_calibration)}
 
 
 def _refuse_to_move(programme: Programme, gold: GoldSet) -> None:
@@ -163,6 +197,7 @@ GOLD = Stage(
     outputs=lambda programme: [
         programme.sealed,
         programme.gold_training,
+        *([programme.gold_calibration] if programme.config.gold.calibration is not None else []),
         programme.gold_rejected,
         programme.seal,
     ],

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from tutelage import faults, storage
 from tutelage.config import TeacherConfig
 from tutelage.config.teachers import sole_teachers
-from tutelage.data import gold_gate, prompts_from_table, read_sealed, read_training
+from tutelage.data import gold_gate, prompts_from_table, read_calibration, read_sealed, read_training
 from tutelage.errors import AwaitingPeople, TeacherUnavailable
 from tutelage.gates import Decision
 from tutelage.labelling import (
@@ -31,6 +31,7 @@ from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
 from tutelage.stages.batches import tell_stray_batches
 from tutelage.stages.costs import estimate_of
 from tutelage.stages.findings import tell_bound, tell_estimate, tell_price, tell_rejected
+from tutelage.stages.gold import calibration_inputs
 from tutelage.stages.review import corrections_fingerprint, programme_corrections
 from tutelage.stages.rights import require_rights, rights_fingerprint
 from tutelage.stages.signals import keep_signals, require_revealing
@@ -50,6 +51,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "prompts/prompts.parquet": fingerprint(programme.prompts),
         "gold/sealed.parquet": fingerprint(programme.sealed),
         "gold/training.parquet": fingerprint(programme.gold_training),
+        **calibration_inputs(programme),
         "labels": labels_fingerprint(programme),
         "gold.margin": fingerprint([config.gold.margin, config.gold.expected_accuracy]),
         "task": fingerprint(config.task),
@@ -98,6 +100,7 @@ def require_gold(programme: Programme, teacher: Teacher, progress: Progress) -> 
 def _work(programme: Programme, progress: Progress) -> str:
     rights = require_rights(programme)
     gold = read_sealed(programme.sealed, programme.seal)
+    calibration = [item.prompt for item in read_calibration(programme.gold_calibration, programme.seal)]
     training = read_training(programme.gold_training)
     task = prompted_task(programme, training)
     teacher = open_teacher(programme, training, task)
@@ -110,15 +113,16 @@ def _work(programme: Programme, progress: Progress) -> str:
     with AnswerLedger(programme.answers) as ledger:
         tell_stray_batches(ledger, asked_of(teacher, task), progress)
         asking = _Asking(programme, teacher, task, ledger, progress)
-        asking.people(gold, transfer)
+        asking.people(gold, [*calibration, *transfer])
         record = {
             "name": teacher.name,
             "revision": teacher.revision,
             "paid": teacher.paid,
             "rights": rights.to_json(),
             "prices": prices,
-            **asking.gold_first(gold, transfer),
+            **asking.gold_first(gold, [*calibration, *transfer]),
         }
+        asking.calibration(calibration)
         asking.transfer(transfer)
         if isinstance(teacher, Panel):
             figures = panel_figures([*(item.prompt for item in gold), *transfer], teacher, task, ledger)
@@ -127,6 +131,7 @@ def _work(programme: Programme, progress: Progress) -> str:
                 progress.note(line)
         human = {item.prompt.hash: item.value for item in training}
         asking.export(transfer, [item.prompt for item in gold], human, corrections)
+        asking.export_calibration(calibration)
     keep_signals(programme, teacher, task, transfer, progress)
     faults.point("exported")
     storage.write_json(programme.teacher_record, record)
@@ -198,6 +203,14 @@ class _Asking:
         found = estimate_of(shares, max(report.at_once for report in self.reports), _LEAST_SAMPLE)
         if found is not None and found.cost > 0:
             tell_estimate(found, self._labelling.budget, self._ledger.spent(), self._progress)
+
+    def calibration(self, prompts: Sequence[Prompt]) -> None:
+        """Ask gold's calibration part, where there is one.
+
+        Raises TeacherUnavailable where one lacks an answer: those that teachers fail on aren't like the rest.
+        """
+        if prompts:
+            self._put(prompts, may_lack=0)
 
     def transfer(self, prompts: Sequence[Prompt]) -> None:
         """Ask the transfer set. Raises TeacherUnavailable where too much of it lacks an answer."""
@@ -272,6 +285,12 @@ class _Asking:
         storage.write_table(programme.gold_answers, export_answers(gold, ledger, key, self._task, {}))
         storage.write_table(programme.quarantined, export_quarantined(transfer, ledger, key))
 
+    def export_calibration(self, prompts: Sequence[Prompt]) -> None:
+        """Write the answers to gold's calibration part, which only certificates read; if there is one."""
+        if self._programme.config.gold.calibration is not None:
+            table = export_answers(prompts, self._ledger, self._key, self._task, {})
+            storage.write_table(self._programme.calibration_answers, table)
+
 
 def _distinct(*groups: Iterable[Prompt]) -> list[Prompt]:
     """Each text once, the last group's first in order; where groups share one, the first group's prompt."""
@@ -326,6 +345,7 @@ LABEL = Stage(
         programme.answers,
         programme.transfer,
         programme.gold_answers,
+        *([programme.calibration_answers] if programme.config.gold.calibration is not None else []),
         programme.quarantined,
         programme.teacher_record,
     ],

@@ -17,7 +17,7 @@ from typing import Any
 from tutelage import storage
 from tutelage.config import PromptingConfig, TeacherConfig
 from tutelage.config.teachers import sole_teachers
-from tutelage.data import prompts_from_table, read_sealed, read_training
+from tutelage.data import prompts_from_table, read_training
 from tutelage.economics import Estimate
 from tutelage.errors import UsageError
 from tutelage.labelling import AnswerLedger, LedgerKey, repeated, shares_of, usage_by_prompt
@@ -27,6 +27,7 @@ from tutelage.records import Answer, AnswerStatus, Gold, Prompt, Usage
 from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
 from tutelage.stages.costs import estimate_of
 from tutelage.stages.findings import tell_bound, tell_price
+from tutelage.stages.gold import held_out
 from tutelage.stages.label import require_gold
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.rights import require_rights
@@ -144,9 +145,8 @@ def _estimate(
 ) -> Estimate | None:
     """What the big run will take in this version, from the sample's answers."""
     teacher = open_teacher(programme, training, task)
-    gold = [item.prompt for item in read_sealed(programme.sealed, programme.seal)]
     traffic = prompts_from_table(storage.read_table(programme.prompts))
-    rest = [*gold, *(item.prompt for item in training), *traffic]
+    rest = [*held_out(programme), *(item.prompt for item in training), *traffic]
     at_once = teacher.concurrency or programme.config.labelling.concurrency
     return estimate_of(shares_of(teacher, task, ledger, sample, rest), at_once)
 

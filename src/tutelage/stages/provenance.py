@@ -53,12 +53,17 @@ def _data(programme: Programme) -> Iterator[DataSet]:
 
     gold, traffic = programme.config.gold, programme.config.traffic
     training = gold.path if gold.training is None or gold.training.path is None else gold.training.path
-    sets = (
+    sets = [
         ("sealed gold", "evaluation; training can't read it", programme.sealed, gold.path),
         ("gold to learn from", "people's labels that may be learned from", programme.gold_training, training),
         ("traffic", "unlabelled prompts that the teacher answered", programme.prompts, traffic.path),
         ("transfer set", "prompts with answers, from which the student learned", programme.transfer, ""),
-    )
+    ]
+    part = gold.calibration
+    if part is not None:
+        source = gold.path if part.path is None else part.path
+        purpose = "people's labels that only certificates are tested on"
+        sets.insert(2, ("gold to certify on", purpose, programme.gold_calibration, source))
     for name, purpose, path, source in sets:
         located = programme.locate(source) if source else ""
         yield DataSet(
