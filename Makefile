@@ -48,6 +48,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/certificates.py
 	$(BIN)/python benchmarks/sequences.py
 	$(BIN)/python benchmarks/captures.py
+	$(BIN)/python benchmarks/serve_size.py
 	$(if $(TEACHER),$(BIN)/python benchmarks/bert_size.py --teacher $(TEACHER))
 
 # The long version of the fault tests: 200 kills, 1,000 of each malformed answer, a fault of every write, a 60 s

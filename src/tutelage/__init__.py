@@ -115,7 +115,14 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'tutelage' has no attribute {name!r}")
-    return getattr(import_module(f"tutelage.{_HOMES[name]}"), name)
+    try:
+        return getattr(import_module(f"tutelage.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        from tutelage.extras import missing_extra
+
+        if absent := missing_extra(error, f"tutelage.{name}"):
+            raise absent from error
+        raise
 
 
 def __dir__() -> list[str]:

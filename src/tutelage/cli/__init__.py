@@ -12,6 +12,7 @@ def main() -> None:
     """Entry point of `tutelage`. A TutelageError becomes one line and its exit code."""
     from tutelage.cli.app import app
     from tutelage.errors import TutelageError
+    from tutelage.extras import missing_extra
 
     # A path that isn't UTF-8, or a dash on a terminal of an older coding, must not end a run.
     for stream in (sys.stdout, sys.stderr):
@@ -23,6 +24,12 @@ def main() -> None:
     except TutelageError as error:
         sys.stderr.write(f"tutelage: {error}\n")
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        absent = missing_extra(error, f"`tutelage {' '.join(sys.argv[1:2])}`")
+        if absent is None:
+            raise
+        sys.stderr.write(f"tutelage: {absent}\n")
+        sys.exit(absent.exit_code)
     except OSError as error:
         if error.filename is None:  # none of ours: no file's doing
             raise

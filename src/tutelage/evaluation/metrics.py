@@ -24,6 +24,7 @@ from tutelage.evaluation.calibration import (
 from tutelage.evaluation.detection import auroc, detection
 from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 from tutelage.evaluation.paired import mcnemar_exact, paired_difference_interval
+from tutelage.extras import require_extra
 from tutelage.records import Gold
 from tutelage.tasks import LabelTask, Task, with_labels
 
@@ -57,8 +58,9 @@ def evaluate(
     can't be computed (an arm is absent, nothing to divide by) is None; a comparison with an absent arm is
     left out. `critical_slices` only says which errors are listed first in "worst".
 
-    Raises DataError where the arms don't fit gold or the task.
+    Raises DataError where the arms don't fit gold or the task, MissingExtraError without scipy.
     """
+    require_extra("programme", "an evaluation")
     check_arms(task, gold, arms)
     coded, labelled = encode(task, gold, arms), with_labels(task)
     drawn = resample(coded, seed=seed, resamples=resamples)

@@ -21,6 +21,7 @@ from tutelage.data import (
     split_training,
 )
 from tutelage.errors import UsageError
+from tutelage.extras import require_extra
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress, Silent
 from tutelage.records import Gold, Prompt, Rejection, Value
@@ -119,8 +120,10 @@ def label_set(programme: Programme, gold: GoldSet) -> dict[str, str]:
 def reseal(programme: Programme, progress: Progress | None = None) -> None:
     """Give up the seal, though evaluations stand on it, and seal what gold's file holds now.
 
-    The old seal is kept in `gold/retired/`, and the journal says so.
+    The old seal is kept in `gold/retired/`, and the journal says so. Raises MissingExtraError where only a
+    server is installed, before anything is given up.
     """
+    require_extra("programme", "`tutelage gold`")
     if programme.seal.exists():
         seal = storage.read_json(programme.seal)
         kept = programme.retired_seals / f"{seal['hash']}.json"

@@ -9,6 +9,7 @@ from typing import Any
 from tutelage import storage
 from tutelage.data import verify_seal
 from tutelage.errors import UsageError
+from tutelage.extras import require_extra
 from tutelage.gates import Verdict
 from tutelage.programme import Programme, Stage
 from tutelage.progress import Progress, Silent
@@ -56,8 +57,10 @@ def run_stage(
 def require_earlier(programme: Programme, name: str, command: str = "") -> None:
     """Raise UsageError where a stage before `name` has to run first, IntegrityError for touched gold.
 
-    `command` is what a person asked for, where that isn't the stage.
+    `command` is what a person asked for, where that isn't the stage. Raises MissingExtraError where only a
+    server is installed.
     """
+    require_extra("programme", f"`tutelage {command or name}`")
     for earlier in STAGES[1 : STAGES.index(_stage(name))]:
         if earlier.needed_by is not None and name not in earlier.needed_by:
             continue
@@ -80,6 +83,7 @@ def run_all(programme: Programme, progress: Progress | None = None, *, force: bo
 
     Raises IntegrityError where the journal's chain is broken, and what the stages' work raises.
     """
+    require_extra("programme", "`tutelage run`")
     programme.journal.verify()
     for stage in STAGES:
         if stage.wanted(programme):
