@@ -69,14 +69,14 @@ class PostgreSQL:
                 assert self._server.poll() is None and time.monotonic() < until, "PostgreSQL doesn't start"
                 time.sleep(0.05)
 
-    def stop(self) -> None:
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it, and with it all its connections."""
-        self._server.send_signal(signal.SIGINT)
+        self._server.send_signal(how)
         self._server.communicate()
 
     def close(self) -> None:
         """End it, and leave nothing."""
-        self.stop()
+        self.stop(signal.SIGQUIT)  # at once: nothing of it is needed any more
         shutil.rmtree(self._folder)
 
     def _run(self, command: list[object]) -> subprocess.Popen[str]:

@@ -233,3 +233,36 @@ def test_redacted_texts_are_known_by_what_is_left_of_them(programme: Programme) 
     take_served(programme, Silent(), most=1)
     take_served(programme, Silent(), most=1)
     assert taken(programme) == ["card [redacted]", "another"]
+
+
+def test_a_purge_takes_what_was_taken_with_it(programme: Programme) -> None:
+    policy = ReviewPolicy(random=0.5, second=0.0)
+    captures = [made(f"message {number}", agree=False, key=f"user-{number % 2}") for number in range(30)]
+    verdicts = [(capture.id, "ann", "billing") for capture in captures]
+    served(programme, captures, verdicts, policy)
+    take_served(programme, Silent(), most=1)
+    said = CliRunner().invoke(app, ["purge", str(programme.folder), "--key", "user-1"])
+    assert said.exit_code == 0, said.output
+    assert "15 captures removed, and " in said.output and "Mend: run" in said.output
+    hers = {capture.text for capture in captures if capture.key == "user-1"}
+    left = {*taken(programme)}
+    for path in (review_file(programme), programme.folder / "gold" / "candidates.jsonl"):
+        left |= {row["text"] for row in read_sheet(path)}
+    assert left == {capture.text for capture in captures} - hers
+    files = [path for path in programme.folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert all(b"user-1" not in path.read_bytes() for path in files), "not even the journal says whose"
+
+
+def test_a_purge_by_age_leaves_what_was_taken(programme: Programme) -> None:
+    served(programme, [made("message", agree=False)])
+    take_served(programme, Silent(), most=1)
+    said = CliRunner().invoke(app, ["purge", str(programme.folder), "--older-than", "1"])
+    assert "0 captures removed" in said.output
+    said = CliRunner().invoke(app, ["purge", str(programme.folder), "--older-than", "0"])
+    assert "1 captures removed, and 0 rows" in said.output and taken(programme) == ["message"]
+
+
+@pytest.mark.parametrize("options", [[], ["--key", "a", "--older-than", "1"]])
+def test_a_purge_is_of_one_thing(programme: Programme, options: list[str]) -> None:
+    said = CliRunner().invoke(app, ["purge", str(programme.folder), *options])
+    assert isinstance(said.exception, UsageError) and "either --key or --older-than" in str(said.exception)

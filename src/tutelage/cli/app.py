@@ -430,6 +430,25 @@ def rollout(
 
 
 @app.command()
+def purge(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    key: Annotated[
+        str | None, typer.Option(help="Whose requests: X-Tutelage-Key, or `user`, as they came with it.")
+    ] = None,
+    older_than: Annotated[
+        float | None, typer.Option("--older-than", metavar="DAYS", min=0.0, help="What is older.")
+    ] = None,
+) -> None:
+    """Remove what servers kept of somebody, or what is old, so that the file holds nothing of it."""
+    from tutelage.cli.display import RichProgress
+    from tutelage.cli.serving import purge_captures
+    from tutelage.programme import Programme
+
+    purge_captures(Programme.open(folder, overrides or ()), RichProgress(), key, older_than)
+
+
+@app.command()
 def doctor() -> None:
     """What is missing on this machine."""
     from tutelage.cli.display import print_findings

@@ -18,10 +18,10 @@ from tutelage.serving.store._database import Database
 from tutelage.serving.store._purge import purge
 from tutelage.serving.store._records import Alert, ApiKey, RolloutChange, Totals
 from tutelage.serving.store._reviews import Reviews
-from tutelage.serving.store._tables import ALERTS, KEYS, MONITORS
+from tutelage.serving.store._tables import ALERTS, CAPTURES, KEYS, MONITORS, plain
 from tutelage.serving.store._writer import Write, Writer
 
-PATIENCE = 2.0  # seconds that an answer waits for its capture to be on disk
+PATIENCE = 1.0  # seconds that an answer waits for its capture to be on disk
 
 
 class Store:
@@ -37,6 +37,7 @@ class Store:
         self._recording = _captured.Recording(database.engine.dialect)
         self._writer = Writer(database)
         self.reviews = Reviews(database)
+        self._stuck_at = -1
         self.late = 0
         """Durable captures that were not on disk when their answer went out; they may be since."""
 
@@ -48,8 +49,8 @@ class Store:
         """Keep a capture, and in the same transaction the monitors' states that it moved.
 
         With `durable` it is on disk when this returns, or counted in `lost` or `late`: this waits `PATIENCE`
-        seconds at most, and not at all while the database fails. Else it is queued. Never raises for want of
-        a database.
+        seconds at most, and not at all while the database fails or is stuck. Else it is queued. Never raises
+        for want of a database.
         """
         await self._put(capture, durable, monitors)
 
@@ -69,12 +70,16 @@ class Store:
     async def _put(
         self, what: Capture | Completion, durable: bool, monitors: Mapping[str, Any] | None
     ) -> None:
-        waits = durable and not self._writer.failure
+        stuck = self._writer.commits == self._stuck_at  # nothing was committed since the last that was late
+        waits = durable and not self._writer.failure and not stuck
         done = asyncio.get_running_loop().create_future() if waits else None
         if not self._writer.put(Write(what, monitors, done)):
             return
         if done is not None:
-            await asyncio.wait([done], timeout=PATIENCE)
+            commits = self._writer.commits
+            _, pending = await asyncio.wait([done], timeout=PATIENCE)
+            if pending:
+                self._stuck_at = commits
         self.late += durable and not (done is not None and done.done() and done.result())
 
     @property
@@ -139,11 +144,18 @@ class Store:
 
         What people said of them goes too.
 
-        SQLite's file is written anew, about 5 seconds a GB, in which captures wait in memory: a durable one
+        SQLite's file is written anew, about 10 seconds a GB, in which captures wait in memory: a durable one
         may be late. Raises DataError where a reader of another process keeps the old content in the log.
         """
         self._writer.flush(PATIENCE)  # what came before is there to be purged
         return purge(self._database, before=before, key=key)
+
+    def ids_of(self, key: str) -> list[str]:
+        """The ids of a key's captures."""
+        self._writer.flush(PATIENCE)
+        with self._database.reading() as connection:
+            query = sa.select(CAPTURES.c.id).where(CAPTURES.c.key == plain(key)).order_by(CAPTURES.c.id)
+            return list(connection.execute(query).scalars())
 
     # The rollout
 

@@ -53,6 +53,7 @@ class Writer:
     A database that fails for a time (a full disk, a server that starts anew, another process that rewrites
     the file) is tried again while what came waits in memory, and nobody waits for it. `lost` counts captures
     and completions that could not be kept; `failure` tells why the last try failed, "" while all goes well.
+    `commits` counts transactions.
     """
 
     def __init__(self, database: Database) -> None:
@@ -63,6 +64,7 @@ class Writer:
         self._wake = threading.Condition()
         self._urgent = False
         self._closing = False
+        self.commits = 0
         self._unsaved: dict[str, Any] = {}  # monitors' states that a transaction could not take
         self._unreported = 0
         self._why_lost = ""
@@ -135,6 +137,7 @@ class Writer:
         self._unsaved = {}
         with self._wake:
             self.failure = ""
+            self.commits += 1
             self._held -= sum(write.size for write in taken)
         _tell(taken, kept=True)
         return True
