@@ -26,6 +26,7 @@ MAY = {
     "stages/gold.py": "seals",
     "stages/lifecycle.py": "verifies the seal",
     "stages/collect.py": "keeps its texts out of the transfer set",
+    "stages/served.py": "keeps its texts out of the transfer set",
     "stages/pilot.py": "counts what asking about it costs",
     "stages/label.py": "asks the teacher about it",
     "stages/batches.py": "asks the teacher about it",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tutelage import storage
-from tutelage.data import prompts_from_table, prompts_to_table, read_sealed
+from tutelage.data import prompts_from_table, prompts_to_table
 from tutelage.errors import UsageError
 from tutelage.programme import Programme
 from tutelage.progress import Progress
@@ -20,6 +20,7 @@ from tutelage.review.selection import COLUMNS
 from tutelage.review.sheet import write_sheet
 from tutelage.review.verdicts import HASH
 from tutelage.stages.collect import read_served
+from tutelage.stages.gold import held_out
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.review import review_file
 from tutelage.stages.rights import require_rights
@@ -55,9 +56,9 @@ def take_served(programme: Programme, progress: Progress, *, most: int) -> None:
     require_rights(programme)
     store = _opened(programme)
     try:
-        judged, held_out = _judged(store), store.reviews.held_out()
+        judged, drawn = _judged(store), store.reviews.held_out()
         before = read_served(programme)
-        known = {prompt.hash for prompt in (*before, *_known(programme))} | held_out
+        known = {prompt.hash for prompt in (*before, *_known(programme))} | drawn
         new = _new_prompts([reviewed.item.capture for reviewed, _ in judged.chosen], known)
         new += _most_valuable(store, most, known | {prompt.hash for prompt in new})
         _tell_agreement(store, progress)
@@ -141,8 +142,8 @@ def _judged(store: Store) -> _Judged:
 
 
 def _known(programme: Programme) -> list[Prompt]:
-    """What needn't be taken: prompts there are, and sealed gold."""
-    gold = [item.prompt for item in read_sealed(programme.sealed, programme.seal)]
+    """What needn't be taken: prompts there are, and gold that nothing may learn from."""
+    gold = held_out(programme)
     if not programme.prompts.exists():
         return gold
     return [*gold, *prompts_from_table(storage.read_table(programme.prompts))]
