@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,12 +44,18 @@ class Notes(Silent):
         self.said.append(text)
 
 
-@pytest.fixture
-def programme(tmp_path: Path) -> Programme:
-    made_ = Programme.open(letter_counting_inbox(tmp_path))
+@pytest.fixture(scope="module")
+def collected_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = letter_counting_inbox(tmp_path_factory.mktemp("programme"))
     for stage in ("check", "gold", "collect"):
-        run_stage(made_, stage)
-    return made_
+        run_stage(Programme.open(folder), stage)
+    return folder
+
+
+@pytest.fixture
+def programme(collected_folder: Path, tmp_path: Path) -> Programme:
+    shutil.copytree(collected_folder, tmp_path / "programme")
+    return Programme.open(tmp_path / "programme")
 
 
 def served(

@@ -276,7 +276,7 @@ def test_the_queue_whatever_reviewers_do(tmp_path_factory: pytest.TempPathFactor
     run_state_machine_as_test(
         Queue,
         settings=settings(
-            max_examples=5,
+            max_examples=3,
             stateful_step_count=20,
             deadline=None,
             derandomize=True,

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,23 @@ def test_what_no_database_can_take_costs_itself_alone(url: str) -> None:
             c.id for c in captures if c is not captures[4]
         }
         assert store.monitors() == {"good": 9}
+        await store.close()
+
+    asyncio.run(use())
+
+
+def test_what_a_database_refuses_is_told_without_its_content(url: str) -> None:
+    async def use() -> None:
+        store = open_store(url)
+        refused = replace(made("my secret text"), reason=None)  # type: ignore[arg-type]
+        await store.capture(refused, durable=True)
+        assert (store.lost, store.late, store.failure) == (1, 1, ""), (
+            "one that is refused makes no server unready"
+        )
+        await store.capture(made("my secret text"), durable=True)
+        [alert] = store.alerts()
+        assert "refused" in alert.text and "reason" in alert.text and "secret" not in alert.text
+        assert store.late == 1
         await store.close()
 
     asyncio.run(use())

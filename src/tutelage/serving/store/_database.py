@@ -85,15 +85,15 @@ class Database:
         try:
             yield
         except (OperationalError, InternalError) as error:
-            raise DataError(f"{self.name} can't be used: {error.orig}. Mend: {_mend(error)}") from error
+            raise DataError(f"{self.name} can't be used: {_told(error)}. Mend: {_mend(error)}") from error
         except DatabaseError as error:
             if self.is_sqlite and "not a database" in str(error.orig):
                 raise IntegrityError(
-                    f"{self.name} is no SQLite file, or is damaged: {error.orig}. "
+                    f"{self.name} is no SQLite file, or is damaged: {_told(error)}. "
                     "Mend: restore it from a backup, or move it away"
                 ) from error
             raise IntegrityError(
-                f"{self.name} refused: {error.orig}. Mend: report this as a bug, with the server's log"
+                f"{self.name} refused: {_told(error)}. Mend: report this as a bug, with the server's log"
             ) from error
         except SQLAlchemyError as error:
             raise DataError(f"{self.name} can't be used: {error}. Mend: see whether it answers") from error
@@ -193,6 +193,11 @@ def _version(connection: sa.Connection) -> str | None:
         return None
     version: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     return version
+
+
+def _told(error: DatabaseError) -> str:
+    """The first line of what it says: in the others PostgreSQL quotes the row, which is nobody's to read."""
+    return next(iter(str(error.orig).splitlines()), "")
 
 
 def _mend(error: DatabaseError) -> str:

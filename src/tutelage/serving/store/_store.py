@@ -89,7 +89,7 @@ class Store:
 
     @property
     def failure(self) -> str:
-        """Why the last captures could not be kept; "" while they are."""
+        """Why no captures can be kept now; "" while they can."""
         return self._writer.failure
 
     @property

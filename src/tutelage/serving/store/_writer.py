@@ -52,7 +52,8 @@ class Writer:
 
     A database that fails for a time (a full disk, a server that starts anew, another process that rewrites
     the file) is tried again while what came waits in memory, and nobody waits for it. `lost` counts captures
-    and completions that could not be kept; `failure` tells why the last try failed, "" while all goes well.
+    and completions that could not be kept; `failure` tells why nothing is written now, "" while all goes well
+    (also where a capture was refused for itself: the others are kept).
     `commits` counts transactions.
     """
 
@@ -82,6 +83,7 @@ class Writer:
         """Queue a write; False where there is no room, and it is lost."""
         with self._wake:
             if self._closing or len(self._waiting) >= QUEUE or self._held >= HELD:
+                self.failure = _TOO_MANY
                 self._lose([write], _TOO_MANY)
                 return False
             self._waiting.append(write)
@@ -197,7 +199,7 @@ class Writer:
 
     def _lose(self, writes: Sequence[Write], why: str) -> None:
         lost = sum(write.what is not None for write in writes)
-        self.failure = self._why_lost = why
+        self._why_lost = why
         self.lost += lost
         self._unreported += lost
 
