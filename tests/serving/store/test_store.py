@@ -105,6 +105,7 @@ def test_pages_go_through_all_captures_that_fit_newest_first(url: str) -> None:
             capture for capture in newest if capture.audited and capture.by == "student"
         ]
         assert walked(since=captures[-1].at + 1) == []
+        assert walked(slice="hard") == [] and walked(slice="normal", by="teacher") == walked(by="teacher")
 
     within(url, use)
 
@@ -158,6 +159,29 @@ def test_totals_are_the_sums_over_captures_by_stage_by_and_slice(url: str) -> No
             assert tally.latency == sum(c.latency for c in mine)
         assert totals.total(by="student", stage="canary").requests == 25
         assert store.totals(0).total().requests == 101
+
+    within(url, use)
+
+
+def test_a_series_has_the_totals_of_each_stretch_in_which_anything_came(url: str) -> None:
+    begin = 1_800_000_000.0 // 3_600 * 3_600
+    captures = [
+        made(str(minute), at=begin + 60 * minute + 1, cost=float(minute)) for minute in (0, 1, 4, 5, 59, 61)
+    ]
+
+    async def use(store: Store) -> None:
+        for capture in [*captures, made("before", at=begin - 1)]:
+            await store.capture(capture, durable=True)
+        assert [totals.since - begin for totals in store.series(begin)] == [0, 60, 240, 300, 3_540, 3_660]
+        by_five = store.series(begin + 30, minutes=5)
+        assert [(totals.since - begin, totals.total().requests) for totals in by_five] == [
+            (0, 3),
+            (300, 1),
+            (3_300, 1),
+            (3_600, 1),
+        ]
+        assert by_five[0].total().cost == 5.0
+        assert sum(totals.total().requests for totals in store.series(0, minutes=60)) == 7
 
     within(url, use)
 

@@ -22,6 +22,7 @@ _NAMES = tuple(field.name for field in fields(Capture))
 _ALL = attrgetter(*_NAMES)
 _TEXTS = tuple(column.name for column in CAPTURES.c if isinstance(column.type, PlainText))
 _SUMS = ("requests", "agreed", "disagreed", "audit_agreed", "audit_disagreed", "latency", "cost")
+_DIMENSIONS = (TALLIES.c.stage, TALLIES.c.by, TALLIES.c.slice)
 _COMPLETE = (
     sa.update(CAPTURES)
     .where(CAPTURES.c.id == sa.bindparam("completed"), CAPTURES.c.teacher_value.is_(None))
@@ -123,6 +124,7 @@ def select(
     since: float | None,
     before: str | None,
     by: str | None,
+    slice: str | None,
     disagreeing: bool | None,
     audited: bool | None,
     limit: int,
@@ -135,6 +137,8 @@ def select(
         query = query.where(CAPTURES.c.id < before)
     if by is not None:
         query = query.where(CAPTURES.c.by == by)
+    if slice is not None:
+        query = query.where(CAPTURES.c.slice == slice)
     if disagreeing is not None:
         query = query.where(CAPTURES.c.agree == sa.literal(not disagreeing, literal_execute=True))
     if audited is not None:
@@ -144,20 +148,34 @@ def select(
 
 def totals(connection: sa.Connection, since: float) -> Totals:
     """See `Store.totals`."""
-    dimensions = (TALLIES.c.stage, TALLIES.c.by, TALLIES.c.slice)
-    query = (
-        sa.select(*dimensions, *(sa.func.sum(TALLIES.c[name]).label(name) for name in _SUMS))
-        .where(TALLIES.c.minute >= int(since // 60))
-        .group_by(*dimensions)
-        .order_by(*dimensions)
-    )
+    query = _summed().where(TALLIES.c.minute >= int(since // 60)).order_by(*_DIMENSIONS)
     return Totals(since, tuple(_tally(row) for row in connection.execute(query).mappings()))
+
+
+def series(connection: sa.Connection, since: float, minutes: int) -> list[Totals]:
+    """See `Store.series`."""
+    start = (TALLIES.c.minute - TALLIES.c.minute % minutes).label("start")
+    query = (
+        _summed(start)
+        .where(TALLIES.c.minute >= int(since // 60) // minutes * minutes)
+        .order_by(start, *_DIMENSIONS)
+    )
+    found: dict[int, list[Tally]] = {}
+    for row in connection.execute(query).mappings():
+        found.setdefault(int(row["start"]), []).append(_tally(row))
+    return [Totals(60.0 * start, tuple(tallies)) for start, tallies in found.items()]
+
+
+def _summed(*more: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    sums = [sa.func.sum(TALLIES.c[name]).label(name) for name in _SUMS]
+    return sa.select(*more, *_DIMENSIONS, *sums).group_by(*more, *_DIMENSIONS)
 
 
 def _tally(row: sa.RowMapping) -> Tally:
     # PostgreSQL sums whole numbers as decimals.
     counts: dict[str, Any] = {name: int(row[name]) for name in _SUMS if name not in ("latency", "cost")}
-    return Tally(**{**row, **counts})
+    named = {column.name: row[column.name] for column in _DIMENSIONS}
+    return Tally(**named, **counts, latency=row["latency"], cost=row["cost"])
 
 
 def _row(capture: Capture) -> dict[str, Any]:

@@ -103,6 +103,7 @@ class Store:
         since: float | None = None,
         before: str | None = None,
         by: str | None = None,
+        slice: str | None = None,
         disagreeing: bool | None = None,
         audited: bool | None = None,
         limit: int = 100,
@@ -118,6 +119,7 @@ class Store:
                 since=since,
                 before=before,
                 by=by,
+                slice=slice,
                 disagreeing=disagreeing,
                 audited=audited,
                 limit=limit,
@@ -138,6 +140,14 @@ class Store:
         """
         with self._database.reading() as connection:
             return _captured.totals(connection, since)
+
+    def series(self, since: float, *, minutes: int = 1) -> list[Totals]:
+        """As `totals`, for each stretch of so many minutes in which anything came, oldest first.
+
+        Each has the time at which it begins as `since`; the first begins at or before the `since` asked for.
+        """
+        with self._database.reading() as connection:
+            return _captured.series(connection, since, minutes)
 
     def purge(self, *, before: float | None = None, key: str | None = None) -> int:
         """Remove captures made before a time, or of a key, from the file as well; how many there were.
