@@ -1,0 +1,62 @@
+"""What personal data is looked for, and a finding of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Entity(StrEnum):
+    """Kinds of personal data."""
+
+    EMAIL = "email"
+    PHONE = "phone"
+    CARD = "card"
+    IBAN = "iban"
+    NATIONAL_ID = "national_id"
+    IP = "ip"
+    ADDRESS = "address"
+    NAME = "name"
+    URL = "url"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One stretch of a text, `text[start:end]`.
+
+    `sure` tells that a checksum or an unmistakable form speaks for it, not only likeness.
+    """
+
+    entity: Entity
+    start: int
+    end: int
+    sure: bool = True
+
+
+# Where findings overlap the surer one counts, then the one that stands first here, then the longer.
+PRECEDENCE = (
+    Entity.EMAIL,
+    Entity.URL,
+    Entity.IBAN,
+    Entity.CARD,
+    Entity.NATIONAL_ID,
+    Entity.IP,
+    Entity.PHONE,
+    Entity.ADDRESS,
+    Entity.NAME,
+)
+
+
+def without_overlaps(findings: list[Finding]) -> list[Finding]:
+    """The findings that count, in the order of the text."""
+    if len(findings) < 2:
+        return findings
+    ranked = sorted(
+        findings,
+        key=lambda item: (not item.sure, PRECEDENCE.index(item.entity), item.start - item.end, item.start),
+    )
+    kept: list[Finding] = []
+    for finding in ranked:
+        if all(finding.end <= other.start or finding.start >= other.end for other in kept):
+            kept.append(finding)
+    return sorted(kept, key=lambda item: item.start)

@@ -1,0 +1,124 @@
+"""Redaction: what becomes of each kind of personal data before a text is kept or leaves the machine."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tutelage.data.redaction.entities import Entity, Finding, without_overlaps
+from tutelage.data.redaction.national import national_numbers
+from tutelage.data.redaction.numbers import cards, ibans, ip_addresses, phones
+from tutelage.data.redaction.words import addresses, cued_names, emails, urls
+from tutelage.errors import UsageError
+
+Find = Callable[[str], Iterator[Finding]]
+
+_WITH_DIGITS: dict[Entity, Find] = {
+    Entity.CARD: cards,
+    Entity.IBAN: ibans,
+    Entity.NATIONAL_ID: national_numbers,
+    Entity.IP: ip_addresses,
+    Entity.PHONE: phones,
+    Entity.ADDRESS: addresses,
+}
+_DIGITS = frozenset("0123456789")
+_MARK = 10  # hex digits of a pseudonym
+_LEAST_KEY = 16  # bytes
+
+
+class Action(StrEnum):
+    """What becomes of a finding."""
+
+    MASK = "mask"
+    PSEUDONYM = "pseudonym"
+    DROP = "drop"
+    ALLOW = "allow"
+
+
+def find(text: str, wanted: frozenset[Entity], names: Find | None = None) -> list[Finding]:
+    """The personal data of the wanted kinds in a text, in its order, without overlaps.
+
+    `names` finds names by list; those after a title, a greeting or an introduction are found without it.
+    """
+    findings: list[Finding] = []
+    if Entity.EMAIL in wanted and "@" in text:
+        findings += emails(text)
+    if Entity.URL in wanted and ("://" in text or "www." in text.lower()):
+        findings += urls(text)
+    if not _DIGITS.isdisjoint(text):
+        for entity, detect in _WITH_DIGITS.items():
+            if entity in wanted:
+                findings += detect(text)
+    elif Entity.IP in wanted and "::" in text:
+        findings += ip_addresses(text)
+    if Entity.NAME in wanted:
+        findings += cued_names(text)
+        if names is not None:
+            findings += names(text)
+    return without_overlaps(findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """A text after redaction. `dropped` names the kinds for which the whole row has to go."""
+
+    text: str
+    findings: tuple[Finding, ...] = ()
+    dropped: tuple[Entity, ...] = ()
+
+
+@dataclass(frozen=True)
+class Redactor:
+    """Applies a policy: an action for each kind. Kinds without one are left as they are.
+
+    `key` makes pseudonyms, the same for the same value in the same programme: an HMAC-SHA256 of kind and
+    value, cut to ten hex digits, which says nothing to whoever lacks the key. `remember` is told of every
+    pseudonym with its value, where they are to be turned back some day.
+    """
+
+    policy: Mapping[Entity, Action]
+    key: bytes = b""
+    names: Find | None = None
+    remember: Callable[[str, str], None] | None = None
+    counts: Counter[Entity] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        if Action.PSEUDONYM in self.policy.values() and len(self.key) < _LEAST_KEY:
+            raise UsageError(
+                f"pseudonyms need a key of {_LEAST_KEY} bytes at least, and it has {len(self.key)}. "
+                "Mend: put a long random word into the environment variable of privacy.key_env"
+            )
+
+    def redact(self, text: str) -> Redacted:
+        """A text as it may be kept."""
+        wanted = frozenset(entity for entity, action in self.policy.items() if action is not Action.ALLOW)
+        findings = find(text, wanted, self.names)
+        if not findings:
+            return Redacted(text)
+        self.counts.update(finding.entity for finding in findings)
+        parts, at = [], 0
+        for finding in findings:
+            parts += [text[at : finding.start], self._instead(finding, text[finding.start : finding.end])]
+            at = finding.end
+        dropped = {item.entity: None for item in findings if self.policy[item.entity] is Action.DROP}
+        return Redacted("".join([*parts, text[at:]]), tuple(findings), tuple(dropped))
+
+    def _instead(self, finding: Finding, value: str) -> str:
+        kind = finding.entity.upper()
+        if self.policy[finding.entity] is not Action.PSEUDONYM:
+            return f"[{kind}]"
+        told = f"[{kind}-{self._mark(finding.entity, value)}]"
+        if self.remember is not None:
+            self.remember(told, value)
+        return told
+
+    def _mark(self, entity: Entity, value: str) -> str:
+        """The same for a value however it is written: case, spaces and separators of numbers don't matter."""
+        plain = "".join(value.split()).casefold()
+        if entity in _WITH_DIGITS:
+            plain = "".join(character for character in plain if character.isalnum())
+        return hmac.new(self.key, f"{entity}\0{plain}".encode(), hashlib.sha256).hexdigest()[:_MARK]
