@@ -130,6 +130,11 @@ class Programme:
         return self.folder / "prompts" / "coverage.parquet"
 
     @property
+    def pseudonyms(self) -> Path:
+        """What pseudonyms stand for, encrypted under a key that lies elsewhere."""
+        return self.folder / "privacy" / "pseudonyms.jsonl"
+
+    @property
     def answers(self) -> Path:
         """The teacher ledger."""
         return self.folder / "answers" / "answers.sqlite"

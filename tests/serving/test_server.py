@@ -153,3 +153,16 @@ def test_without_an_export_it_says_so(programme):
     shutil.rmtree(programme.exports)
     with pytest.raises(UsageError, match="tutelage export"), live(programme):
         pass
+
+
+def test_personal_data_is_not_kept_and_the_teacher_is_asked_as_the_application_asked(
+    tmp_path, faulty_teacher, monkeypatch
+):
+    monkeypatch.setenv(KEY_NAME, TEACHER_KEY)
+    programme = write_programme(tmp_path / "inbox", faulty_teacher, {"redact": ["order-[0-9]+"]}, privacy={})
+    with live(programme) as served:
+        assert served.chat("refund order-17 of jane@example.com").status_code == 200
+        [capture] = served.captures(1)
+    assert capture.text == "refund [redacted] of [EMAIL]"
+    assert faulty_teacher.requests[0]["messages"][-1]["content"] == "refund order-17 of jane@example.com"
+    assert not any(b"jane@" in path.read_bytes() for path in programme.folder.rglob("*") if path.is_file())

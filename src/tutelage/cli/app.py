@@ -106,6 +106,27 @@ def gold(
 
 
 @app.command()
+def privacy(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    most: Annotated[int | None, typer.Option(min=1, help="Look at so many rows of each source.")] = None,
+    reveal: Annotated[
+        str | None, typer.Option(metavar="PSEUDONYM", help="Say what it stands for, to whoever has the key.")
+    ] = None,
+) -> None:
+    """Tell what personal data gold and traffic hold, and what becomes of it. Reads; writes nothing."""
+    from tutelage.cli.privacy import print_personal_data
+    from tutelage.programme import Programme
+    from tutelage.stages.privacy import reveal as reveal_pseudonym
+
+    programme = Programme.open(folder, overrides or ())
+    if reveal is not None:
+        typer.echo(reveal_pseudonym(programme, reveal))
+        return
+    print_personal_data(programme, most)
+
+
+@app.command()
 def collect(
     folder: Folder = Path(),
     overrides: Overrides = None,

@@ -8,6 +8,7 @@ from tutelage.config.gold import CalibrationPartConfig, GoldConfig, GoldPartConf
 from tutelage.config.judging import JudgingConfig
 from tutelage.config.people import PeopleConfig
 from tutelage.config.preference import PreferenceConfig
+from tutelage.config.privacy import ActionName, PrivacyConfig
 from tutelage.config.reading import (
     known_keys,
     load_config,
@@ -70,6 +71,7 @@ __all__ = [
     "STARTER_SUITE",
     "TOKEN_RECIPES",
     "WORDS",
+    "ActionName",
     "AnthropicTeacherConfig",
     "AuditConfig",
     "BodyConfig",
@@ -101,6 +103,7 @@ __all__ = [
     "PluginTeacherConfig",
     "PreferenceConfig",
     "PriceConfig",
+    "PrivacyConfig",
     "ProgrammeConfig",
     "PromotionConfig",
     "PromptingConfig",

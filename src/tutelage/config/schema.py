@@ -16,6 +16,7 @@ from tutelage.config.export import ExportConfig
 from tutelage.config.gold import GoldConfig
 from tutelage.config.judging import JudgingConfig
 from tutelage.config.preference import PreferenceConfig
+from tutelage.config.privacy import PrivacyConfig
 from tutelage.config.release import ReleaseConfig
 from tutelage.config.section import Probability, Section, Share
 from tutelage.config.serving import ServingConfig
@@ -494,6 +495,10 @@ class ProgrammeConfig(Section):
     rights: RightsConfig = Field(RightsConfig(), description="What will be done with the student.")
     gold: GoldConfig = Field(description="Human-labelled examples.")
     traffic: TrafficConfig = Field(description="Unlabelled prompts.")
+    privacy: PrivacyConfig | None = Field(
+        None,
+        description="Redaction of personal data, `{}` for the defaults; where absent texts stay as they are.",
+    )
     teacher: TeacherConfig = Field(description="Who answers.")
     prompting: PromptingConfig = Field(PromptingConfig(), description="How a prompted teacher is asked.")
     prompt_versions: dict[str, PromptingConfig] = Field(

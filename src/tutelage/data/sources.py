@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from tutelage.config import LONGEST_NAME, ColumnsConfig
+from tutelage.data.redaction import Redactor
 from tutelage.data.rows import Row, open_rows
 from tutelage.records import NORMAL_SLICE, Fields, Gold, Prompt, Rejection, Value, storable
 from tutelage.tasks import CellFault, CellFaultKind, Task
 
 MOST_CHARACTERS = 100_000
 _SHOWN = 200
+_LOOKED_AT = 2_000  # characters of a row that is refused; what of it is shown lies far inside
 
 T = TypeVar("T")
 
@@ -44,6 +46,7 @@ class RejectReason(StrEnum):
     CONFLICTING_LABEL = "conflicting_label"
     DUPLICATE_OF_GOLD = "duplicate_of_gold"
     NEAR_DUPLICATE_OF_GOLD = "near_duplicate_of_gold"
+    PERSONAL_DATA = "personal_data"
 
 
 _REASONS = {
@@ -76,6 +79,7 @@ class _Reader(Generic[T]):
     source: str
     columns: ColumnsConfig
     make: Callable[[Prompt, Row], T]
+    redactor: Redactor | None = None
     ids: set[str] = field(default_factory=set)
 
     def read(self, rows: Iterator[Row], limit: int | None) -> Rows[T]:
@@ -93,7 +97,7 @@ class _Reader(Generic[T]):
     def _take(self, row: Row) -> T:
         if row.fault is not None:
             raise _Refused(RejectReason.MALFORMED_ROW, row.fault)
-        text = _checked_text(row, self.columns.text)
+        text = self._redacted(_checked_text(row, self.columns.text))
         given = row.cells.get(self.columns.id) if self.columns.id else None
         if self.columns.id and (given is None or str(given).strip() == ""):
             raise _Refused(RejectReason.MISSING_COLUMN, f"no {self.columns.id!r}")
@@ -109,11 +113,25 @@ class _Reader(Generic[T]):
         self.ids.add(id_)
         return made
 
-    def _rejection(self, row: Row, refused: _Refused) -> Rejection:
-        def shown(name: str | None) -> str:
-            return _printable(row.cells.get(name, "") if name else "")
+    def _redacted(self, text: str) -> str:
+        if self.redactor is None:
+            return text
+        redacted = self.redactor.redact(text)
+        if redacted.dropped:
+            raise _Refused(RejectReason.PERSONAL_DATA, f"it holds {', '.join(redacted.dropped)}")
+        return redacted.text
 
-        text = shown(self.columns.text) or _printable(row.raw)
+    def _rejection(self, row: Row, refused: _Refused) -> Rejection:
+        def shown_of(value: Any) -> str:
+            """What isn't taken is kept as well: redacted, and only then cut short."""
+            if self.redactor is None or value is None:
+                return _printable(value)
+            return _printable(self.redactor.redact(str(value)[:_LOOKED_AT]).text)
+
+        def shown(name: str | None) -> str:
+            return shown_of(row.cells.get(name, "") if name else "")
+
+        text = shown(self.columns.text) or shown_of(row.raw)
         return Rejection(
             self.source, row.number, shown(self.columns.id), refused.reason, refused.detail, text
         )
@@ -159,14 +177,19 @@ def _refuse_undecodable(text: str, what: str) -> None:
 
 
 def read_prompts(
-    path: Path | str, columns: ColumnsConfig, *, form: str | None = None, limit: int | None = None
+    path: Path | str,
+    columns: ColumnsConfig,
+    *,
+    form: str | None = None,
+    limit: int | None = None,
+    redactor: Redactor | None = None,
 ) -> Rows[Prompt]:
-    """Read unlabelled prompts.
+    """Read unlabelled prompts, redacted before anything else is done with them.
 
     Raises DataError (see the module), MissingExtraError for `hf://` without datasets.
     """
     rows = open_rows(path, form, _wanted(columns, labelled=False))
-    return _Reader(str(path), columns, lambda prompt, row: prompt).read(rows, limit)
+    return _Reader(str(path), columns, lambda prompt, row: prompt, redactor).read(rows, limit)
 
 
 def read_gold(
@@ -176,8 +199,9 @@ def read_gold(
     task: Task,
     form: str | None = None,
     limit: int | None = None,
+    redactor: Redactor | None = None,
 ) -> Rows[Gold]:
-    """Read human-labelled examples; a cell that holds no value of the task is refused.
+    """Read human-labelled examples, their texts redacted; a cell that holds no value of the task is refused.
 
     Raises as `read_prompts`.
     """
@@ -186,7 +210,7 @@ def read_gold(
         return Gold(prompt, _value_of(row, columns, task))
 
     rows = open_rows(path, form, _wanted(columns, labelled=True))
-    return _Reader(str(path), columns, make).read(rows, limit)
+    return _Reader(str(path), columns, make, redactor).read(rows, limit)
 
 
 def _wanted(columns: ColumnsConfig, *, labelled: bool) -> dict[str, str]:

@@ -139,11 +139,14 @@ class Gateway:
         *,
         keeper: Keeper,
         watch: Watch,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
+        """`redact` cuts personal data out of an input before it is kept."""
         self.task, self.chat, self.teacher, self.deployed, self.config = task, chat, teacher, deployed, config
         self.audits_skipped = 0
         self._keeper, self._watch = keeper, watch
-        self._redact = [re.compile(pattern) for pattern in config.redact]
+        self._personal = redact
+        self._patterns = [re.compile(pattern) for pattern in config.redact]
         self._background: set[asyncio.Task[None]] = set()
 
     async def answer(self, ask: Ask) -> Reply:
@@ -350,9 +353,9 @@ class Gateway:
     def _kept(self, text: str) -> str | None:
         if not self.config.keep_text:
             return None
-        for pattern in self._redact:
+        for pattern in self._patterns:
             text = pattern.sub("[redacted]", text)
-        return text
+        return text if self._personal is None else self._personal(text)
 
     async def _keep(self, capture: Capture) -> None:
         moved = self._watch.note(capture)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tutelage import __version__
 from tutelage.checkpoints import resolve_weights
 from tutelage.config import EMBEDDED_WRITER, StudentConfig
-from tutelage.data import gold_gate, read_prompts
+from tutelage.data import gold_gate
 from tutelage.errors import MissingExtraError, UsageError
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
@@ -17,8 +17,9 @@ from tutelage.stages.economics import programme_economics
 from tutelage.stages.findings import tell_bound, tell_labels, tell_rejected
 from tutelage.stages.gold import label_set, read_gold_parts
 from tutelage.stages.rights import rights_decision, rights_fingerprint
-from tutelage.stages.sources import require_usable, source_fingerprint, source_path
+from tutelage.stages.sources import require_usable, source_fingerprint
 from tutelage.stages.task import described_values
+from tutelage.stages.traffic import read_traffic
 from tutelage.tasks import task_from_config, with_labels
 
 _LOOKED_AT = 1_000
@@ -40,17 +41,12 @@ def _work(programme: Programme, progress: Progress) -> str:
     entries = programme.journal.verify()
     rights = rights_decision(programme)
     rights.require()
-    gold = read_gold_parts(programme)
+    gold = read_gold_parts(programme, progress)
     tell_rejected(gold.rejected, progress, " in gold")
     labels = label_set(programme, gold)
     task = task_from_config(config.task, labels, programme.folder)
     tell_labels(gold, labels, config.gold.columns.separator, task.multi_label, progress)
-    traffic = read_prompts(
-        source_path(programme, config.traffic.path),
-        config.traffic.columns,
-        form=config.traffic.format,
-        limit=min(_LOOKED_AT, config.traffic.limit or _LOOKED_AT),
-    )
+    traffic = read_traffic(programme, progress, _LOOKED_AT)
     tell_rejected(traffic.rejected, progress, " in traffic")
     require_usable(config.traffic.path, len(traffic.accepted), traffic.total)
     teacher = open_teacher(programme, gold.training, task)

@@ -11,7 +11,6 @@ from tutelage.data import (
     profile,
     prompts_from_table,
     prompts_to_table,
-    read_prompts,
     rejections_to_table,
 )
 from tutelage.programme import Programme, Stage, fingerprint
@@ -19,7 +18,9 @@ from tutelage.progress import Progress
 from tutelage.records import Prompt
 from tutelage.stages.findings import tell_rejected
 from tutelage.stages.gold import calibration_inputs, held_out
-from tutelage.stages.sources import require_usable, source_fingerprint, source_path
+from tutelage.stages.privacy import privacy_inputs
+from tutelage.stages.sources import require_usable, source_fingerprint
+from tutelage.stages.traffic import read_traffic
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -29,6 +30,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "traffic's file": source_fingerprint(programme, traffic.path),
         "gold/sealed.parquet": fingerprint(programme.sealed),
         **calibration_inputs(programme),
+        **privacy_inputs(programme),
     }
     if programme.served.exists():
         inputs["prompts/served.parquet"] = fingerprint(programme.served)
@@ -37,9 +39,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
 
 def _work(programme: Programme, progress: Progress) -> str:
     traffic = programme.config.traffic
-    rows = read_prompts(
-        source_path(programme, traffic.path), traffic.columns, form=traffic.format, limit=traffic.limit
-    )
+    rows = read_traffic(programme, progress)
     served = read_served(programme)
     distinct, repeats = drop_repeats([*rows.accepted, *served])
     kept, in_gold = exclude_gold(distinct, held_out(programme), traffic.near_duplicate)

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tutelage import storage
-from tutelage.data import prompts_from_table, read_calibration, read_prompts, read_sealed, read_training
+from tutelage.data import prompts_from_table, read_calibration, read_sealed, read_training
 from tutelage.economics import Economics, Ends, Origin, Quantities, Quantity, economics
 from tutelage.errors import UsageError
 from tutelage.labelling import AnswerLedger, TeacherSummary
 from tutelage.programme import Programme, fingerprint
+from tutelage.progress import Silent
 from tutelage.stages.answer_costs import AnswerCosts
 from tutelage.stages.asking import prompted_task
 from tutelage.stages.gold import label_set, read_gold_rows
 from tutelage.stages.label import LABEL
-from tutelage.stages.sources import require_usable, source_path
+from tutelage.stages.sources import require_usable
 from tutelage.stages.subjects import Evaluated, Subject, left_by
+from tutelage.stages.traffic import read_traffic
 from tutelage.stages.train import TRAIN
 from tutelage.tasks import task_from_config
 
@@ -100,19 +102,14 @@ def _texts(programme: Programme) -> _Texts:
         training = read_training(programme.gold_training)
         task, source = prompted_task(programme, training), "sealed"
     else:
-        gold = read_gold_rows(programme)
+        gold = read_gold_rows(programme, Silent())
         sealed, training, apart = list(gold.sealed), list(gold.training), list(gold.calibration)
         unprompted = task_from_config(config.task, label_set(programme, gold), programme.folder)
         task, source = prompted_task(programme, training, task=unprompted), "gold's file"
     if programme.prompts.exists():
         traffic = prompts_from_table(storage.read_table(programme.prompts))
     else:
-        rows = read_prompts(
-            source_path(programme, config.traffic.path),
-            config.traffic.columns,
-            form=config.traffic.format,
-            limit=config.traffic.limit,
-        )
+        rows = read_traffic(programme, Silent())
         require_usable(config.traffic.path, len(rows.accepted), rows.total)
         traffic = list(rows.accepted)
     texts = {prompt.text for prompt in traffic}

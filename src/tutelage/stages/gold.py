@@ -20,12 +20,14 @@ from tutelage.data import (
     resolve_labels,
     split_training,
 )
+from tutelage.data.redaction import Redactor
 from tutelage.errors import UsageError
 from tutelage.extras import require_extra
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress, Silent
 from tutelage.records import Gold, Prompt, Rejection, Value
 from tutelage.stages.findings import tell_labels, tell_rejected
+from tutelage.stages.privacy import privacy_inputs, redacting
 from tutelage.stages.sources import source_fingerprint, source_path
 from tutelage.stages.task import described_values, task_file, unsealed_task
 from tutelage.tasks import Task, declared_labels, with_labels
@@ -50,26 +52,33 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
     if (path := task_file(programme)) is not None:
         what = "labels" if isinstance(config.task, ClassifyConfig) else "record"
         inputs[f"the {what}' file"] = fingerprint(path)
-    return inputs
+    return {**inputs, **privacy_inputs(programme)}
 
 
-def read_gold_parts(programme: Programme) -> GoldSet:
+def read_gold_parts(programme: Programme, progress: Progress) -> GoldSet:
     """Read, split and clean gold. Raises DataError and ConfigError."""
-    rows = read_gold_rows(programme)
+    rows = read_gold_rows(programme, progress)
     agree = _agree_in_gold(unsealed_task(programme))
     near_duplicate = programme.config.traffic.near_duplicate
     gold = clean_gold(rows.sealed, rows.training, near_duplicate, agree, rows.calibration)
     return replace(gold, rejected=[*rows.rejected, *gold.rejected])
 
 
-def read_gold_rows(programme: Programme) -> GoldSet:
+def read_gold_rows(programme: Programme, progress: Progress) -> GoldSet:
     """Read and split gold, duplicates still in it, which take long to find. Raises as `read_gold_parts`."""
+    with redacting(programme, progress) as redactor:
+        return _read_rows(programme, redactor)
+
+
+def _read_rows(programme: Programme, redactor: Redactor | None) -> GoldSet:
     gold, task = programme.config.gold, unsealed_task(programme)
     repeats = with_labels(task) is not None  # open values hardly ever do
     rejected: list[Rejection] = []
 
     def read(path: str, columns: ColumnsConfig, form: str | None, limit: int | None = None) -> list[Gold]:
-        rows = read_gold(source_path(programme, path), columns, task=task, form=form, limit=limit)
+        rows = read_gold(
+            source_path(programme, path), columns, task=task, form=form, limit=limit, redactor=redactor
+        )
         rejected.extend(rows.rejected)
         return rows.accepted
 
@@ -134,7 +143,7 @@ def reseal(programme: Programme, progress: Progress | None = None) -> None:
 
 
 def _work(programme: Programme, progress: Progress) -> str:
-    gold = read_gold_parts(programme)
+    gold = read_gold_parts(programme, progress)
     tell_rejected(gold.rejected, progress, "; gold/rejected.parquet")
     _refuse_to_move(programme, gold)
     storage.write_table(programme.gold_rejected, rejections_to_table(gold.rejected))

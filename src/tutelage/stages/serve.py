@@ -13,6 +13,7 @@ from tutelage.errors import ConfigError
 from tutelage.programme import Programme
 from tutelage.records import Gold
 from tutelage.stages.asking import prompted_task
+from tutelage.stages.privacy import capture_redaction
 from tutelage.stages.rights import require_rights
 from tutelage.stages.task import label_task
 from tutelage.tasks import LabelTask, with_labels
@@ -101,7 +102,16 @@ def open_server(programme: Programme) -> Server:
         rollouts.ring(ringing)
 
     monitor = Monitor(config.audit, store.monitors(), ring)
-    gateway = Gateway(task, chat, teacher, Deployed(Rollout()), config, keeper=store, watch=monitor)
+    gateway = Gateway(
+        task,
+        chat,
+        teacher,
+        Deployed(Rollout()),
+        config,
+        keeper=store,
+        watch=monitor,
+        redact=capture_redaction(programme),
+    )
 
     async def load(candidate: Candidate) -> ServedStudent:
         return await _load(candidate, task, config)

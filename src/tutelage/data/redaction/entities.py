@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,8 +56,10 @@ def without_overlaps(findings: list[Finding]) -> list[Finding]:
         findings,
         key=lambda item: (not item.sure, PRECEDENCE.index(item.entity), item.start - item.end, item.start),
     )
-    kept: list[Finding] = []
+    kept: list[Finding] = []  # in the order of the text
     for finding in ranked:
-        if all(finding.end <= other.start or finding.start >= other.end for other in kept):
-            kept.append(finding)
-    return sorted(kept, key=lambda item: item.start)
+        place = bisect(kept, finding.start, key=lambda item: item.start)
+        after = place == len(kept) or finding.end <= kept[place].start
+        if after and (place == 0 or kept[place - 1].end <= finding.start):
+            kept.insert(place, finding)
+    return kept

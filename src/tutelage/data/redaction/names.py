@@ -9,21 +9,14 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from tutelage.data.redaction.entities import Entity, Finding
+from tutelage.data.redaction.lists import word_list
 from tutelage.errors import MissingExtraError
 
 _TOKEN = re.compile(r"[^\W\d_][\w'’-]*\.?")
-_PARTICLES = frozenset("van von de der den del della di da dos du la le el al bin ibn ter ten zu".split())
+_PARTICLES = frozenset(word_list("particles.txt"))
 _LONGEST = 4  # words of a name
-# First names and surnames that are words of English more often than names, at the beginning of a sentence above all.
-_WORDS = frozenset(
-    "Able Ace An April August Autumn Bill Bob Can Card Carol Charity Chase Christian Cliff Crystal Daisy Dale Dawn "
-    "Day Dean Do Dollar Don Drew Early Earth Eve Ever Faith Fern Field Ford Forest Frank Gene Glen Grace Grant Guy Ha "
-    "Hall Harmony He Heath Holly Hope Hunter In Iris Ivory Ivy Jade Jasmine Joy June King Kit Lane Lily Long Love Mae "
-    "Major March Mark Mars Mason Max May Melody Mercy Miles Misty My Nick Norm Of Olive Page Paris Park Pat Patience "
-    "Pearl Penny Peter Pierce Pin Price Prince Ray Reed Rich River Robin Rock Rose Royal Ruby Rusty Sandy Say Scarlet "
-    "Season See Set She Shell Sky So Son Stone Storm Summer Sunny Sure Terry The To Tom Trinity Ty Up Victor Violet "
-    "Virginia Wade Walker Ward Way We Weeks Will Willow Win Winter Wolf Wood Woody Young Yours".split()
-)
+# Names that are words of English more often, at the beginning of a sentence above all.
+_WORDS = frozenset(word_list("words_like_names.txt"))
 
 
 class NameList:
@@ -67,7 +60,9 @@ class NameList:
             end += 1
         while end > index and _bare(tokens[end - 1][0]) in _PARTICLES:
             end -= 1
-        begins = self._knows(_bare(tokens[index][0])) or (end - index > 1 and len(_bare(tokens[index][0])) == 1)
+        begins = self._knows(_bare(tokens[index][0])) or (
+            end - index > 1 and len(_bare(tokens[index][0])) == 1
+        )
         return end if begins and (certain or known > 1) else index
 
     def _knows(self, word: str) -> bool:

@@ -24,8 +24,8 @@ _ODD = dict(
 )  # fmt: skip
 _CUE = re.compile(
     r"\b(ssn|social security|national id\w*|id(entity)? (card|number|no)|tax (id|number|no)|steuer\w*|"
-    r"pesel|bsn|burgerservice\w*|aadhaar|cpf|personnummer|citizen|nir|insee|s[ée]curit[ée] sociale|rijksregister\w*|"
-    r"passport|driver'?s? licen[cs]e|licen[cs]e (number|no))\b",
+    r"pesel|bsn|burgerservice\w*|aadhaar|cpf|personnummer|citizen|nir|insee|s[ée]curit[ée] sociale|"
+    r"rijksregister\w*|passport|driver'?s? licen[cs]e|licen[cs]e (number|no))\b",
     re.I,
 )
 _BEFORE = 48  # characters in which the word may stand
@@ -91,14 +91,19 @@ def _ahv(digits: str) -> bool:
     return weighted(digits, (1, 3) * 7, 10) == 0
 
 
+def _finnish(code: str) -> bool:
+    return _HETU[int(code[:6] + code[-4:-1]) % 31] == code[-1]
+
+
+_NINO = r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D]"
 _NUMBERS = (
     _Number("US", _form(r"(?!000|666|9\d\d)\d{3}[- ](?!00)\d\d[- ](?!0000)\d{4}"), lambda _: True),
-    _Number("GB", _form(r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D]"), lambda _: True),
+    _Number("GB", _form(_NINO), lambda _: True),
     _Number("IT", _form(r"[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]"), _fiscal_code),
     _Number("ES", _form(r"\d{8}-?[A-Z]"), _nie),
     _Number("ES", _form(r"[XYZ]-?\d{7}-?[A-Z]"), _nie),
     _Number("FR", _form(r"[12] ?\d\d ?(?:0[1-9]|1[0-2]|[2-9]\d) ?(?:\d\d|2[AB]) ?\d{3} ?\d{3} ?\d\d"), _nir),
-    _Number("FI", _form(r"\d{6}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]"), lambda code: _HETU[int(code[:6] + code[-4:-1]) % 31] == code[-1]),
+    _Number("FI", _form(r"\d{6}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y]"), _finnish),
     _Number("SE", _form(r"(?:\d\d)?\d\d(?:0[1-9]|1[0-2])[0-3]\d[-+]\d{4}"), lambda code: luhn(code[-10:])),
     _Number("CH", _form(r"756\.\d{4}\.\d{4}\.\d\d"), _ahv),
     _Number("BE", _form(r"\d\d\.\d\d\.\d\d-\d{3}\.\d\d"), _belgian),

@@ -9,7 +9,8 @@ from ipaddress import ip_address
 from tutelage.data.redaction.checksums import luhn, mod_97
 from tutelage.data.redaction.entities import Entity, Finding
 
-_CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){11,18}(?![\w-])")
+_RUN = re.compile(r"(?<![\w.-])\d+(?:[ -]\d+)*(?![\w-])")
+_CARD_LENGTHS = range(12, 20)
 _ISSUERS = re.compile(r"[3-6]|2[2-7]|1800|2131|2014|2149")
 # Lengths of IBANs by country (SWIFT's registry, release 99).
 _LENGTHS = {
@@ -23,34 +24,51 @@ _LENGTHS = {
     "RU": 33, "SA": 24, "SC": 31, "SD": 18, "SE": 24, "SI": 19, "SK": 24, "SM": 27, "SO": 23, "ST": 25,
     "SV": 28, "TL": 23, "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20, "YE": 30,
 }  # fmt: skip
-_IBAN = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]{2})\d{2}(?:[ -]?[A-Za-z0-9]){11,30}")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]{2})\d{2}(?=[ -]?[A-Za-z0-9])")
 _IP = re.compile(
     r"(?<![\w.:-])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7})(?![\w:-]|\.\d)", re.I
 )
 _PHONE = re.compile(
-    r"(?<![\w@#$€£./-])(?:\+|\(\+)?\(?\d(?:[ \t.()/–-]{0,3}\d){6,16}(?:[ ]?(?:x|ext\.?|#)[ ]?\d{1,6})?(?!\w|-\d|[.,]\d)",
+    r"(?<![\w@#$€£./-])(?:\+|\(\+)?\(?\d(?:[ \t.()/–-]{0,3}\d){6,16}"
+    r"(?:[ ]?(?:x|ext\.?|#)[ ]?\d{1,6})?(?!\w|-\d|[.,]\d)",
     re.I,
 )
 _PHONE_CUE = re.compile(
-    r"\b(phone|telephone|tel|call(ed|ing)?|mobile|cell|fax|text(ed)?|whats ?app|sms|reach(ed)?|dial|ring|contact|"
-    r"handy|telefon\w*|t[ée]l[ée]phone|m[óo]vil|number is|numbers?)\b",
+    r"\b(phone|telephone|tel|call(ed|ing)?|mobile|cell|fax|text(ed)?|whats ?app|sms|reach(ed)?|dial|ring|"
+    r"contact|handy|telefon\w*|t[ée]l[ée]phone|m[óo]vil|number is|numbers?)\b",
     re.I,
 )
 _BEFORE = 40
 _DATE = re.compile(r"(?:19|20)\d\d[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)?\d\d\b")
 _YEARS = re.compile(r"(?:1[5-9]|20)\d\d ?[-–/] ?(?:1[5-9]|20)\d\d")
 _AMOUNT = re.compile(r"[1-9]\d{0,2}(?:([ .])\d{3})(?:\1\d{3})*")
-_MONEY = re.compile(r"\s?(?:[$€£¥₹]|usd|eur|gbp|chf|euros?|dollars?|pounds?|francs?|people|users|units|%)", re.I)
+_MONEY = re.compile(
+    r"\s?(?:[$€£¥₹]|usd|eur|gbp|chf|euros?|dollars?|pounds?|francs?|people|users|units|%)", re.I
+)
 _GROUPS = re.compile(r"\d+")
 _LONGEST_PHONE = 15  # digits, ITU-T E.164
 
 
 def cards(text: str) -> Iterator[Finding]:
     """Payment cards: 12 to 19 digits of a known issuer whose check digit holds."""
-    for found in _CARD.finditer(text):
-        digits = "".join(_GROUPS.findall(found[0]))
-        if _ISSUERS.match(digits) and luhn(digits):
-            yield Finding(Entity.CARD, found.start(), found.end())
+    for run in _RUN.finditer(text):
+        if run.end() - run.start() >= _CARD_LENGTHS.start:
+            yield from _cards_in(list(_GROUPS.finditer(text, run.start(), run.end())))
+
+
+def _cards_in(groups: list[re.Match[str]]) -> Iterator[Finding]:
+    """Of groups of digits that follow each other: a card may stand beside another number."""
+    first = 0
+    while first < len(groups):
+        digits, last = "", first
+        while last < len(groups) and len(digits) < _CARD_LENGTHS.stop:
+            digits += groups[last][0]
+            last += 1
+            if len(digits) in _CARD_LENGTHS and _ISSUERS.match(digits) and luhn(digits):
+                yield Finding(Entity.CARD, groups[first].start(), groups[last - 1].end())
+                first = last - 1
+                break
+        first += 1
 
 
 def ibans(text: str) -> Iterator[Finding]:
@@ -60,11 +78,12 @@ def ibans(text: str) -> Iterator[Finding]:
         if length is None:
             continue
         end, code = found.start(), ""
-        while len(code) < length and end < found.end():
+        while len(code) < length and end < len(text) and (text[end].isalnum() or text[end] in " -"):
             if text[end] not in " -":
                 code += text[end]
             end += 1
-        if len(code) == length and mod_97(code.upper()) and not text[end : end + 1].isalnum():
+        whole = len(code) == length and code.isascii() and not text[end : end + 1].isalnum()
+        if whole and mod_97(code.upper()):
             yield Finding(Entity.IBAN, found.start(), end)
 
 
@@ -95,9 +114,10 @@ def phones(text: str) -> Iterator[Finding]:
         cued = bool(_PHONE_CUE.search(text, max(0, found.start() - _BEFORE), found.start()))
         if _AMOUNT.fullmatch(written) and (digits.endswith("000") or _MONEY.match(text, found.end())):
             continue
+        if _DATE.fullmatch(written) or _YEARS.fullmatch(written):
+            continue
         if written.lstrip("(").startswith("+") or cued or _looks_dialled(written, digits):
-            if not (_DATE.fullmatch(written) or _YEARS.fullmatch(written)):
-                yield Finding(Entity.PHONE, found.start(), found.end(), sure=False)
+            yield Finding(Entity.PHONE, found.start(), found.end(), sure=False)
 
 
 def _looks_dialled(written: str, digits: str) -> bool:

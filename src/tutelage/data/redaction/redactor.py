@@ -17,14 +17,8 @@ from tutelage.errors import UsageError
 
 Find = Callable[[str], Iterator[Finding]]
 
-_WITH_DIGITS: dict[Entity, Find] = {
-    Entity.CARD: cards,
-    Entity.IBAN: ibans,
-    Entity.NATIONAL_ID: national_numbers,
-    Entity.IP: ip_addresses,
-    Entity.PHONE: phones,
-    Entity.ADDRESS: addresses,
-}
+_NUMBERS = (Entity.CARD, Entity.IBAN, Entity.NATIONAL_ID, Entity.IP, Entity.PHONE, Entity.ADDRESS)
+_TAKEN = "\ue000"  # of a private use: no letter, no digit, no space
 _DIGITS = frozenset("0123456789")
 _MARK = 10  # hex digits of a pseudonym
 _LEAST_KEY = 16  # bytes
@@ -44,22 +38,43 @@ def find(text: str, wanted: frozenset[Entity], names: Find | None = None) -> lis
 
     `names` finds names by list; those after a title, a greeting or an introduction are found without it.
     """
-    findings: list[Finding] = []
-    if Entity.EMAIL in wanted and "@" in text:
-        findings += emails(text)
-    if Entity.URL in wanted and ("://" in text or "www." in text.lower()):
-        findings += urls(text)
-    if not _DIGITS.isdisjoint(text):
-        for entity, detect in _WITH_DIGITS.items():
-            if entity in wanted:
-                findings += detect(text)
-    elif Entity.IP in wanted and "::" in text:
-        findings += ip_addresses(text)
+    findings = [item for item in _sure(text) if item.entity in wanted]
+    text = _blanked(text, findings)
+    findings += [item for item in _likely(text) if item.entity in wanted]
     if Entity.NAME in wanted:
         findings += cued_names(text)
         if names is not None:
             findings += names(text)
     return without_overlaps(findings)
+
+
+def _sure(text: str) -> Iterator[Finding]:
+    """What its form or a check digit gives away. What a text can't hold isn't looked for."""
+    if "@" in text:
+        yield from emails(text)
+    if "://" in text or "www." in text.lower():
+        yield from urls(text)
+    if not _DIGITS.isdisjoint(text):
+        for detect in (cards, ibans, national_numbers, ip_addresses):
+            yield from detect(text)
+    elif "::" in text:
+        yield from ip_addresses(text)
+
+
+def _likely(text: str) -> Iterator[Finding]:
+    if not _DIGITS.isdisjoint(text):
+        yield from phones(text)
+        yield from addresses(text)
+
+
+def _blanked(text: str, findings: list[Finding]) -> str:
+    """The text without what is surely found, so that nothing that is only likely takes a part of it in."""
+    if not findings:
+        return text
+    characters = list(text)
+    for finding in findings:
+        characters[finding.start : finding.end] = _TAKEN * (finding.end - finding.start)
+    return "".join(characters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +134,6 @@ class Redactor:
     def _mark(self, entity: Entity, value: str) -> str:
         """The same for a value however it is written: case, spaces and separators of numbers don't matter."""
         plain = "".join(value.split()).casefold()
-        if entity in _WITH_DIGITS:
+        if entity in _NUMBERS:
             plain = "".join(character for character in plain if character.isalnum())
         return hmac.new(self.key, f"{entity}\0{plain}".encode(), hashlib.sha256).hexdigest()[:_MARK]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from tutelage.data.redaction.entities import Entity, Finding
+from tutelage.data.redaction.lists import word_list
 
 _EMAIL = re.compile(
     r"(?<![\w.+-])[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,23}", re.UNICODE
@@ -17,15 +18,26 @@ _STREET = (
     r"(?:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|square|sq|highway|hwy|parkway|pkwy|"
     r"terrace|place|pl|way|close|crescent|circle|trail|alley|hill|heights|gardens|grove|mews|row)"
 )
+_COMPOUNDS = (
+    "straße|strasse|str\\.|gasse|platz|weg|allee|straat|laan|plein|gatan|vägen|gade|vej|gata|veien|katu|tie|kuja|"
+    "tänav|utca|ulica|utja"
+)
+_WAYS = (
+    "Rua|Rue|Via|Viale|Piazza|Calle|C/|Avenida|Av\\.|Avenue|Plaza|Paseo|Corso|Largo|Travessa|"
+    "ul\\.|ulica|Ulica|Str\\."
+)
+_FLAT = r"(?i:apt|apartment|suite|ste|unit|flat|room)\.? ?#?\w{1,6}"
 _ADDRESSES = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"(?<!\w)\d{{1,5}}[a-zA-Z]?,? (?:{_WORD} ){{1,4}}(?i:{_STREET})\b\.?(?:,? (?i:apt|suite|unit|ste|flat|room)\.? ?#?\w{{1,6}})?",
+        rf"(?<!\w)\d{{1,5}}[a-zA-Z]?,? (?:{_WORD} ){{1,4}}(?i:{_STREET})\b\.?(?:,? {_FLAT})?",
         r"(?<!\w)(?i:apt|apartment|suite|ste|unit|flat)\.? #?\d{1,5}\w?\b",
         r"(?<!\w)(?i:p\.? ?o\.? ?box|psc|box) \d{1,6}\b",
-        rf"(?<!\w){_CAPITAL}[\w'’.-]*(?:straße|strasse|str\.|gasse|platz|weg|allee|straat|laan|plein|gatan|vägen|gade|vej|gata|veien|katu|tie|kuja|tänav|utca|ulica|utja)\s+\d{{1,5}}\s?[a-zA-Z]?\b",
-        rf"(?<!\w)(?:Rua|Rue|Via|Viale|Piazza|Calle|C/|Avenida|Av\.|Avenue|Plaza|Paseo|Corso|Largo|Travessa|ul\.|ulica|Ulica|Str\.) (?:(?:de|du|des|del|della|do|da|dos|la|le|les|los|el) )?(?:{_WORD},? ?){{1,4}}(?:n[º°o]\.? ?)?\d{{1,5}}\b",
-        rf"(?<!\w)\d{{1,5}},? (?:bis |ter )?(?:rue|avenue|boulevard|place|chemin|quai|impasse) (?:(?:de|du|des|la|le|les|l'|d') ?)*(?:{_WORD} ?){{1,4}}",
+        rf"(?<!\w){_CAPITAL}[\w'’.-]*(?:{_COMPOUNDS})\s+\d{{1,5}}\s?[a-zA-Z]?\b",
+        rf"(?<!\w)(?:{_WAYS}) (?:(?:de|du|des|del|della|do|da|dos|la|le|les|los|el) )?"
+        rf"(?:{_WORD},? ?){{1,4}}(?:n[º°o]\.? ?)?\d{{1,5}}\b",
+        r"(?<!\w)\d{1,5},? (?:bis |ter )?(?:rue|avenue|boulevard|place|chemin|quai|impasse) "
+        rf"(?:(?:de|du|des|la|le|les|l'|d') ?)*(?:{_WORD} ?){{1,4}}",
     )
 )
 _TITLE = r"(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Sir|Madam|Herr|Frau|Monsieur|Madame|Mme|Señora?|Sra?|Signora?|Sig)\.?"
@@ -34,16 +46,12 @@ _NAME = rf"{_CAPITAL}[\w'’-]+"
 _FULL_NAME = rf"{_NAME}(?:[ ](?:{_CAPITAL}\.|{_PARTICLE}|{_NAME})){{0,3}}"
 _TITLED = re.compile(rf"(?<!\w){_TITLE} ({_FULL_NAME})")
 _INTRODUCED = re.compile(
-    rf"(?i:\b(?:my name is|my name's|i am called|this is|i'm|i am|name:|named|called|regards,|sincerely,|cheers,|thanks,|"
-    rf"dear|hi|hello|hey|ich hei(?:ß|ss)e|mein name ist|je m'appelle|me llamo|mi chiamo))\s+({_FULL_NAME})"
+    rf"(?i:\b(?:my name is|my name's|i am called|this is|i'm|i am|name:|named|called|regards,|sincerely,|"
+    rf"cheers,|thanks,|dear|hi|hello|hey|ich hei(?:ß|ss)e|mein name ist|je m'appelle|me llamo|"
+    rf"mi chiamo))\s+({_FULL_NAME})"
 )
 # Words with a capital that follow such cues and are nobody's name.
-_NOBODY = frozenset(
-    "A All American An And Any Are Australian British Can Canadian Chinese Customer Did Do Does Dutch English Every "
-    "Everyone Folks For French German Guys How I If In Indian Is It Italian Japanese Just Madam Manager May My New Not "
-    "On Or Our Please Polish Russian Sir So Sorry Spanish Support Team Thank Thanks The There These They This Those To "
-    "Today Trying Was We Well What When Where Which Who Why Will With Yes You Your".split()
-)
+_NOBODY = frozenset(word_list("nobodys_names.txt"))
 
 
 def emails(text: str) -> Iterator[Finding]:
@@ -70,5 +78,10 @@ def cued_names(text: str) -> Iterator[Finding]:
     for pattern in (_TITLED, _INTRODUCED):
         for found in pattern.finditer(text):
             name = found[1].split()[0]
-            if name[0].isupper() and not name.isupper() and name not in _NOBODY and name[:2] not in ("I'", "I’"):
+            if (
+                name[0].isupper()
+                and not name.isupper()
+                and name.rstrip(".") not in _NOBODY
+                and name[:2] not in ("I'", "I’")
+            ):
                 yield Finding(Entity.NAME, found.start(1), found.end(1), sure=False)

@@ -1,0 +1,46 @@
+"""What becomes of personal data before a text is kept or leaves the machine."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tutelage.config.section import Section
+
+ActionName = Literal["mask", "pseudonym", "drop", "allow"]
+
+
+class PrivacyConfig(Section):
+    """Redaction of prompts and gold as they are read, and of what a server keeps.
+
+    `mask` puts `[EMAIL]` in the place of what was found, `pseudonym` `[EMAIL-3f1c09ab42]`, the same for the
+    same value; `drop` sets the whole row aside, `allow` leaves it as it is.
+    """
+
+    email: ActionName = Field("mask", description="Addresses of electronic mail.")
+    phone: ActionName = Field("mask", description="Telephone numbers, as people write them in any country.")
+    card: ActionName = Field("mask", description="Payment cards, by issuer and check digit.")
+    iban: ActionName = Field("mask", description="Bank accounts, by country and check digits.")
+    national_id: ActionName = Field(
+        "mask", description="Persons' numbers of sixteen countries, by form and check digits."
+    )
+    ip: ActionName = Field("mask", description="Addresses of computers.")
+    address: ActionName = Field("mask", description="Streets with numbers, flats, boxes; far from all.")
+    name: ActionName = Field("mask", description="Names of persons.")
+    url: ActionName = Field("allow", description="Addresses of pages.")
+    names_by_list: bool = Field(
+        False,
+        description="Find names by lists of some seventy countries too, and not only after titles, greetings "
+        "and introductions; needs the extra `names`.",
+    )
+    key_env: str = Field(
+        "TUTELAGE_PRIVACY_KEY",
+        description="The environment variable with the key of pseudonyms, a long random word; whoever has it "
+        "can tell which value a pseudonym stands for by trying.",
+    )
+    reversible: bool = Field(
+        False,
+        description="Keep what pseudonyms stand for, encrypted under the same key, in `privacy/`; needs the "
+        "extra `privacy`. Without it nothing can be turned back.",
+    )
