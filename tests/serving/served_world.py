@@ -42,7 +42,12 @@ def toy_student(strength: float = 8.0) -> StaticStudent:
 
 
 def write_programme(
-    folder: Path, teacher: FaultyTeacher, serving: Mapping[str, Any] | None = None, *, released: str = "pass"
+    folder: Path,
+    teacher: FaultyTeacher,
+    serving: Mapping[str, Any] | None = None,
+    *,
+    released: str = "pass",
+    **sections: Any,
 ) -> Programme:
     """A programme as training, evaluation and export leave it, as far as a server looks at it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,6 +65,7 @@ def write_programme(
         },
         "student": {"family": "static"},
         "serving": {"teacher_timeout": 2.0, "deadline": 4.0, **(serving or {})},
+        **sections,
     }
     (folder / "tutelage.yaml").write_text(yaml.safe_dump(content))
     storage.write_json(folder / "gold" / "seal.json", {"labels": dict.fromkeys(LABELS, "")})

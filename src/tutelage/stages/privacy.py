@@ -44,7 +44,7 @@ def redacting(programme: Programme, progress: Progress) -> Iterator[Redactor | N
 def capture_redaction(programme: Programme) -> Callable[[str], str] | None:
     """What a server does to an input before it is kept; None where there is no policy.
 
-    Where a row would be dropped, nothing of the input is kept. Pseudonyms are those of the programme, and what
+    Where a row would be dropped, nothing of the input is kept. Pseudonyms are the programme's, and what
     they stand for isn't kept. Raises as `redacting`.
     """
     config = programme.config.privacy
