@@ -32,6 +32,8 @@ _MODULES = {
     "lora": ("peft",),
     "gguf": ("gguf",),
     "postgresql": ("psycopg",),
+    "names": ("faker",),
+    "privacy": ("cryptography",),
 }
 _EXTRA_OF = {module: extra for extra, modules in _MODULES.items() for module in modules}
 
