@@ -80,12 +80,22 @@ def test_a_form_that_decides_otherwise_is_refused_and_what_was_there_stays(stati
         "compare_forms",
         lambda task, a, b, references: compare_forms(task, a, np.roll(b, 1, axis=1), references),
     )
-    with pytest.raises(GateRefused, match="no form of the student does as it did"):
+    with pytest.raises(GateRefused, match=r"no form .* keeps what was exported of this student before"):
         run_export(static, Silent())
     assert storage.hash_path(before / "float32") == kept
+    record = storage.read_json(before / "export.json")
+    storage.write_json(before / "export.json", {**record, "student": "another"})
+    with pytest.raises(GateRefused, match="as it was before it was trained again"):
+        run_export(static, Silent())
 
 
 def test_what_is_not_trained_yet_is_told(tmp_path):
     programme = Programme.open(inbox_programme(tmp_path))
-    with pytest.raises(UsageError, match="has to run first"):
+    with pytest.raises(UsageError, match="export builds on gold, which has to run first"):
+        run_export(programme, Silent())
+
+
+def test_a_student_that_is_not_as_it_would_be_trained_now_is_told(static):
+    programme = Programme.open(static.folder, ["student.epochs=21"])
+    with pytest.raises(UsageError, match="export builds on train, which has to run first: student changed"):
         run_export(programme, Silent())

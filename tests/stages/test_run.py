@@ -47,6 +47,8 @@ def test_it_ends_with_a_decision_a_report_and_three_arms(finished):
     assert outcome.exit_code == {"pass": 0, "fail": 3, "not enough evidence": 4}[outcome.decision["verdict"]]
     report = outcome.report.read_text(encoding="utf-8")
     assert outcome.decision["verdict"] in report.lower()
+    trained = storage.read_json(folder / "state" / "train.static.json")["outputs"]["students/static"]
+    assert outcome.decision["student"] == trained
     run = storage.read_json(folder / "students" / "static" / "run.json")
     assert run["control"]["labels"] == "gold"
 

@@ -45,8 +45,8 @@ def measure_footprint(
     folder: Path | None,
     parameters: int | None,
     size_mb: float | None = None,
-    calls: int = 300,
-    seconds: float = 60.0,
+    calls: int = 200,
+    seconds: float = 5.0,
 ) -> Footprint:
     """Time `predict` (texts to an array) on one thread, over `texts` in turn.
 

@@ -67,7 +67,10 @@ def _released(candidate: Candidate) -> Evidence:
         return Evidence("release", Verdict.PASS, f"the release gate let {candidate.run} pass")
     if not candidate.released:
         return Evidence(
-            "release", Verdict.FAIL, f"{candidate.run} has no release decision: evaluate it first"
+            "release",
+            Verdict.FAIL,
+            f"{candidate.run} has no release decision as it was exported: evaluate it, and where it was "
+            "trained since, export it again",
         )
     return Evidence(
         "release", Verdict.FAIL, f"the release gate's answer for {candidate.run}: {candidate.released}"

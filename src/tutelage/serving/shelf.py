@@ -17,7 +17,7 @@ _FORMS = ("int8", "float32")  # the first that was kept answers, where none is a
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One form of one run. `released` is the release decision's verdict, empty where there is none."""
+    """One form of one run. `released` is the verdict of its release decision, empty where there is none."""
 
     run: str
     form: str
@@ -47,9 +47,19 @@ class Shelf:
 
     def _read(self, folder: Path) -> Candidate:
         run = folder.parent.name
+        return Candidate(run, folder.name, folder, revision_of(folder), self._released(run))
+
+    def _released(self, run: str) -> str:
+        """The verdict on the student that was exported; of another that was trained since it says nothing."""
         decision = self.programme.evaluation.parent / run / "decision.json"
-        released = storage.read_json(decision)["verdict"] if decision.exists() else ""
-        return Candidate(run, folder.name, folder, revision_of(folder), released)
+        exported = self.programme.exports.parent / run / "export.json"
+        if not decision.exists():
+            return ""
+        content = storage.read_json(decision)
+        if exported.exists() and storage.read_json(exported)["student"] != content.get("student"):
+            return ""
+        verdict: str = content["verdict"]
+        return verdict
 
     def of_revision(self, revision: str) -> Candidate:
         """Raises UsageError where there is none such, or no longer."""

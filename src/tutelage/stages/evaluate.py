@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 # In the order in which they are asked. What one adds, its release terms read.
 SUBJECTS: tuple[Subject, ...] = (COVERAGE_SUBJECT, STRESSED, ECONOMICS)
 
-_TIMED_TEXTS = 300
-_TIMED_CALLS = 200
-_TIMED_SECONDS = 5.0
-
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
     return {
@@ -65,7 +61,8 @@ def _work(programme: Programme, progress: Progress) -> str:
     seal = storage.read_json(programme.seal)
     seal_decision = gold_gate(seal, programme.config.gold)
     decision = release_decision(metrics, programme.config.release, gold_decision=seal_decision)
-    content = {**decision.to_json(), "gold": seal["hash"]}
+    trained = TRAIN.left(programme, programme.student)
+    content = {**decision.to_json(), "gold": seal["hash"], "student": trained}
     programme.journal.append("gate", run=programme.config.student.run, **content)
     storage.write_table(programme.evaluation / "predictions.parquet", predictions_table(gold, arms))
     storage.write_json(programme.evaluation / "metrics.json", metrics)
@@ -116,15 +113,13 @@ def _teacher_footprint(programme: Programme, gold: Sequence[Gold]) -> Footprint 
     if teacher.paid or not isinstance(teacher, Measurable):
         return None
     teacher.device = "cpu"  # where the student is measured too
-    texts = [item.prompt.text for item in gold[:_TIMED_TEXTS]]
+    texts = [item.prompt.text for item in gold]
     return measure_footprint(
         teacher.predict,
         texts,
         folder=None,
         parameters=teacher.parameters,
         size_mb=teacher.size_mb,
-        calls=_TIMED_CALLS,
-        seconds=_TIMED_SECONDS,
     )
 
 
@@ -141,11 +136,9 @@ def _student_arm(
     said = predictions(student, task, texts, progress, f"evaluating {name}", kept=kept)
     footprint = measure_footprint(
         predicting(student, task),
-        texts[:_TIMED_TEXTS],
+        texts,
         folder=folder,
         parameters=student.parameters,
-        calls=_TIMED_CALLS,
-        seconds=_TIMED_SECONDS,
     )
     title = (
         programme.config.student.run

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     Predict = Callable[[Sequence[str]], Any]
 
-_TIMED_TEXTS, _TIMED_CALLS, _TIMED_SECONDS = 300, 200, 5.0
-
 
 @dataclass(frozen=True, slots=True)
 class Exported:
@@ -60,14 +58,10 @@ class Export:
 def run_export(programme: Programme, progress: Progress) -> Export:
     """Write `exports/<run>/<form>/` and `exports/<run>/export.json`.
 
-    Forms that fail the gate aren't kept. Raises GateRefused where none is, UsageError where the student
-    writes or a stage before has to run first.
+    Forms that fail the gate aren't kept. Where none is, it raises GateRefused, and what was exported before
+    stays; UsageError where the student writes or a stage before has to run first.
     """
-    require_earlier(programme, "train", "export")
-    if reason := TRAIN.reason_to_run(programme):
-        raise UsageError(
-            f"export builds on train, which has to run first: {reason}. Mend: run {programme.command('run')}"
-        )
+    require_earlier(programme, "train", "export", itself=True)
     require_rights(programme)
     if programme.config.student.writes:
         raise UsageError(
@@ -94,8 +88,21 @@ def run_export(programme: Programme, progress: Progress) -> Export:
             raise GateRefused(
                 f"no form of the student does as it did. {reasons} Mend: name a form that loses less in "
                 "export.forms, or allow more in export.min_agreement and export.max_drop"
+                + _what_stays(programme)
             )
     return found
+
+
+def _what_stays(programme: Programme) -> str:
+    path = programme.exports / "export.json"
+    if not path.exists():
+        return ""
+    if storage.read_json(path)["student"] == TRAIN.left(programme, programme.student):
+        return f". {programme.exports} keeps what was exported of this student before"
+    return (
+        f". {programme.exports} keeps what was exported before, of the student as it was before it was "
+        "trained again: delete it, unless a server shall go on with that one"
+    )
 
 
 def _record(item: Exported) -> dict[str, object]:
@@ -120,14 +127,7 @@ def _export(programme: Programme, task: LabelTask, folder: Path, progress: Progr
     before = student.predict(texts)
 
     def measured(predict: Predict, place: Path) -> Footprint:
-        return measure_footprint(
-            predict,
-            texts[:_TIMED_TEXTS],
-            folder=place,
-            parameters=student.parameters,
-            calls=_TIMED_CALLS,
-            seconds=_TIMED_SECONDS,
-        )
+        return measure_footprint(predict, texts, folder=place, parameters=student.parameters)
 
     trained, made = measured(student.predict, source), []
     forms = config.forms if student.family == "encoder" else ("float32",)

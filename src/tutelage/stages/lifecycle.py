@@ -54,14 +54,14 @@ def run_stage(
     return _stage(name).run(programme, progress or Silent(), force)
 
 
-def require_earlier(programme: Programme, name: str, command: str = "") -> None:
+def require_earlier(programme: Programme, name: str, command: str = "", *, itself: bool = False) -> None:
     """Raise UsageError where a stage before `name` has to run first, IntegrityError for touched gold.
 
-    `command` is what a person asked for, where that isn't the stage. Raises MissingExtraError where only a
-    server is installed.
+    `command` is what a person asked for, where that isn't the stage; with `itself` it builds on `name` too.
+    Raises MissingExtraError where only a server is installed.
     """
     require_extra("programme", f"`tutelage {command or name}`")
-    for earlier in STAGES[1 : STAGES.index(_stage(name))]:
+    for earlier in STAGES[1 : STAGES.index(_stage(name)) + itself]:
         if earlier.needed_by is not None and name not in earlier.needed_by:
             continue
         if earlier.wanted(programme) and (reason := earlier.reason_to_run(programme)):
