@@ -18,8 +18,8 @@ from tutelage.serving.store._database import SCHEMA_VERSION, Database
 from tutelage.serving.store._tables import METADATA
 
 
-def test_migrations_make_the_tables_that_queries_name(url: str) -> None:
-    database = Database(url)
+def test_migrations_make_the_tables_that_queries_name(empty_url: str) -> None:
+    database = Database(empty_url)
     with database.reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         differences = [found for found in compare_metadata(context, METADATA) if found[0] != "remove_index"]
@@ -27,12 +27,12 @@ def test_migrations_make_the_tables_that_queries_name(url: str) -> None:
     assert differences == []
 
 
-def test_many_that_open_an_empty_database_at_once_make_it_once(url: str) -> None:
+def test_many_that_open_an_empty_database_at_once_make_it_once(empty_url: str) -> None:
     errors: list[BaseException] = []
 
     def opening() -> None:
         try:
-            Database(url).close()
+            Database(empty_url).close()
         except BaseException as error:  # noqa: BLE001
             errors.append(error)
 
@@ -42,7 +42,7 @@ def test_many_that_open_an_empty_database_at_once_make_it_once(url: str) -> None
     for thread in threads:
         thread.join()
     assert errors == []
-    database = Database(url)
+    database = Database(empty_url)
     with database.reading() as connection:
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").all() == [
             (SCHEMA_VERSION,)
@@ -50,13 +50,13 @@ def test_many_that_open_an_empty_database_at_once_make_it_once(url: str) -> None
     database.close()
 
 
-def test_a_database_of_a_newer_version_is_left_alone(url: str) -> None:
-    database = Database(url)
+def test_a_database_of_a_newer_version_is_left_alone(empty_url: str) -> None:
+    database = Database(empty_url)
     with database.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     database.close()
     with pytest.raises(UsageError, match=r"schema version 9999.*knows 0.*Mend: use the newer"):
-        open_store(url)
+        open_store(empty_url)
 
 
 @pytest.mark.parametrize(

@@ -22,20 +22,20 @@ def test_no_byte_of_a_purged_subject_stays_and_none_of_the_others_goes(tmp_path:
     async def use() -> None:
         draw = random.Random(5)
         store = open_store(tmp_path / "s.sqlite")
-        for number in range(3_000):  # texts of many lengths: pages split, overflow and are moved about
+        for number in range(1_400):  # texts of many lengths: pages split, overflow and are moved about
             of_subject = number % 7 == 0
             text = ("ERASED" if of_subject else "stays") + "-" + "x" * draw.choice([3, 80, 900, 9_000])
             key = f"{'subject' if of_subject else 'other'}-{number % 4 if not of_subject else 0}"
             await store.capture(made(text, key=key), durable=number % 500 == 0)
         await store.capture(made(), durable=True)
         assert b"ERASED" in bytes_under(tmp_path) and b"subject-0" in bytes_under(tmp_path)
-        assert store.purge(key="subject-0") == 429
+        assert store.purge(key="subject-0") == 200
         assert store.purge(key="subject-0") == 0
         left = bytes_under(tmp_path)
         assert b"ERASED" not in left and b"subject-0" not in left
-        assert left.count(b"stays-") >= 2_571
-        assert len(store.captures(limit=10_000)) == 2_572
-        assert store.totals(0).total().requests == 3_001
+        assert left.count(b"stays-") >= 1_200
+        assert len(store.captures(limit=10_000)) == 1_201
+        assert store.totals(0).total().requests == 1_401
         await store.close()
 
     asyncio.run(use())

@@ -63,7 +63,7 @@ def test_a_durable_capture_is_there_at_once_and_after_reopening(url: str) -> Non
 
 
 def test_captures_that_nobody_waits_for_are_there_soon_and_surely_after_closing(url: str) -> None:
-    captures = [made(str(number)) for number in range(5_000)]
+    captures = [made(str(number)) for number in range(1_500)]
 
     async def put(store: Store) -> None:
         for capture in captures:
