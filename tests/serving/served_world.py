@@ -24,6 +24,7 @@ from tutelage.serving.access import make_key
 from tutelage.serving.app import make_app
 from tutelage.stages.serve import Server, open_server
 from tutelage.students.static import Features, StaticStudent
+from tutelage.web.pages import with_pages
 
 LABELS = ("card", "card stolen", "refund")
 TEACHER_KEY = "sk-the-teachers-own-key-0123456789"
@@ -137,7 +138,7 @@ def live(programme: Programme) -> Iterator[Live]:
         server.store.add_key(kept)
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        make_app(server.service), log_config=None, access_log=False, timeout_graceful_shutdown=5
+        make_app(with_pages(server)), log_config=None, access_log=False, timeout_graceful_shutdown=5
     )
     running = uvicorn.Server(config)
     loop = asyncio.new_event_loop()

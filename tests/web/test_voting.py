@@ -179,7 +179,7 @@ def test_of_one_answer_people_say_whether_it_is_right(tmp_path):
 def test_beyond_this_machine_the_address_has_a_key(tmp_path):
     with served(tmp_path / "votes.sqlite", key="sesame") as (_, port, _s):
         browser = Browser(port)
-        for path in ("/", "/as/Ada", "/?key=other", "/static/vote.js"):
+        for path in ("/", "/as/Ada", "/?key=other", "/static/keys.js"):
             browser.get(path)
             assert browser.status == 403 and "prompt" not in browser.text
         browser.get("/?key=sesame")

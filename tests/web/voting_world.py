@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
+import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from urllib.parse import urlencode
 
-from aiohttp import web
+import uvicorn
 
 from tutelage.records import Prompt
 from tutelage.review import Ballot, Poll, VoteStore
@@ -26,20 +27,20 @@ def served(path: Path, ballots=BALLOTS, **settings) -> Iterator[tuple[str, int, 
     """Host, port and the store of votes at `path`."""
     key = settings.pop("key", "")
     store = VoteStore(path)
-    loop = asyncio.new_event_loop()
-    runner = web.AppRunner(make_app(Poll(ballots, store, **settings), key=key), access_log=None)
-    loop.run_until_complete(runner.setup())
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    loop.run_until_complete(site.start())
-    thread = threading.Thread(target=loop.run_forever)
+    listening = socket.create_server(("127.0.0.1", 0))
+    app = make_app(Poll(ballots, store, **settings), key=key)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+    thread = threading.Thread(target=server.run, args=[[listening]])
     thread.start()
     try:
-        yield "127.0.0.1", runner.addresses[0][1], store
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.002)
+        yield "127.0.0.1", listening.getsockname()[1], store
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        server.should_exit = True
         thread.join()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
+        listening.close()
         store.close()
 
 
@@ -49,9 +50,12 @@ class Browser:
     def __init__(self, port: int) -> None:
         self.port, self.cookies, self.status, self.text = port, {}, 0, ""
         self.headers: Mapping[str, str] = {}
+        self.set_cookie: dict[str, str] = {}
 
-    def request(self, method: str, path: str, body: str | None = None, **headers: str) -> str:
-        """One request; returns the page's text."""
+    def request(
+        self, method: str, path: str, body: str | None = None, *, follow: bool = True, **headers: str
+    ) -> str:
+        """One request, and those to which it leads; returns the page's text."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
         sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
         if body is not None:
@@ -62,14 +66,17 @@ class Browser:
         answer: HTTPResponse = connection.getresponse()
         self.status, self.headers, self.text = (
             answer.status,
-            dict(answer.getheaders()),
+            answer.headers,
             answer.read().decode(),
         )
         for given in answer.msg.get_all("Set-Cookie") or ():
             name, value = given.split(";")[0].split("=", 1)
+            self.set_cookie[name] = given
             self.cookies[name] = value
+            if not value:
+                del self.cookies[name]
         connection.close()
-        if self.status == 303:
+        if self.status == 303 and follow:
             return self.request("GET", self.headers["Location"])
         return self.text
 
@@ -77,7 +84,11 @@ class Browser:
         """GET."""
         return self.request("GET", path, **headers)
 
-    def send(self, path: str, **changes: str) -> str:
-        """POST to `path` the hidden fields of the page that is shown, and `changes`."""
+    def send(self, path: str, *, follow: bool = True, **changes: str) -> str:
+        """POST to `path` the hidden fields of the page that is shown, and `changes`; those whose names begin
+        with X_ are headers."""
+        headers = {name: changes.pop(name) for name in list(changes) if name.startswith("X_")}
         fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', self.text))
-        return self.request("POST", path, urlencode(fields | changes, errors="replace"))
+        return self.request(
+            "POST", path, urlencode(fields | changes, errors="replace"), follow=follow, **headers
+        )

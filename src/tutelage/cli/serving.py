@@ -28,6 +28,7 @@ def serve(programme: Programme, host: str, port: int, log_level: str) -> None:
 
     from tutelage.serving.app import make_app
     from tutelage.stages.serve import open_server
+    from tutelage.web.pages import with_pages
 
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -36,8 +37,9 @@ def serve(programme: Programme, host: str, port: int, log_level: str) -> None:
     out = console()
     _first_key(programme, server.store)
     out.print(f"Serving {server.name} on http://{host}:{port}/v1 (model {server.name!r})", soft_wrap=True)
+    out.print(f"Pages: http://{host}:{port}/", soft_wrap=True)
     uvicorn.run(
-        make_app(server.service),
+        make_app(with_pages(server, (host,))),
         host=host,
         port=port,
         access_log=False,

@@ -142,6 +142,11 @@ class ServingConfig(Section):
     max_characters: int = Field(
         20_000, gt=0, description="Longest input that the student is given; longer ones are the teacher's."
     )
+    page_hosts: tuple[str, ...] = Field(
+        (),
+        description="Names by which browsers reach the pages, e.g. that of a proxy in front; requests by "
+        "others are turned away. Loopback's and `--host` always do.",
+    )
     requests_per_minute: float | None = Field(
         None, gt=0.0, description="Of one API key; more are turned away with 429."
     )

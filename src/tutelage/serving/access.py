@@ -89,13 +89,18 @@ class KeyRing:
             self._known[mark] = monotonic() + _REMEMBERED, found
         return found
 
+    async def holder(self, id_: str) -> Principal | None:
+        """Whoever holds the key of this id, which nobody proves here; None where it is revoked, or none."""
+        stored = _named(await asyncio.to_thread(self._store.keys), id_)
+        if stored is None or stored.revoked is not None or stored.role not in set(Role):
+            return None
+        return Principal(stored.name, Role(stored.role))
+
     def _check(self, token: str) -> Principal | None:
         from argon2.exceptions import Argon2Error, InvalidHashError
 
-        prefix, _, rest = token.partition("_")
-        id_, _, secret = rest.partition("_")
-        wanted = id_ if prefix == _PREFIX and secret else ""
-        stored = _named(self._store.keys(), wanted)
+        id_, secret = split_token(token)
+        stored = _named(self._store.keys(), id_)
         if stored is None or stored.revoked is not None:
             return None
         try:
@@ -111,6 +116,13 @@ class KeyRing:
 
 def _named(keys: Sequence[ApiKey], id_: str) -> ApiKey | None:
     return next((key for key in keys if key.id == id_), None)
+
+
+def split_token(token: str) -> tuple[str, str]:
+    """A token's id and secret; both empty where it is no key of ours."""
+    prefix, _, rest = token.partition("_")
+    id_, _, secret = rest.partition("_")
+    return (id_, secret) if prefix == _PREFIX and secret else ("", "")
 
 
 def make_key(name: str, role: str, now: float) -> tuple[str, ApiKey]:

@@ -31,11 +31,47 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit
 
 
 class Guarded(Route):
-    """A route that says who may ask it: a role, or everybody (None), which only health checks are for."""
+    """A route that says who may ask it: a role, or everybody (None), for what holds nothing of the programme.
+
+    Who asks is told by an API key in a header; pages, which know people by other means, derive from it.
+    """
 
     def __init__(self, path: str, endpoint: Handler, *, methods: Sequence[str], role: Role | None) -> None:
-        super().__init__(path, _guard(endpoint, role), methods=list(methods))
-        self.role = role
+        self.role, self._handler = role, endpoint
+        name = getattr(endpoint, "__name__", None)
+        super().__init__(path, self.respond, methods=list(methods), name=name)
+
+    async def respond(self, request: Request) -> Response:
+        """What `endpoint` answers to whoever may ask. Raises HTTPException 401, 403 or 429 for others."""
+        await self.admit(request)
+        return await self._handler(request)
+
+    async def admit(self, request: Request) -> None:
+        """Turn away who may not ask, or asks too often; `request.state.principal` is who does."""
+        if self.role is None:
+            return
+        principal = await self.principal(request)
+        if not principal.role.allows(self.role):
+            raise HTTPException(
+                403, f"this needs the role {self.role}, and {principal.name} has {principal.role}"
+            )
+        if wait := request.app.state.pace.wait(principal.name):
+            raise HTTPException(
+                429, "more requests than this key may make", {"Retry-After": str(int(wait) + 1)}
+            )
+        request.state.principal = principal
+
+    async def principal(self, request: Request) -> Principal:
+        """Who asks. Raises HTTPException 401 where it is nobody known."""
+        keys: KeyRing = request.app.state.keys
+        found = await keys.principal(token_in(request.scope["headers"]))
+        if found is None:
+            raise HTTPException(
+                401,
+                "no key, or one that isn't valid. Mend: Authorization: Bearer KEY",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -79,35 +115,6 @@ def make_app(service: Service) -> ASGIApp:
     config = service.gateway.config
     app.state.keys, app.state.pace = service.keys, Pace(config.requests_per_minute)
     return _Bounded(app, config.max_body_kb * 1024)
-
-
-def _guard(handler: Handler, role: Role | None) -> Handler:
-    async def guarded(request: Request) -> Response:
-        if role is not None:
-            principal = await _principal(request)
-            if not principal.role.allows(role):
-                raise HTTPException(
-                    403, f"this needs the role {role}, and {principal.name} has {principal.role}"
-                )
-            if wait := request.app.state.pace.wait(principal.name):
-                raise HTTPException(
-                    429, "more requests than this key may make", {"Retry-After": str(int(wait) + 1)}
-                )
-            request.state.principal = principal
-        return await handler(request)
-
-    return guarded
-
-
-async def _principal(request: Request) -> Principal:
-    found: Principal | None = await request.app.state.keys.principal(token_in(request.scope["headers"]))
-    if found is None:
-        raise HTTPException(
-            401,
-            "no key, or one that isn't valid. Mend: Authorization: Bearer KEY",
-            {"WWW-Authenticate": "Bearer"},
-        )
-    return found
 
 
 class _Bounded:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tutelage.serving.gateway import Gateway
     from tutelage.serving.monitor import Monitor
     from tutelage.serving.rollout import Rollouts
-    from tutelage.serving.shelf import Candidate
+    from tutelage.serving.shelf import Candidate, Shelf
     from tutelage.serving.store import Store
     from tutelage.serving.student import ServedStudent
     from tutelage.serving.upstream import ServedTeacher
@@ -42,6 +42,7 @@ class Server:
     rollouts: Rollouts
     store: Store
     monitor: Monitor
+    shelf: Shelf
     service: Service
 
 
@@ -131,7 +132,7 @@ def open_server(programme: Programme) -> Server:
         opened=(rollouts.begin, upkeep.begin),
         closed=(upkeep.close, rollouts.close, gateway.close, alerts.close, store.close),
     )
-    return Server(name, gateway, rollouts, store, monitor, service)
+    return Server(name, gateway, rollouts, store, monitor, shelf, service)
 
 
 async def _load(candidate: Candidate, task: LabelTask, config: ServingConfig) -> ServedStudent:

@@ -106,6 +106,7 @@ class Store:
         slice: str | None = None,
         disagreeing: bool | None = None,
         audited: bool | None = None,
+        slice: str | None = None,
         limit: int = 100,
     ) -> list[Capture]:
         """Captures, newest first, `limit` at most.
@@ -122,6 +123,7 @@ class Store:
                 slice=slice,
                 disagreeing=disagreeing,
                 audited=audited,
+                slice_=slice,
                 limit=limit,
             )
 

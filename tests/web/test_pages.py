@@ -1,0 +1,216 @@
+"""The pages of a server over HTTP, as browsers without scripts speak it, by role."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from pages_world import HOSTILE, ROLES, visitor
+from served_world import KEY_NAME, TEACHER_KEY, label, live, write_programme
+from voting_world import Browser
+
+from tutelage.errors import IntegrityError
+from tutelage.serving.access import Role
+from tutelage.serving.store import Alert
+from tutelage.web.pages import with_pages
+from tutelage.web.pages._page import Page
+
+
+@pytest.fixture
+def programme(tmp_path, faulty_teacher, monkeypatch):
+    monkeypatch.setenv(KEY_NAME, TEACHER_KEY)
+    return write_programme(tmp_path / "inbox", faulty_teacher)
+
+
+@pytest.fixture
+def served(programme):
+    with live(programme) as running:
+        yield running
+
+
+def test_every_page_by_role(served):
+    """Made from the application's own routes: a page that is added later is looked at too."""
+    pages = [route for route in with_pages(served.server).routes if isinstance(route, Page)]
+    browsers = {role: visitor(served, role) for role in ROLES}
+    assert len(pages) >= 7
+    for page in pages:
+        for role, browser in browsers.items():
+            [method] = page.methods - {"HEAD"}
+            path = page.path.replace("{name}", "site.css")
+            if method == "GET":
+                browser.request("GET", path, follow=False)
+            elif path not in ("/login", "/logout"):
+                browser.get("/")
+                browser.send(path, follow=False)
+            allowed = page.role is None or (role and Role(role).allows(page.role))
+            if allowed:
+                assert browser.status in {200, 303, 400}, (path, role, browser.status)
+                assert browser.headers.get("Location", "/") == "/login" or "/login?" not in str(
+                    browser.headers.get("Location")
+                )
+            else:  # no session, and a client's key gives none
+                turned_away = browser.status == 303 and browser.headers["Location"].startswith("/login")
+                assert browser.status in {401, 403} or turned_away, (path, role, browser.status)
+            if page.path != "/static/{name}":
+                assert browser.headers["Cache-Control"] == "no-store"
+            policy = browser.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy and "unsafe" not in policy
+
+
+def test_a_key_opens_the_pages_and_log_out_closes_them(served):
+    browser = visitor(served, "")
+    assert "API key" in browser.get("/") and "Disagreement" not in browser.text
+    for key in ("", "tut_00_x", TEACHER_KEY, served.keys["client"], "tut_\ud800_é"):
+        browser.get("/login")
+        browser.send("/login", key=key)
+        assert browser.status == 403 and "tutelage-session" not in browser.cookies
+    browser.get("/login?next=/live")
+    page = browser.send("/login", key=f" {served.keys['viewer']} ")
+    assert "Disagreement with the teacher" in page
+    set_cookie = browser.set_cookie["tutelage-session"]
+    assert "HttpOnly" in set_cookie and "SameSite=strict" in set_cookie and "Max-Age=43200" in set_cookie
+    assert served.keys["viewer"] not in set_cookie
+    browser.get("/")
+    browser.send("/logout")
+    assert "API key" in browser.get("/")
+
+
+def test_keys_can_be_guessed_only_so_fast(served):
+    browser = visitor(served, "")
+    for _ in range(9):
+        browser.get("/login")
+        browser.send("/login", key="tut_00_x")
+    assert browser.status == 429
+    browser.send("/login", key=served.keys["viewer"])
+    assert browser.status == 429
+
+
+@pytest.mark.parametrize("onward", ["//evil.example", "https://evil.example", "/\\evil.example", "x", "/é"])
+def test_logging_in_leads_nowhere_else(served, onward):
+    browser = visitor(served, "")
+    browser.get("/login")
+    browser.send("/login", key=served.keys["viewer"], next=onward, follow=False)
+    assert (browser.status, browser.headers["Location"]) == (303, "/")
+
+
+def test_a_session_ends_with_its_key_and_in_time(served, monkeypatch):
+    browser = visitor(served, "viewer")
+    assert "Log out" in browser.get("/")
+    session = browser.cookies["tutelage-session"]
+    id_, ends, signature = session.split(".")
+    for forged in (
+        f"{id_}.{int(ends) + 1}.{signature}",
+        f"{id_}.{ends}.{'0' * 64}",
+        f"{id_}.{ends}",
+        "x",
+        f"{served.keys['admin'].split('_')[1]}.{ends}.{signature}",
+    ):
+        browser.cookies["tutelage-session"] = forged
+        assert "Log out" not in browser.get("/"), forged
+    browser.cookies["tutelage-session"] = session
+    with monkeypatch.context() as later:
+        later.setattr("tutelage.web.pages._page.time", lambda: time.time() + 12 * 3600 + 5)
+        assert "Log out" not in browser.get("/")
+    served.server.store.revoke_key(id_, time.time())
+    assert "Log out" not in browser.get("/")
+
+
+def test_a_session_is_no_key_of_the_api_and_a_key_no_session(served):
+    browser = visitor(served, "admin")
+    browser.request("GET", "/v1/status")
+    assert browser.status == 401
+    assert served.ask("GET", "/", "admin", follow_redirects=False).status_code == 303
+
+
+def test_sessions_outlive_a_restart(programme):
+    with live(programme) as served:
+        browser = visitor(served, "viewer")
+    assert (programme.folder / "serving" / "sessions.key").stat().st_mode & 0o077 == 0
+    with live(programme) as served:
+        browser.port = int(served.url.rsplit(":", 1)[1])
+        assert "Log out" in browser.get("/")
+        (programme.folder / "serving" / "sessions.key").write_bytes(b"short")
+        with pytest.raises(IntegrityError, match="sessions.key has 5 bytes"):
+            with_pages(served.server)
+
+
+def test_only_pages_of_ours_can_send_and_only_by_our_name(served):
+    browser = visitor(served, "admin")
+    alert = served.server.store.add_alert(Alert(time.time(), "alarm", "x"))
+    for token in ("", "x", "é"):
+        browser.get("/")
+        browser.send("/alerts", alert=str(alert.id), token=token)
+        assert browser.status == 403
+    other = visitor(served, "admin")
+    other.get("/")
+    browser.text = other.text  # a token that another browser was given
+    browser.send("/alerts", alert=str(alert.id))
+    assert browser.status == 403
+    browser.request("POST", "/alerts", "alert=1", Origin="http://evil.example")
+    assert browser.status == 403 and "another server" in browser.text
+    assert served.server.store.alerts(open_only=True) == [alert]
+    for host in ("evil.example", "127.0.0.1.evil.example", "[::1"):
+        browser.get("/", Host=host)
+        assert browser.status in {400, 421}
+    browser.get("/login", Host="localhost:99")
+    assert browser.status == 200
+
+
+def test_a_proxys_name_can_be_allowed(tmp_path, faulty_teacher, monkeypatch):
+    monkeypatch.setenv(KEY_NAME, TEACHER_KEY)
+    settings = {"page_hosts": ["Pages.Example.org"]}
+    with live(write_programme(tmp_path / "inbox", faulty_teacher, settings)) as served:
+        browser = visitor(served, "")
+        browser.get("/login", Host="pages.example.org")
+        assert browser.status == 200
+        browser.send("/login", key=served.keys["viewer"], follow=False, X_Forwarded_Proto="https")
+        assert "Secure" in browser.set_cookie["tutelage-session"]
+
+
+def test_the_overview_tells_stage_bound_traffic_and_alerts(served, faulty_teacher):
+    for text in ("refund", "card", "my card is stolen"):
+        faulty_teacher.answers[text] = label("refund")
+    assert served.roll("full").status_code == 200
+    for text in ("refund", "refund", "refund"):
+        served.predict(text, slice=HOSTILE)
+    served.roll("shadow", reason=HOSTILE)
+    served.predict("card")
+    served.captures(4)
+    served.server.store.add_alert(Alert(time.time(), "alarm", HOSTILE))
+    browser = visitor(served, "viewer")
+    page = browser.get("/")
+    assert re.search(r'aria-current="step">shadow<', page)
+    assert "<b>75.0%</b> student" in page and "<b>25.0%</b> teacher" in page
+    assert "by admin" in page and "Nothing to compare yet" in page
+    assert "<script>document" not in page and page.count("&lt;script&gt;document") >= 2
+    assert "Seen</button>" not in page  # a viewer only looks
+    part = browser.get("/live")
+    assert part.lstrip().startswith('<div id="live"')
+    browser = visitor(served, "reviewer")
+    browser.get("/")
+    number = re.search(r'name="alert" value="(\d+)"', browser.text)[1]
+    assert "Seen</button>" not in browser.send("/alerts", alert=number)
+    [seen] = served.server.store.alerts()
+    assert seen.acknowledged_by == "reviewer"
+    for wrong in ("", "x", "9" * 30, "-1"):
+        browser.get("/")
+        browser.send("/alerts", alert=wrong)
+        assert browser.status == 400
+
+
+def test_a_part_that_renews_itself_leads_to_the_login(served):
+    browser = Browser(int(served.url.rsplit(":", 1)[1]))
+    browser.request("GET", "/live", HX_Request="true")
+    assert (browser.status, browser.headers["HX-Redirect"]) == (401, "/login")
+
+
+def test_files_are_kept_by_browsers_only_by_their_hash(served):
+    browser = visitor(served, "")
+    address = re.search(r'href="(/static/pages\.css\?v=\w+)"', browser.get("/login"))[1]
+    browser.get(address)
+    assert "immutable" in browser.headers["Cache-Control"]
+    browser.get("/static/pages.css?v=other")
+    assert browser.headers["Cache-Control"] == "no-store"
+    browser.get("/static/../site.py")
+    assert browser.status == 404
