@@ -127,7 +127,6 @@ def select(
     slice: str | None,
     disagreeing: bool | None,
     audited: bool | None,
-    slice_: str | None,
     limit: int,
 ) -> list[Capture]:
     """See `Store.captures`."""
@@ -144,8 +143,6 @@ def select(
         query = query.where(CAPTURES.c.agree == sa.literal(not disagreeing, literal_execute=True))
     if audited is not None:
         query = query.where(CAPTURES.c.audited == audited)
-    if slice_ is not None:
-        query = query.where(CAPTURES.c.slice == slice_)
     return [Capture(**row) for row in connection.execute(query).mappings()]
 
 

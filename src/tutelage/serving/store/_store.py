@@ -106,7 +106,6 @@ class Store:
         slice: str | None = None,
         disagreeing: bool | None = None,
         audited: bool | None = None,
-        slice: str | None = None,
         limit: int = 100,
     ) -> list[Capture]:
         """Captures, newest first, `limit` at most.
@@ -123,7 +122,6 @@ class Store:
                 slice=slice,
                 disagreeing=disagreeing,
                 audited=audited,
-                slice_=slice,
                 limit=limit,
             )
 
