@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tutelage import storage
 from tutelage.programme import Programme
 from tutelage.serving.access import make_key
 from tutelage.serving.app import make_app
+from tutelage.serving.store import ApiKey
 from tutelage.stages.serve import Server, open_server
 from tutelage.students.static import Features, StaticStudent
 from tutelage.web.pages import with_pages
@@ -128,13 +130,19 @@ class Live:
         return found
 
 
+@cache
+def _key(role: str) -> tuple[str, ApiKey]:
+    """The same for every server: to make one takes argon2 a long time."""
+    return make_key(role, role, time.time())
+
+
 @contextmanager
 def live(programme: Programme) -> Iterator[Live]:
     """Serve a programme until the block ends."""
     server = open_server(programme)
     keys = {}
     for role in ("client", "viewer", "reviewer", "admin"):
-        keys[role], kept = make_key(role, role, time.time())
+        keys[role], kept = _key(role)
         server.store.add_key(kept)
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(

@@ -58,8 +58,9 @@ class KeyStore(Protocol):
 
 
 class KeyRing:
-    """Tells who a token is. A check takes argon2 tens of milliseconds, so that its result is remembered a
-    short while; a key that is revoked is refused after that at the latest.
+    """Tells who a token is. Argon2 takes tens of milliseconds and megabytes, so that it is asked once for
+    each key; whether the key still holds is looked up every `_REMEMBERED` seconds, and one that is revoked
+    is refused after that at the latest. Requests that come together share one check.
 
     `upstream` is the teacher's own key, with which an application that changed nothing but its base URL
     comes: it asks as a client.
@@ -71,6 +72,8 @@ class KeyRing:
         self._store, self._upstream = store, upstream.encode()
         self._hasher = PasswordHasher()
         self._known: dict[bytes, tuple[float, Principal]] = {}
+        self._verified: dict[bytes, str] = {}  # marks of tokens, each with the hash that it was held against
+        self._checks: dict[bytes, asyncio.Task[Principal | None]] = {}
 
     async def principal(self, token: str) -> Principal | None:
         """Whoever holds this token; None where nobody does."""
@@ -82,7 +85,11 @@ class KeyRing:
         known = self._known.get(mark)
         if known is not None and known[0] > monotonic():
             return known[1]
-        found = await asyncio.to_thread(self._check, token)
+        check = self._checks.get(mark)
+        if check is None:
+            check = self._checks[mark] = asyncio.create_task(asyncio.to_thread(self._check, token, mark))
+            check.add_done_callback(lambda _: self._checks.pop(mark))
+        found = await asyncio.shield(check)
         if found is not None:
             if len(self._known) >= _MOST_REMEMBERED:
                 self._known.clear()
@@ -96,21 +103,26 @@ class KeyRing:
             return None
         return Principal(stored.name, Role(stored.role))
 
-    def _check(self, token: str) -> Principal | None:
+    def _check(self, token: str, mark: bytes) -> Principal | None:
         from argon2.exceptions import Argon2Error, InvalidHashError
 
         id_, secret = split_token(token)
         stored = _named(self._store.keys(), id_)
         if stored is None or stored.revoked is not None:
+            self._verified.pop(mark, None)
             return None
         try:
-            self._hasher.verify(stored.hash, secret)
+            if self._verified.get(mark) != stored.hash:
+                self._hasher.verify(stored.hash, secret)
+                if len(self._verified) >= _MOST_REMEMBERED:
+                    self._verified.clear()
+                self._verified[mark] = stored.hash
             return Principal(stored.name, Role(stored.role))
         except (Argon2Error, InvalidHashError, ValueError):
             return None
 
     def forget(self) -> None:
-        """Check every key anew from now on."""
+        """Look every key up anew from now on."""
         self._known.clear()
 
 

@@ -44,6 +44,8 @@ class ChatFormat:
         if last["role"] != "user" or not self._is_ours(body.get("model"), fixed):
             return None
         text = _text_of(last)
+        if not _is_whole(text):
+            return None
         if self._input is None:
             return text
         found = self._input.search(text)
@@ -55,7 +57,8 @@ class ChatFormat:
         system = [_text_of(message) for message in fixed if message["role"] in ("system", "developer")]
         if len(system) < len(fixed):  # a conversation: its last message alone isn't the input
             return False
-        return model in self.names or bool(self._system and any(map(self._system.search, system)))
+        named = isinstance(model, str) and model in self.names
+        return named or bool(self._system and any(map(self._system.search, system)))
 
     def is_bare(self, body: Mapping[str, Any]) -> bool:
         """Whether a request of the task brings no prompt of its own, only the input."""
@@ -106,6 +109,15 @@ def _is_message(message: Any) -> bool:
 def _text_of(message: Mapping[str, Any]) -> str:
     content = message["content"]
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
+def _is_whole(text: str) -> bool:
+    """Whether UTF-8 can say it: an emoji that somebody cut in two is half a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def said_in(completion: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
@@ -68,17 +69,16 @@ class Endpoints:
         answered = await self._gateway.stream(ask)
         if isinstance(answered, Reply):
             return self._streamed(ask, answered)
-        return StreamingResponse(
-            answered.events, answered.status, _headers_of_stream(answered), media_type=_EVENTS
-        )
+        headers = {**_headers_of_stream(answered), "Content-Type": answered.kind}
+        return StreamingResponse(answered.events, answered.status, headers)
 
     def _completion(self, ask: Ask, reply: Reply) -> Response:
         headers = headers_of(reply)
         if reply.body is None:
-            return JSONResponse(self._whole(ask, reply), headers=headers)
+            return _Json(self._whole(ask, reply), headers=headers)
         if reply.turned_down != 200:
-            return JSONResponse(dict(reply.body), reply.turned_down, headers)
-        return JSONResponse({**reply.body, "tutelage": about(reply)}, headers=headers)
+            return _Json(dict(reply.body), reply.turned_down, headers)
+        return _Json({**reply.body, "tutelage": about(reply)}, headers=headers)
 
     def _streamed(self, ask: Ask, reply: Reply) -> Response:
         options = (ask.body or {}).get("stream_options")
@@ -96,22 +96,23 @@ class Endpoints:
         """`POST /v1/predict`."""
         wanted = read_body(PredictRequest, await read_json(request))
         reply = await self._gateway.answer(_ask(wanted))
-        return JSONResponse(PredictResponse.of(reply).model_dump(), headers=headers_of(reply))
+        return _Json(PredictResponse.of(reply).model_dump(), headers=headers_of(reply))
 
     async def batch(self, request: Request) -> Response:
         """`POST /v1/predict/batch`."""
         wanted = read_body(BatchRequest, await read_json(request))
         places = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(item: PredictRequest) -> PredictResponse | None:
+        async def one(ask: Ask) -> PredictResponse | None:
             async with places:
                 try:
-                    return PredictResponse.of(await self._gateway.answer(_ask(item)))
+                    return PredictResponse.of(await self._gateway.answer(ask))
                 except NobodyAnswers:
                     return None
 
-        answers = await asyncio.gather(*map(one, wanted.inputs))
-        return JSONResponse(BatchResponse(answers=list(answers)).model_dump())
+        # All begin now: the deadline is that of the whole batch.
+        answers = await asyncio.gather(*map(one, map(_ask, wanted.inputs)))
+        return _Json(BatchResponse(answers=list(answers)).model_dump())
 
     async def models(self, request: Request) -> Response:
         """`GET /v1/models`: the task's own, and the teacher's."""
@@ -148,6 +149,16 @@ class Endpoints:
                 await stack.aclose()
 
         return StreamingResponse(passed_on(), response.status, {**headers, "X-Tutelage-By": "teacher"})
+
+
+class _Json(JSONResponse):
+    """JSON of whatever a teacher said, half a character too, which UTF-8 has no bytes for."""
+
+    def render(self, content: Any) -> bytes:
+        try:
+            return super().render(content)
+        except UnicodeEncodeError:
+            return json.dumps(content, allow_nan=False).encode()
 
 
 def headers_of(reply: Reply) -> dict[str, str]:

@@ -7,18 +7,17 @@ import logging
 import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from time import perf_counter, time
 from typing import Any, Protocol
 
-import aiohttp
-
 from tutelage.config import ServingConfig
 from tutelage.errors import StudentUnavailable, TeacherError, TeacherUnavailable
 from tutelage.records import Value, dump_value, text_hash
+from tutelage.serving.calls import Calls
 from tutelage.serving.captures import Capture, new_id
-from tutelage.serving.chat import ChatFormat, StreamReader
+from tutelage.serving.chat import ChatFormat, event
+from tutelage.serving.relay import Opened, Relay, open_stream
 from tutelage.serving.router import By, Rollout, Route, Stage, chosen, route
 from tutelage.serving.student import Prediction, ServedStudent
 from tutelage.serving.upstream import ChatEndpoint, ServedTeacher, TeacherReply
@@ -140,14 +139,18 @@ class Gateway:
         keeper: Keeper,
         watch: Watch,
         redact: Callable[[str], str] | None = None,
+        tell: Callable[[str], None] = _log.error,
     ) -> None:
-        """`redact` cuts personal data out of an input before it is kept."""
+        """`redact` cuts personal data out of an input before it is kept; `tell` tells people that the teacher
+        is down."""
         self.task, self.chat, self.teacher, self.deployed, self.config = task, chat, teacher, deployed, config
         self.audits_skipped = 0
         self._keeper, self._watch = keeper, watch
         self._personal = redact
         self._patterns = [re.compile(pattern) for pattern in config.redact]
-        self._background: set[asyncio.Task[None]] = set()
+        self._audits: set[asyncio.Task[None]] = set()
+        self._relays: set[asyncio.Task[None]] = set()
+        self.calls = Calls(teacher.name, config.hedge_after, tell)
 
     async def answer(self, ask: Ask) -> Reply:
         """One answer. Raises NobodyAnswers within the deadline."""
@@ -155,7 +158,7 @@ class Gateway:
         if turn.route.by is By.STUDENT:
             return await self._by_student(turn)
         try:
-            reply = await self._teacher_says(self._call(ask), self._left(ask))
+            reply = await self.calls.make(self._call(ask), self._left(ask))
         except TeacherError as fault:
             return await self._without_teacher(turn, fault)
         return await self._by_teacher(turn, reply)
@@ -165,19 +168,16 @@ class Gateway:
         turn = await self._turn(ask)
         if turn.route.by is By.STUDENT:
             return await self._by_student(turn)
-        teacher = self.teacher
-        if ask.body is None or not isinstance(teacher, ChatEndpoint):
+        teacher, body = self.teacher, ask.body
+        if body is None or not isinstance(teacher, ChatEndpoint):
             raise TypeError("only a chat request to an endpoint can be streamed")
-        stack = AsyncExitStack()
         try:
-            response = await stack.enter_async_context(teacher.stream(ask.body, ask.text))
-            first = await response.content.readany()
-        except (TeacherError, aiohttp.ClientError, OSError) as fault:
-            await stack.aclose()
-            if not isinstance(fault, TeacherError):
-                fault = TeacherUnavailable(f"the stream of {teacher.name} broke off: {type(fault).__name__}")
+            opened = await self.calls.make(
+                lambda: open_stream(teacher, body, ask.text), self._left(ask), hedged=False
+            )
+        except TeacherError as fault:
             return await self._without_teacher(turn, fault)
-        return Streamed(ask.id, response.status, turn, self._passed_on(turn, teacher, response, first, stack))
+        return Streamed(ask.id, opened.status, opened.kind, turn, self._relayed(turn, teacher, opened))
 
     async def _turn(self, ask: Ask) -> _Turn:
         """What the student says, and who is to answer. Where it can't be the student it isn't waited for."""
@@ -191,7 +191,7 @@ class Gateway:
         waits = rollout.stage.live and (rollout.stage is not Stage.CANARY or chosen(ask.key, rollout.share))
         if not waits:
             return _Turn(ask, deployed, route(rollout, ask.key, None), said)
-        foreign = deployed.scope is not None and deployed.scope.foreign(ask.text)
+        foreign = deployed.scope is not None and _is_foreign(deployed.scope, ask.text)
         return _Turn(ask, deployed, route(rollout, ask.key, await said, foreign=foreign), said)
 
     async def _predict(self, student: ServedStudent, text: str) -> Prediction | None:
@@ -199,7 +199,9 @@ class Gateway:
             return await student.predict(text)
         except StudentUnavailable as fault:
             _log.warning("student unavailable: %s", fault)
-            return None
+        except Exception:  # noqa: BLE001 - whatever is wrong with it, the teacher can still answer
+            _log.exception("the student failed in a way that nobody foresaw")
+        return None
 
     def _call(self, ask: Ask) -> Call:
         body = ask.body
@@ -209,39 +211,6 @@ class Gateway:
 
     def _left(self, ask: Ask) -> float:
         return max(_MARGIN, self.config.deadline - _MARGIN - (perf_counter() - ask.started))
-
-    async def _teacher_says(self, call: Call, within: float) -> TeacherReply:
-        """Ask, a second time where the first takes long; the first answer of the two counts.
-
-        Raises TeacherError.
-        """
-        tasks = {asyncio.ensure_future(call())}
-        hedge, ends = self.config.hedge_after, perf_counter() + within
-        try:
-            if hedge is not None and not (await asyncio.wait(tasks, timeout=min(hedge, within)))[0]:
-                tasks.add(asyncio.ensure_future(call()))
-            fault: TeacherError | None = None
-            pending = set(tasks)
-            while pending:
-                done, pending = await asyncio.wait(
-                    pending, timeout=max(0.0, ends - perf_counter()), return_when=asyncio.FIRST_COMPLETED
-                )
-                if not done:
-                    break
-                for task in done:
-                    error = task.exception()
-                    if error is None:
-                        return task.result()
-                    if not isinstance(error, TeacherError):
-                        raise error
-                    fault = error
-            raise fault or TeacherUnavailable(f"{self.teacher.name} did not answer in time", fault="time-out")
-        finally:
-            for task in tasks:
-                if not task.done():
-                    task.cancel()
-                elif not task.cancelled():
-                    task.exception()  # seen: a second fault is no surprise
 
     async def _by_student(self, turn: _Turn, *, reason: str = "", flagged: bool = False) -> Reply:
         said = await turn.prediction()
@@ -258,14 +227,14 @@ class Gateway:
             reason,
             flagged,
         )
-        audit = not flagged and random.random() < self.config.audit.share  # noqa: S311 - no secret
+        audit = not flagged and self._is_audited()
         capture = self._capture(turn, reply, said, None, audited=audit)
         await self._keep(capture)
         if audit:
             self._begin_audit(capture, said.value, self._call(ask))
         return reply
 
-    async def _by_teacher(self, turn: _Turn, said: TeacherReply) -> Reply:
+    async def _by_teacher(self, turn: _Turn, said: TeacherReply, *, reason: str = "") -> Reply:
         reply = Reply(
             turn.ask.id,
             By.TEACHER,
@@ -274,7 +243,7 @@ class Gateway:
             said.model or self.teacher.name,
             None,
             turn.deployed.rollout.stage,
-            turn.route.reason if said.status == 200 else "turned down",
+            reason or (turn.route.reason if said.status == 200 else "turned down"),
             turned_down=said.status,
             body=said.body,
         )
@@ -293,29 +262,31 @@ class Gateway:
         asked = fault.retry_after if isinstance(fault, TeacherUnavailable) else None
         raise NobodyAnswers(_RETRY_AFTER if asked is None else asked, turn.ask.id) from fault
 
-    async def _passed_on(
-        self,
-        turn: _Turn,
-        teacher: ChatEndpoint,
-        response: aiohttp.ClientResponse,
-        first: bytes,
-        stack: AsyncExitStack,
-    ) -> AsyncIterator[bytes]:
-        """The teacher's bytes. The last of them wait until the capture is kept."""
-        reader, held = StreamReader(), first
+    def _relayed(self, turn: _Turn, teacher: ChatEndpoint, opened: Opened) -> AsyncIterator[bytes]:
+        relay = Relay(opened)
+        task = asyncio.create_task(self._relay(relay, turn, teacher))
+        self._relays.add(task)
+        task.add_done_callback(self._relays.discard)
+        return relay.events()
+
+    async def _relay(self, relay: Relay, turn: _Turn, teacher: ChatEndpoint) -> None:
+        """Read the teacher's stream to its end, whoever listens; its last bytes wait for the capture."""
         try:
-            while data := await response.content.readany():
-                reader.feed(held)
-                yield held
-                held = data
-            reader.feed(held)
-            value = self.chat.value_of(reader.text) if response.status == 200 else None
-            cost = teacher.cost_of(reader.usage)
-            said = TeacherReply(value, reader.text, cost, reader.model, None, response.status)
-            await self._by_teacher(turn, said)
-            yield held
+            fault = await relay.read(self._left(turn.ask))
+            said, value = relay.said, None
+            if fault is None and relay.status == 200:
+                value = self.chat.value_of(said.text)
+            reply = TeacherReply(
+                value, said.text, teacher.cost_of(said.usage), said.model, None, relay.status
+            )
+            if fault is None:
+                await self._by_teacher(turn, reply)
+            else:
+                self.calls.breaker.failed(fault)
+                await self._by_teacher(turn, reply, reason="the teacher's stream broke off")
+                relay.add(event({"error": {"message": str(fault), "type": "server_error", "code": None}}))
         finally:
-            await stack.aclose()
+            relay.end()
 
     def _capture(
         self,
@@ -361,17 +332,22 @@ class Gateway:
         moved = self._watch.note(capture)
         await self._keeper.capture(capture, durable=self.config.capture == "durable", monitors=moved)
 
+    def _is_audited(self) -> bool:
+        if random.random() >= self.config.audit.share:  # noqa: S311 - no secret
+            return False
+        if len(self._audits) < _MOST_AUDITS:
+            return True
+        self.audits_skipped += 1
+        return False
+
     def _begin_audit(self, capture: Capture, value: Value, call: Call) -> None:
-        if len(self._background) >= _MOST_AUDITS:
-            self.audits_skipped += 1
-            return
         task = asyncio.create_task(self._audit(capture, value, call))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._audits.add(task)
+        task.add_done_callback(self._audits.discard)
 
     async def _audit(self, capture: Capture, value: Value, call: Call) -> None:
         try:
-            said = await self._teacher_says(call, self.config.teacher_timeout)
+            said = await self.calls.make(call, self.config.teacher_timeout)
         except TeacherError as fault:
             _log.warning("audit %s without an answer: %s", capture.id, fault)
             return
@@ -384,11 +360,12 @@ class Gateway:
         )
 
     async def close(self) -> None:
-        """Wait for audits under way, so long as a call may take, and let go of everything."""
-        if self._background:
-            await asyncio.wait(self._background, timeout=self.config.teacher_timeout)
-        for task in self._background:
-            task.cancel()
+        """Wait for audits and streams under way, so long as a call may take, and let go of everything."""
+        if under_way := self._audits | self._relays:
+            await asyncio.wait(under_way, timeout=self.config.teacher_timeout)
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
         if self.deployed.student is not None:
             await self.deployed.student.close()
         await self.teacher.close()
@@ -410,10 +387,11 @@ class _Turn:
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """A teacher's stream; `events` has to be read to its end, or closed."""
+    """A teacher's stream, of the content type `kind`. It is read to its end whether `events` are or not."""
 
     id: str
     status: int
+    kind: str
     turn: _Turn
     events: AsyncIterator[bytes]
 
@@ -425,3 +403,12 @@ class Streamed:
 
 def _dumped(value: Value | None) -> str | None:
     return None if value is None else dump_value(value)
+
+
+def _is_foreign(scope: Foreign, text: str) -> bool:
+    """Where nobody can say, the student wasn't certified on it."""
+    try:
+        return scope.foreign(text)
+    except Exception:  # noqa: BLE001 - the teacher can answer it
+        _log.exception("whether an input is out of scope can't be told")
+        return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,9 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from tutelage.errors import StudentUnavailable
-from tutelage.serving.student import Prediction, read_prediction, revision_of
+from tutelage.serving.student import Prediction, check_labels, read_prediction, revision_of
+from tutelage.students.protocol import read_student_file
 from tutelage.tasks import LabelTask
 
+_log = logging.getLogger(__name__)
 _LONGEST_LINE = 16 << 20
 _START_WITHIN = 30.0  # seconds until a child says that it is ready
 _PAUSES = (0.0, 0.1, 0.5, 2.0, 5.0)  # seconds before a child is started again, the longer the oftener it died
@@ -43,10 +46,18 @@ class IsolatedStudent:
     async def start(
         cls, folder: Path, task: LabelTask, *, timeout: float, threads: int = 1
     ) -> IsolatedStudent:
-        """Start a child on the student in `folder`. Raises StudentUnavailable where it doesn't come up."""
+        """Start a child on the student in `folder`.
+
+        Raises StudentUnavailable where it doesn't come up, IntegrityError where its labels aren't the task's.
+        """
+        check_labels(folder, tuple(read_student_file(folder)["labels"]), task)
         command = [sys.executable, "-m", "tutelage.serving.isolated_child", str(folder), str(threads)]
         student = cls(command, task, revision_of(folder), timeout)
-        await student.up()
+        try:
+            await student.up()
+        except BaseException:
+            await student.close()
+            raise
         return student
 
     async def up(self, within: float = _START_WITHIN) -> None:
@@ -82,7 +93,7 @@ class IsolatedStudent:
         self._late = 0
         try:
             odds = np.array(row, dtype=np.float32)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             raise StudentUnavailable("the student said something else than a row of numbers") from None
         return read_prediction(odds, self._task)
 
@@ -111,42 +122,55 @@ class IsolatedStudent:
         """Start a child, read what it says until it ends, and again."""
         while True:
             await asyncio.sleep(_PAUSES[min(self._deaths, len(_PAUSES) - 1)])
-            self._child = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                limit=_LONGEST_LINE,
-            )
+            try:
+                child = self._child = await self._started()
+            except OSError as error:  # no memory, or no file descriptor left
+                _log.error("the student's process can't be started: %s", error)
+                self._deaths += 1
+                continue
             self._late = 0
             try:
-                await self._listen(self._child)
+                await self._listen(child)
+            except Exception:  # noqa: BLE001 - whatever it said, another one may say better
+                _log.exception("the student's process said what can't be read")
             finally:
                 self._ready.clear()
                 self._kill()
                 for answer in self._waiting.values():
                     if not answer.done():
                         answer.set_exception(StudentUnavailable("the student's process died"))
-            await self._child.wait()
+            code = await child.wait()
             self._deaths += 1
             self.restarts += 1
+            _log.warning("the student's process ended (%d) and is started again", code)
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        """A child in a session of its own: an interrupt from a terminal is the server's to handle."""
+        return await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=_LONGEST_LINE,
+            start_new_session=True,
+        )
 
     async def _listen(self, child: asyncio.subprocess.Process) -> None:
-        """Until the child ends, or says what can't be read."""
+        """Until the child ends, says what can't be read, or isn't ready in time."""
         assert child.stdout is not None  # noqa: S101 - it was asked for
         while True:
+            within = None if self._ready.is_set() else _START_WITHIN
             try:
-                line = await child.stdout.readline()
+                line = await asyncio.wait_for(child.stdout.readline(), within)
                 content = json.loads(line) if line else None
-            except ValueError:  # no JSON, or a line that never ends
+            except (ValueError, RecursionError, TimeoutError):  # no JSON, or a line that never ends
                 return
-            if content is None:
-                return
-            if content == "ready":
-                self._ready.set()
-            elif isinstance(content, list) and len(content) == 2:
-                self._take(*content)
-            else:
-                return
+            match content:
+                case "ready":
+                    self._ready.set()
+                case [int(number), said]:
+                    self._take(number, said)
+                case _:
+                    return
 
     def _take(self, number: int, said: object) -> None:
         answer = self._waiting.get(number)

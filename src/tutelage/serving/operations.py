@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from tutelage.serving.access import Role
 from tutelage.serving.app import Guarded, read_json
 from tutelage.serving.bodies import Body, read_body
+from tutelage.serving.gateway import Gateway
 from tutelage.serving.monitor import Monitor
 from tutelage.serving.rollout import Rollouts, Wish, parse_stage
 from tutelage.serving.store import Store
@@ -35,8 +36,8 @@ class RolloutRequest(Body):
 class Operations:
     """The routes of those who run the server."""
 
-    def __init__(self, rollouts: Rollouts, store: Store, monitor: Monitor) -> None:
-        self._rollouts, self._store, self._monitor = rollouts, store, monitor
+    def __init__(self, rollouts: Rollouts, store: Store, monitor: Monitor, gateway: Gateway) -> None:
+        self._rollouts, self._store, self._monitor, self._gateway = rollouts, store, monitor, gateway
 
     def routes(self) -> list[Guarded]:
         """Health for everybody, the rest by role."""
@@ -89,6 +90,9 @@ class Operations:
             **self._rollouts.state(),
             "audits": [asdict(watched) for watched in self._monitor.figures()],
             "last_day": [asdict(tally) for tally in totals.tallies],
+            "audits_skipped": self._gateway.audits_skipped,
+            "teacher": {"name": self._gateway.teacher.name, **self._gateway.calls.breaker.state()},
             "lost": self._store.lost,
+            "late": self._store.late,
         }
         return JSONResponse(body)

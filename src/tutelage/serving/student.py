@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
+from time import monotonic
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +24,7 @@ from tutelage.students.static import StaticStudent
 from tutelage.tasks import LabelTask
 
 _TOLERANCE = 0.01  # by which probabilities of one label may miss 1
+_MOST_HUNG = 4  # threads left behind; with more of them the student isn't asked until one comes back
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,9 @@ class InProcessStudent:
     def __init__(self, runtime: Runtime, task: LabelTask, revision: str, timeout: float) -> None:
         self.revision = revision
         self._runtime, self._task, self._timeout = runtime, task, timeout
-        self._pool = None if isinstance(runtime, StaticStudent) else _one_thread()
+        self._at_once = isinstance(runtime, StaticStudent)
+        self._worker: _Worker | None = None
+        self._hung: list[_Worker] = []
 
     @classmethod
     def load(cls, folder: Path, task: LabelTask, *, timeout: float, threads: int = 1) -> InProcessStudent:
@@ -89,32 +95,77 @@ class InProcessStudent:
     async def predict(self, text: str) -> Prediction:
         """See `ServedStudent.predict`."""
         try:
-            [row] = await self._row(text)
+            [row] = self._runtime.predict([text]) if self._at_once else await self._by_thread(text)
+            return read_prediction(row, self._task)
+        except StudentUnavailable:
+            raise
+        except Exception as error:  # whatever a runtime raises, the teacher can still answer
+            raise StudentUnavailable(f"the student failed: {type(error).__name__}: {error}") from error
+
+    async def _by_thread(self, text: str) -> npt.NDArray[np.float32]:
+        worker = self._working()
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(worker.put(text)), self._timeout)
         except TimeoutError:
-            if self._pool is not None:
-                self._pool.shutdown(wait=False, cancel_futures=True)
-                self._pool = _one_thread()
+            if worker is self._worker and worker.busy_for() > self._timeout:
+                worker.stop()
+                self._hung.append(worker)
+                self._worker = None
             raise StudentUnavailable(
                 f"the student did not answer within {self._timeout:g} s (serving.student_timeout)"
             ) from None
-        except Exception as error:  # whatever a runtime raises, the teacher can still answer
-            raise StudentUnavailable(f"the student failed: {type(error).__name__}: {error}") from error
-        return read_prediction(row, self._task)
 
-    async def _row(self, text: str) -> npt.NDArray[np.float32]:
-        if self._pool is None:
-            return self._runtime.predict([text])
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self._runtime.predict, [text])
-        return await asyncio.wait_for(work, self._timeout)
+    def _working(self) -> _Worker:
+        """The thread that predicts. Raises StudentUnavailable where all that there may be hang."""
+        if self._worker is None:
+            self._hung = [worker for worker in self._hung if worker.busy_for()]
+            if len(self._hung) >= _MOST_HUNG:
+                raise StudentUnavailable(f"the student hangs, on {_MOST_HUNG} threads by now")
+            self._worker = _Worker(self._runtime)
+        return self._worker
 
     async def close(self) -> None:
         """See `ServedStudent.close`."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._worker is not None:
+            self._worker.stop()
 
 
-def _one_thread() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix="student")
+class _Worker:
+    """A thread that predicts one text after another. One that hangs keeps no process from its end."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._texts: SimpleQueue[tuple[str, Future[npt.NDArray[np.float32]]] | None] = SimpleQueue()
+        self._began: float | None = None
+        threading.Thread(target=self._run, name="student", daemon=True).start()
+
+    def put(self, text: str) -> Future[npt.NDArray[np.float32]]:
+        """Predict it in its turn; not at all where the future is cancelled before that."""
+        said: Future[npt.NDArray[np.float32]] = Future()
+        self._texts.put((text, said))
+        return said
+
+    def busy_for(self) -> float:
+        """Seconds since the prediction under way began; 0 without one."""
+        began = self._began
+        return 0.0 if began is None else monotonic() - began
+
+    def stop(self) -> None:
+        """End, once what waits is done."""
+        self._texts.put(None)
+
+    def _run(self) -> None:
+        while (taken := self._texts.get()) is not None:
+            text, said = taken
+            if not said.set_running_or_notify_cancel():
+                continue
+            self._began = monotonic()
+            try:
+                said.set_result(self._runtime.predict([text]))
+            except BaseException as error:  # noqa: BLE001 - it is whoever waits that has to know
+                said.set_exception(error)
+            finally:
+                self._began = None
 
 
 def check_labels(folder: Path, labels: tuple[str, ...], task: LabelTask) -> None:

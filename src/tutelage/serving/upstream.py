@@ -22,6 +22,7 @@ from tutelage.teachers.openai import completions_path
 _PASSING = frozenset((408, 409, 425, 429, *range(500, 600)))
 _NO_ACCESS = frozenset((401, 402, 403, 404))
 _CONNECT_WITHIN = 5.0
+_SILENCE = 600.0  # seconds without a byte, after which what passes through is given up
 _MOST_BYTES = 32 << 20
 # Of a request, what goes on to the teacher; of its answer, what comes back. All else is of one connection.
 _FORWARDED = frozenset(("accept", "content-type", "openai-beta", "x-stainless-lang", "x-request-id"))
@@ -120,17 +121,16 @@ class ChatEndpoint:
             data = await _whole(response)
             if response.status in _PASSING or response.status in _NO_ACCESS:
                 raise self._fault(response)
-        try:
-            content = json.loads(data)
-        except ValueError:
-            content = None
-        if not isinstance(content, dict):
-            raise TeacherUnavailable(f"{self.name} answered {response.status} with no JSON object")
+        content = _read(data)
+        if content is None:
+            raise TeacherUnavailable(
+                f"{self.name} answered {response.status} with no JSON object", fault="body"
+            )
         said = said_in(content)
         if response.status != 200:
             return TeacherReply(None, said, 0.0, "", content, response.status)
         if not content.get("choices"):
-            raise TeacherUnavailable(f"{self.name} answered without a choice")
+            raise TeacherUnavailable(f"{self.name} answered without a choice", fault="body")
         model = str(content.get("model") or "")
         return TeacherReply(
             self._chat.value_of(said), said, self.cost_of(content.get("usage")), model, content
@@ -151,7 +151,9 @@ class ChatEndpoint:
         """Any other request as it came, with the headers of the answer that may go back."""
         kept = {name: value for name, value in headers.items() if name.lower() in _FORWARDED}
         target = path + (f"?{query}" if query else "")
-        async with self._called(method, target, data=body or None, headers=kept) as response:
+        # How long it may take is known to whoever asked: it hangs up.
+        patient = aiohttp.ClientTimeout(connect=_CONNECT_WITHIN, sock_read=_SILENCE)
+        async with self._called(method, target, data=body or None, headers=kept, timeout=patient) as response:
             back = {name: value for name, value in response.headers.items() if name.lower() in _RETURNED}
             yield response, back
 
@@ -181,10 +183,7 @@ class ChatEndpoint:
             ) as response:
                 yield response
         except TimeoutError:
-            raise TeacherUnavailable(
-                f"{self.name} did not answer within {self._timeout:g} s (serving.teacher_timeout)",
-                fault="time-out",
-            ) from None
+            raise TeacherUnavailable(f"{self.name} did not answer in time", fault="time-out") from None
         except (aiohttp.ClientError, OSError) as error:
             raise TeacherUnavailable(
                 f"the connection to {self.name} failed: {type(error).__name__}", fault="connection"
@@ -220,6 +219,19 @@ async def _whole(response: aiohttp.ClientResponse) -> bytes:
         response.close()
         raise TeacherUnavailable(f"the teacher sent more than {_MOST_BYTES >> 20} MB")
     return data
+
+
+def _read(data: bytes) -> dict[str, Any] | None:
+    """A JSON object; None for anything else, also for what Python alone takes for JSON."""
+    try:
+        content = json.loads(data, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _seconds(response: aiohttp.ClientResponse) -> float | None:

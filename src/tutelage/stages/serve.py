@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import time
 from typing import TYPE_CHECKING
 
 from tutelage.config import OpenAITeacherConfig, ServingConfig
@@ -85,6 +86,7 @@ def open_server(programme: Programme) -> Server:
     from tutelage.serving.rollout import Rollouts
     from tutelage.serving.router import Rollout
     from tutelage.serving.shelf import Shelf
+    from tutelage.serving.store import Alert
     from tutelage.serving.upkeep import Upkeep
 
     config = programme.config.serving
@@ -103,6 +105,10 @@ def open_server(programme: Programme) -> Server:
         rollouts.ring(ringing)
 
     monitor = Monitor(config.audit, store.monitors(), ring)
+
+    def tell(text: str) -> None:
+        alerts.announce(Alert(time(), "teacher", text))
+
     gateway = Gateway(
         task,
         chat,
@@ -112,6 +118,7 @@ def open_server(programme: Programme) -> Server:
         keeper=store,
         watch=monitor,
         redact=capture_redaction(programme),
+        tell=tell,
     )
 
     async def load(candidate: Candidate) -> ServedStudent:
@@ -122,7 +129,7 @@ def open_server(programme: Programme) -> Server:
     endpoints = Endpoints(gateway, name)
     routes = [
         *endpoints.routes(),
-        *Operations(rollouts, store, monitor).routes(),
+        *Operations(rollouts, store, monitor, gateway).routes(),
         *endpoints.passing(),
     ]
     service = Service(
