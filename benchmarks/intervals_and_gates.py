@@ -1,6 +1,6 @@
 """Whether intervals cover and gate terms err as often as they say, by simulation.
 
-python benchmarks/intervals_and_gates.py [--draws 2000] [--seed 0] [--parts losses slices]
+python benchmarks/intervals_and_gates.py [--draws 2000] [--seed 0] [--only losses slices]
 
 Each row is one truth, drawn `draws` times. Of an interval: how often its lower end lies above the truth and
 its upper end below, where 2.5% are meant for each. Of a gate term: how often a student that loses exactly
@@ -14,19 +14,36 @@ Paired outcomes have an accuracy of the teacher, a loss, and a correlation of ri
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from math import sqrt
 
 import numpy as np
 from scipy.stats import binom
 
+from tutelage.config import ReleaseConfig
+from tutelage.evaluation import metrics
+from tutelage.evaluation._coded import Coded
+from tutelage.evaluation._resampling import macro_f1, macro_f1_difference, resampled_macro_f1
 from tutelage.evaluation.calibration import calibrate
 from tutelage.evaluation.intervals import proportion_interval, ratio_interval
 from tutelage.evaluation.overconfidence import mean_interval
 from tutelage.evaluation.paired import paired_difference_interval, superiority_p
+from tutelage.evaluation.release.calibration import confident_errors, expected_error
+from tutelage.evaluation.release.coverage import weighted_loss
+from tutelage.evaluation.release.inheritance import inherited, inherited_confusions
 from tutelage.evaluation.release.quantities import PairedDifference, Share
 from tutelage.evaluation.release.verdicts import Question, answer
+from tutelage.evaluation.votes import agreement
+from tutelage.evaluation.weighting import (
+    Weights,
+    cluster_weights,
+    weighted_accuracy,
+    weighted_difference,
+    weighted_figures,
+)
 from tutelage.gates import Verdict
 from tutelage.tasks import Classify
 
@@ -118,6 +135,270 @@ def calibrations(draws: int, generator: np.random.Generator) -> Iterator[tuple[s
                 found = calibrate(task, gold, ["a"] * n, probabilities, seed=0, resamples=RESAMPLES)
                 low, high = low + (found.ece_low > gap + 1e-9), high + (found.ece_high < gap - 1e-9)
             yield f"calibration error, n {n}, truth {gap}", low / draws, high / draws
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Patterns of (gold, teacher, control, student) with their probabilities.
+
+    Of half of the examples all arms find the same hard, of the others each errs by itself; the student's wrong answers are the
+    teacher's.
+    """
+
+    labels: int
+    rows: np.ndarray
+    chances: np.ndarray
+
+    @classmethod
+    def of(cls, shares: np.ndarray, teacher: float, control: float, student: float) -> Population:
+        """Labels in these shares, and arms of these accuracies."""
+        rates, rows, chances = (teacher, control, student), [], []
+        k = len(shares)
+        for gold in range(k):
+            for right in itertools.product((True, False), repeat=3):
+                alone = np.prod([rate if flag else 1 - rate for rate, flag in zip(rates, right, strict=True)])
+                hardest_right = min(
+                    (rate for rate, flag in zip(rates, right, strict=True) if flag), default=1.0
+                )
+                easiest_wrong = max(
+                    (rate for rate, flag in zip(rates, right, strict=True) if not flag), default=0.0
+                )
+                together = max(0.0, hardest_right - easiest_wrong)
+                for step, chance in ((1, 0.7), (2, 0.3)):
+                    said = [
+                        gold if flag else (gold + far) % k
+                        for flag, far in zip(right, (step, 2, step), strict=True)
+                    ]
+                    rows.append([gold, *said])
+                    chances.append(shares[gold] / shares.sum() * chance * (alone + together) / 2)
+        return cls(k, np.array(rows), np.array(chances) / sum(chances))
+
+    def drawn(self, n: int, generator: np.random.Generator) -> Coded:
+        """So many examples."""
+        rows = np.repeat(self.rows, generator.multinomial(n, self.chances), axis=0)
+        task = Classify(tuple(f"label {k:02d}" for k in range(self.labels)))
+        members = np.vstack([np.eye(self.labels, dtype=bool), np.zeros((1, self.labels), dtype=bool)])
+        return Coded(task, task.labels, members, rows[:, 0], dict(zip(ARMS, rows[:, 1:].T, strict=True)), {})
+
+    def truths(self) -> dict[str, float]:
+        """What the intervals should hold."""
+        gold, right, scores = self.rows[:, 0], {}, {}
+        for name, said in zip(ARMS, self.rows[:, 1:].T, strict=True):
+            right[name] = float(self.chances @ (said == gold))
+            counts = [
+                np.bincount(of, self.chances * where, self.labels)
+                for of, where in ((gold, 1.0), (said, 1.0), (gold, said == gold))
+            ]
+            hits = counts[2] / (counts[0] + counts[1])
+            scores[name] = float(2 * hits.mean())
+        return {
+            "macro-F1": scores["student"],
+            "difference in macro-F1": scores["student"] - scores["teacher"],
+            "retention": right["student"] / right["teacher"],
+            "gap recovered": (right["student"] - right["control"]) / (right["teacher"] - right["control"]),
+        }
+
+
+ARMS = ("teacher", "control", "student")
+SHARES = {"4 labels": np.ones(4), "12 labels, 1 to 1/12": 1 / np.arange(1, 13)}
+
+
+def arms(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, float, float]]:
+    """A gap is told only where teacher and control surely differ; its errors are of those draws."""
+    for (named, shares), rates, n in itertools.product(
+        SHARES.items(), ((0.9, 0.8, 0.88), (0.97, 0.9, 0.95)), (50, 100, 300, 1000)
+    ):
+        population = Population.of(shares, *rates)
+        truths = population.truths()
+        erred = {name: np.zeros(3) for name in truths}
+        for _ in range(draws):
+            coded = population.drawn(n, generator)
+            drawn = resampled_macro_f1(coded, seed=0, resamples=RESAMPLES)
+            found = {
+                "macro-F1": macro_f1(coded, "student", drawn).to_json(),
+                "difference in macro-F1": macro_f1_difference(coded, "student", "teacher", drawn).to_json(),
+                "retention": metrics._retention(coded),
+                "gap recovered": metrics._gap_recovered(coded),
+            }
+            for name, interval in found.items():
+                if interval is not None:
+                    erred[name] += (interval["low"] > truths[name], interval["high"] < truths[name], 1)
+        for name, (low, high, told) in erred.items():
+            yield f"{name}, {named}, n {n}, student {rates[2]}", low / told, high / told
+
+
+def agreements(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, float, float]]:
+    """Two or three reviewers who say the same of a share kappa of the pairs, and what they like of the others."""
+    for (reviewers, shares), pairs, kappa in itertools.product(
+        ((2, (0.5, 0.5)), (2, (8, 4, 2, 1)), (3, (1, 1, 1))), (20, 40, 100), (0.36, 0.7, 0.9)
+    ):
+        likes, low, high, told = np.array(shares) / sum(shares), 0, 0, 0
+        for _ in range(draws):
+            said = generator.choice(len(likes), (pairs, reviewers), p=likes)
+            same = generator.random(pairs) < kappa
+            said[same] = said[same, :1]
+            found = agreement([{f"{who}": f"{what}" for who, what in enumerate(row)} for row in said])
+            interval = found["kappa" if reviewers == 2 else "alpha"]
+            if interval["estimate"] is not None:
+                told, low, high = told + 1, low + (interval["low"] > kappa), high + (interval["high"] < kappa)
+        yield (
+            f"{'kappa' if reviewers == 2 else 'alpha'} {kappa}, {reviewers} reviewers, {len(likes)} answers, {pairs} pairs",
+            low / told,
+            high / told,
+        )
+
+
+def weighted(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, float, float]]:
+    """Clusters whose shares in gold aren't the traffic's; accuracy and loss differ from one to the next."""
+    for n, clusters, tilt in itertools.product((100, 300, 1000), (8, 30), (0.5, 1.5)):
+        world = Clusters.of(clusters, tilt)
+        erred = np.zeros((2, 2))
+        for _ in range(draws):
+            where, right = world.drawn(n, generator)
+            weights = world.weights(where)
+            accuracy = weighted_accuracy(right["student"], weights)
+            loss = weighted_difference(right["student"], right["teacher"], weights)
+            erred += [
+                (found["low"] > truth, found["high"] < truth)
+                for found, truth in ((accuracy, world.accuracy), (loss, world.difference))
+            ]
+        for name, (low, high) in zip(("accuracy", "difference"), erred / draws, strict=True):
+            yield f"weighted {name}, n {n}, {clusters} clusters, tilt {tilt}", low, high
+
+
+def weighted_gate(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, float, float]]:
+    for n, tilt in itertools.product((300, 1000, 3000), (0.5, 1.5)):
+        world = Clusters.of(30, tilt)
+        release, verdicts = ReleaseConfig(max_weighted_loss=-world.difference), []
+        for _ in range(draws):
+            where, right = world.drawn(n, generator)
+            found = {"coverage": {"weighted": {"cluster": weighted_figures(right, world.weights(where))}}}
+            verdicts += [item.verdict for item in weighted_loss(found, release)]
+        yield (
+            f"weighted loss, n {n}, 30 clusters, tilt {tilt}, limit {-world.difference:.3f}",
+            share(verdicts, Verdict.PASS),
+            share(verdicts, Verdict.FAIL),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """Shares of traffic and of gold, and by cluster the teacher's accuracy and the student's loss."""
+
+    traffic: np.ndarray
+    gold: np.ndarray
+    teacher: np.ndarray
+    loss: np.ndarray
+
+    @classmethod
+    def of(cls, clusters: int, tilt: float) -> Clusters:
+        """So many clusters, the last of which gold has exp(tilt) times as much of as of the first."""
+        place = np.linspace(0, 1, clusters)
+        traffic, gold = np.ones(clusters), np.exp(tilt * (place - 0.5))
+        return cls(traffic / clusters, gold / gold.sum(), 0.85 + 0.1 * place, 0.08 * (1 - place))
+
+    @property
+    def accuracy(self) -> float:
+        """The student's on the traffic."""
+        return float(self.traffic @ (self.teacher - self.loss))
+
+    @property
+    def difference(self) -> float:
+        """The student's accuracy less the teacher's, on the traffic."""
+        return float(-self.traffic @ self.loss)
+
+    def drawn(self, n: int, generator: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Of so many examples the cluster, and who is right."""
+        where, level = generator.choice(len(self.gold), n, p=self.gold), generator.random(n)
+        other = np.where(generator.random(n) < 0.5, level, generator.random(n))
+        return where, {
+            "teacher": other < self.teacher[where],
+            "student": level < (self.teacher - self.loss)[where],
+        }
+
+    def weights(self, where: np.ndarray) -> Weights:
+        """Weights by cluster."""
+        centres = np.arange(len(self.traffic), dtype=np.float64)[:, None]
+        return cluster_weights(self.traffic * 1e5, where, centres, np.zeros(len(self.traffic), dtype=bool))
+
+
+def shares(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, float, float]]:
+    """Terms that are a share of gold, each exactly on its limit."""
+    for n, limit in itertools.product(SIZES, (0.02, 0.1)):
+        counts = generator.binomial(n, limit, draws).tolist()
+        for name, term in (("inherited errors", inherited_verdict), ("confident errors", confident_verdict)):
+            found = [term(count, n, limit) for count in counts]
+            yield f"{name}, n {n}, limit {limit}", share(found, Verdict.PASS), share(found, Verdict.FAIL)
+
+
+@cache
+def inherited_verdict(count: int, n: int, limit: float) -> Verdict:
+    found = {"n": n, "errors": {"both_wrong_same": count}}
+    return next(iter(inherited(found, ReleaseConfig(max_inherited=limit)))).verdict
+
+
+@cache
+def confident_verdict(count: int, n: int, limit: float) -> Verdict:
+    stated = {"confident_errors": {"estimate": count / n, "n": n}}
+    found = {"n": n, "errors": {"confidence": {"student": stated}}}
+    return next(iter(confident_errors(found, ReleaseConfig(max_confident_errors=limit)))).verdict
+
+
+def confusions(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, float, float]]:
+    """Wrong answers of which just the limit is inherited; of many others nothing is. It passes nothing."""
+    limit = 0.3
+    for support, on_limit, others in ((10, 1, 50), (30, 5, 50), (100, 20, 300)):
+        failed = 0
+        for _ in range(draws):
+            found = [
+                {
+                    "gold": f"{k}",
+                    "predicted": "x",
+                    "shared": int(count),
+                    "support": support,
+                    "expected": 0.0,
+                    "beyond_chance": True,
+                }
+                for k, count in enumerate(generator.binomial(support, limit, on_limit))
+            ]
+            errors = {"confusions": found, "confusions_tested": on_limit + others}
+            failed += any(
+                inherited_confusions(
+                    {"errors": errors, "n": 1000}, ReleaseConfig(max_inherited_confusion=limit)
+                )
+            )
+        yield (
+            f"any of {on_limit} inherited confusions of {support}, among {on_limit + others}",
+            0.0,
+            failed / draws,
+        )
+
+
+GAPS = {
+    "over": lambda sure, limit: np.full(len(sure), limit),
+    "under to over": lambda sure, limit: 10 * limit * (sure - 0.7),
+    "under, then at once over": lambda sure, limit: np.where(sure < 0.7, -limit, limit),
+}
+
+
+def calibration_gate(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, float, float]]:
+    """The truth is the mean distance of confidence from accuracy at every confidence, not by bins."""
+    task = Classify(("a", "b"))
+    for n, (named, gap_at), limit in itertools.product((100, 300, 1000), GAPS.items(), (0.05, 0.1)):
+        verdicts, release = [], ReleaseConfig(max_ece=limit)
+        for _ in range(draws):
+            sure = generator.uniform(0.5, 0.9, size=n)
+            gold = np.where(generator.random(n) < sure - gap_at(sure, limit), "a", "b").tolist()
+            probabilities = np.column_stack([sure, 1 - sure]).astype(np.float32)
+            found = calibrate(task, gold, ["a"] * n, probabilities, seed=0, resamples=RESAMPLES)
+            student = {"ece": found.ece, "ece_low": found.ece_low, "ece_high": found.ece_high}
+            term = expected_error({"arms": {"student": student}, "n": n}, release)
+            verdicts += [item.verdict for item in term]
+        yield (
+            f"calibration error, n {n}, {named}, limit {limit}",
+            share(verdicts, Verdict.PASS),
+            share(verdicts, Verdict.FAIL),
+        )
 
 
 def losses(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, float, float]]:
@@ -212,7 +493,18 @@ PARTS = {
     "losses": (losses, "gate: student that loses just what is allowed", ("passes", "fails")),
     "bars": (bars, "gate: student whose accuracy is just the bar", ("passes", "fails")),
     "slices": (slices, "gate: slices judged together", ("passes", "fails")),
+    "shares": (shares, "gate: share of gold that is just the limit", ("passes", "fails")),
+    "confusions": (confusions, "gate: confusions inherited just as often as is allowed", ("passes", "fails")),
+    "weighted": (weighted, "interval of what is weighted to the traffic", ("low", "high")),
+    "weighted_gate": (weighted_gate, "gate: weighted loss that is just what is allowed", ("passes", "fails")),
+    "agreements": (agreements, "interval of reviewers' agreement", ("low", "high")),
+    "arms": (arms, "interval of macro-F1, retention, recovered gap", ("low", "high")),
     "calibrations": (calibrations, "interval of a calibration error", ("low", "high")),
+    "calibration_gate": (
+        calibration_gate,
+        "gate: calibration error that is just the limit",
+        ("passes", "fails"),
+    ),
 }
 
 
@@ -222,11 +514,11 @@ def main() -> None:
     )
     parser.add_argument("--draws", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=[*PARTS])
     options = parser.parse_args()
     noise = 1.96 * sqrt(LEVEL * (1 - LEVEL) / options.draws)
     print(f"{options.draws:,} draws a row, seed {options.seed}; at 2.5% ± {noise:.2%}")
-    for name in options.parts:
+    for name in options.only:
         rows, title, heads = PARTS[name]
         generator = np.random.default_rng(options.seed)
         table(title, heads, rows(options.draws, generator), options.draws)

@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 from statsmodels.stats.inter_rater import cohens_kappa
 
 from tutelage.evaluation import JudgedPair, preference
+from tutelage.evaluation.intervals import proportion_interval
 from tutelage.evaluation.votes import agreement
 
 ARMS = ("student", "teacher")
@@ -83,9 +84,18 @@ def test_kappa_of_two_is_that_of_statsmodels():
     oracle = cohens_kappa(table)
     assert found["units"] == 50 and found["same"] == pytest.approx(35 / 50)
     assert found["kappa"]["estimate"] == pytest.approx(oracle.kappa)
-    # Its interval is asymptotic, ours a bootstrap: they agree to a few hundredths at 50 units.
-    assert found["kappa"]["low"] == pytest.approx(oracle.kappa_low, abs=0.04)
-    assert found["kappa"]["high"] == pytest.approx(oracle.kappa_upp, abs=0.04)
+    # Its interval is asymptotic and takes chance for estimated too; of few units ours is wider.
+    assert found["kappa"]["high"] - found["kappa"]["low"] > oracle.kappa_upp - oracle.kappa_low
+    many, oracle = agreement(units * 20)["kappa"], cohens_kappa([[20 * n for n in row] for row in table])
+    assert many["low"] == pytest.approx(oracle.kappa_low, abs=0.01)
+    assert many["high"] == pytest.approx(oracle.kappa_upp, abs=0.01)
+
+
+def test_twenty_pairs_that_agree_dont_make_a_kappa_of_one():
+    units = [{"Ada": said, "Ben": said} for said in "xy" * 10]
+    kappa = agreement(units)["kappa"]
+    assert kappa["estimate"] == kappa["high"] == 1.0
+    assert kappa["low"] == pytest.approx(1 - (1 - proportion_interval(20, 20)[0]) / 0.5)
 
 
 def test_three_reviewers_have_an_alpha_and_no_kappa():

@@ -1,16 +1,16 @@
-"""The paired bootstrap of accuracy and macro-F1, over patterns of outcomes instead of examples.
+"""The paired bootstrap of macro-F1, over patterns of outcomes instead of examples.
 
 Examples with the same gold and the same answers are exchangeable, so that a resample of examples is a
 multinomial draw of how often each distinct (gold, teacher, control, student) occurs: fewer numbers, the same
-distribution, and a result that doesn't depend on the order of examples. Where values are open only who was
-right is looked at, and macro-F1 is NaN. All arms share the draws (Efron and
-Tibshirani 1993, chapter 6; paired as in Berg-Kirkpatrick et al. 2012).
+distribution, and a result that doesn't depend on the order of examples. All arms share the draws (Efron and
+Tibshirani 1993, chapter 6; paired as in Berg-Kirkpatrick et al. 2012). What is taken of the draws is how they
+spread and how two arms' go together; their percentiles know nothing of errors that a small sample hasn't
+shown (see `recovered`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,60 +18,60 @@ import numpy.typing as npt
 
 from tutelage.evaluation._coded import Coded
 from tutelage.evaluation.intervals import CONFIDENCE
+from tutelage.evaluation.recovered import Estimated, correlation, difference, share
 
 Floats = npt.NDArray[np.float64]
 
 _CELLS = 4_000_000  # of one block of draws; bounds memory to about 32 MB an array
 
 
-@dataclass(frozen=True, eq=False)
-class Resampled:
-    """Statistics of each arm over resamples, float64 [resamples]; macro-F1 is NaN where no label occurs."""
+def resampled_macro_f1(coded: Coded, *, seed: int, resamples: int) -> Mapping[str, Floats]:
+    """Each arm's macro-F1 over bootstrap samples of the examples, float64 [resamples].
 
-    accuracy: Mapping[str, Floats]
-    macro_f1: Mapping[str, Floats]
-
-
-def resample(coded: Coded, *, seed: int, resamples: int) -> Resampled:
-    """Draw `resamples` bootstrap samples of the examples and score every arm on each."""
-    outcomes = [coded.gold, *coded.answers.values()] if coded.labelled else [*coded.right.values()]
-    _, first, counts = np.unique(
-        np.stack(outcomes or [coded.gold], axis=1), axis=0, return_index=True, return_counts=True
-    )
-    support = _sparse(coded.members[coded.gold[first]])
-    arms = {name: _ArmColumns.of(coded, name, first) for name in coded.answers}
-    accuracy: dict[str, list[Floats]] = {name: [] for name in arms}
-    macro_f1: dict[str, list[Floats]] = {name: [] for name in arms}
+    NaN where no label occurs; empty where values are open.
+    """
+    if not coded.labelled:
+        return {name: np.empty(0) for name in coded.answers}
+    outcomes = np.stack([coded.gold, *coded.answers.values()], axis=1)
+    _, first, counts = np.unique(outcomes, axis=0, return_index=True, return_counts=True)
+    truth = coded.members[coded.gold[first]]
+    predicted = {name: coded.members[answers[first]] for name, answers in coded.answers.items()}
+    support = _sparse(truth)
+    columns = {name: (_sparse(said), _sparse(said & truth)) for name, said in predicted.items()}
+    found: dict[str, list[Floats]] = {name: [] for name in columns}
     width = len(counts) + 3 * coded.members.shape[1]
     for draws in _multinomial(counts, seed, resamples, width):
         labelled = support @ draws
-        for name, columns_of_arm in arms.items():
-            accuracy[name].append((columns_of_arm.right @ draws) / coded.n)
-            predicted, hits = columns_of_arm.predicted @ draws, columns_of_arm.hits @ draws
-            macro_f1[name].append(macro_f1_of(labelled, predicted, hits))
-    return Resampled(
-        {name: np.concatenate(parts) for name, parts in accuracy.items()},
-        {name: np.concatenate(parts) for name, parts in macro_f1.items()},
+        for name, (said, hits) in columns.items():
+            found[name].append(macro_f1_of(labelled, said @ draws, hits @ draws))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def macro_f1(coded: Coded, name: str, drawn: Mapping[str, Floats]) -> Estimated | None:
+    """An arm's macro-F1, with the interval of a share of so many examples as its draws say that it is worth.
+
+    They are at most what Kish's formula makes of the labels' supports: labels weigh alike, however rare. None
+    where no label occurs.
+    """
+    truth, predicted = coded.members[coded.gold], coded.members[coded.answers[name]]
+    support = truth.sum(axis=0)
+    estimate = float(macro_f1_of(support, predicted.sum(axis=0), (truth & predicted).sum(axis=0)))
+    if not np.isfinite(estimate):
+        return None
+    held = support[support > 0]
+    finite = drawn[name][np.isfinite(drawn[name])]
+    return share(
+        estimate, float(finite.var()) if len(finite) else 0.0, len(held) ** 2 / float((1 / held).sum())
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _ArmColumns:
-    """By pattern: whether it is right [patterns]; sparse [labels, patterns], what was predicted and hit."""
-
-    right: Floats
-    predicted: Any
-    hits: Any
-
-    @classmethod
-    def of(cls, coded: Coded, name: str, first: npt.NDArray[np.int64]) -> _ArmColumns:
-        """`first`: an example of each pattern."""
-        predicted = coded.members[coded.answers[name][first]]
-        return cls(
-            coded.right[name][first].astype(np.float64),
-            _sparse(predicted),
-            _sparse(predicted & coded.members[coded.gold[first]]),
-        )
+def macro_f1_difference(coded: Coded, a: str, b: str, drawn: Mapping[str, Floats]) -> Estimated | None:
+    """The macro-F1 of `a` less that of `b`, their correlation that of the draws."""
+    of_a, of_b = macro_f1(coded, a, drawn), macro_f1(coded, b, drawn)
+    if of_a is None or of_b is None:
+        return None
+    finite = np.isfinite(drawn[a]) & np.isfinite(drawn[b])
+    return difference(of_a, of_b, correlation(drawn[a][finite], drawn[b][finite]))
 
 
 def _sparse(rows: npt.NDArray[np.bool_]) -> Any:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tutelage.evaluation import _inheritance
 from tutelage.evaluation._coded import UNANSWERED, Coded, Codes, Flags, encode
 from tutelage.evaluation._measured import measure_arms
-from tutelage.evaluation._resampling import Resampled, macro_f1_of, percentile_interval, resample
+from tutelage.evaluation._resampling import macro_f1, macro_f1_difference, resampled_macro_f1
 from tutelage.evaluation.arms import Arm, check_arms
 from tutelage.evaluation.calibration import (
     calibrate,
@@ -24,12 +24,15 @@ from tutelage.evaluation.calibration import (
 from tutelage.evaluation.detection import auroc, detection
 from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 from tutelage.evaluation.paired import mcnemar_exact, paired_difference_interval
+from tutelage.evaluation.recovered import Estimated, correlation, flags_correlation, ratio
 from tutelage.extras import require_extra
 from tutelage.records import Gold
 from tutelage.tasks import LabelTask, Task, with_labels
 
 if TYPE_CHECKING:
     from tutelage.records import Distribution
+
+Drawn = Mapping[str, npt.NDArray[np.float64]]
 
 PAIRS = (("student", "teacher"), ("student", "control"), ("control", "teacher"))
 CRITICAL_SLICES = ("critical", "safety")
@@ -52,18 +55,18 @@ def evaluate(
     the task's own metrics of each arm, "measures" those of `evaluation.measures` with intervals and by slice,
     "fields" a record's, field by field. What needs labels ("labels", macro-F1, calibration, confusions) is
     empty or None where values are open. Intervals: of proportions by `proportion_interval`, of differences by
-    `paired_difference_interval` and beside it by the paired percentile bootstrap of `resamples` (Efron and
-    Tibshirani 1993), which also serves macro-F1, its differences, retention and recovered gap; of the ECE by
-    a basic one. A difference is a − b in accuracy. The result doesn't depend on the order of examples. What
-    can't be computed (an arm is absent, nothing to divide by) is None; a comparison with an absent arm is
-    left out. `critical_slices` only says which errors are listed first in "worst".
+    `paired_difference_interval`; of retention and recovered gap, and of macro-F1 and its differences, by
+    `recovered` from these, a paired bootstrap of `resamples` telling how macro-F1 spreads; of the ECE by a
+    basic bootstrap. A difference is a − b in accuracy. The result doesn't depend on the order of examples.
+    What can't be computed (an arm is absent, nothing to divide by) is None; a comparison with an absent arm
+    is left out. `critical_slices` only says which errors are listed first in "worst".
 
     Raises DataError where the arms don't fit gold or the task, MissingExtraError without scipy.
     """
     require_extra("programme", "an evaluation")
     check_arms(task, gold, arms)
     coded, labelled = encode(task, gold, arms), with_labels(task)
-    drawn = resample(coded, seed=seed, resamples=resamples)
+    drawn = resampled_macro_f1(coded, seed=seed, resamples=resamples)
     measured = measure_arms(coded, arms, seed=seed, resamples=resamples)
     return {
         "n": coded.n,
@@ -91,8 +94,8 @@ def evaluate(
             for a, b in PAIRS
             if {a, b} <= set(coded.answers)
         ],
-        "retention": _retention(coded, drawn),
-        "gap_recovered": _gap_recovered(coded, drawn),
+        "retention": _retention(coded),
+        "gap_recovered": _gap_recovered(coded),
         "errors": _inheritance.errors(coded, _stated(labelled, arms)),
         "worst": _worst(coded, gold, arms, critical_slices),
     }
@@ -109,14 +112,14 @@ def _worst(
     return _inheritance.worst(gold, values, coded.right["student"], confidence, critical_slices)
 
 
-def _arm(task: LabelTask | None, coded: Coded, arm: Arm, drawn: Resampled) -> dict[str, Any]:
+def _arm(task: LabelTask | None, coded: Coded, arm: Arm, drawn: Drawn) -> dict[str, Any]:
     name = arm.name
     right, answers = coded.right[name], coded.answers[name]
     truth, predicted = coded.members[coded.gold], coded.members[answers]
     support, given, hits = truth.sum(axis=0), predicted.sum(axis=0), (truth & predicted).sum(axis=0)
     return {
         "accuracy": _proportion(right),
-        "macro_f1": percentile_interval(_macro_f1(coded, name), drawn.macro_f1[name]),
+        "macro_f1": _shown(macro_f1(coded, name, drawn)),
         "slices": {slice_: _proportion(right[rows]) for slice_, rows in coded.slices.items()},
         "labels": {
             label: _label(int(support[index]), int(given[index]), int(hits[index]))
@@ -139,9 +142,8 @@ def _ranking(confidence: npt.NDArray[np.float64], right: Flags) -> dict[str, flo
     return auroc(good, bad) if len(good) and len(bad) else None
 
 
-def _macro_f1(coded: Coded, name: str) -> float:
-    truth, predicted = coded.members[coded.gold], coded.members[coded.answers[name]]
-    return float(macro_f1_of(truth.sum(axis=0), predicted.sum(axis=0), (truth & predicted).sum(axis=0)))
+def _shown(found: Estimated | None) -> dict[str, float | None]:
+    return {**found.to_json()} if found else dict.fromkeys(("estimate", "low", "high"))
 
 
 def _proportion(flags: Flags) -> dict[str, Any]:
@@ -237,15 +239,13 @@ def _calibrated(
     return {**asdict(found), "reliability": list(found.reliability)}
 
 
-def _comparison(coded: Coded, drawn: Resampled, a: str, b: str) -> dict[str, Any]:
+def _comparison(coded: Coded, drawn: Drawn, a: str, b: str) -> dict[str, Any]:
     whole = _difference(coded.right[a], coded.right[b])
-    accuracy, macro_f1 = drawn.accuracy, drawn.macro_f1
     return {
         "a": a,
         "b": b,
         "difference": {key: whole[key] for key in ("estimate", "low", "high")},
-        "bootstrap": percentile_interval(whole["estimate"], accuracy[a] - accuracy[b]),
-        "macro_f1": percentile_interval(_macro_f1(coded, a) - _macro_f1(coded, b), macro_f1[a] - macro_f1[b]),
+        "macro_f1": _shown(macro_f1_difference(coded, a, b, drawn)),
         "mcnemar_p": mcnemar_exact(whole["only_a_right"], whole["only_b_right"]),
         "only_a_right": whole["only_a_right"],
         "only_b_right": whole["only_b_right"],
@@ -269,30 +269,26 @@ def _difference(a: Flags, b: Flags) -> dict[str, Any]:
     }
 
 
-def _retention(coded: Coded, drawn: Resampled) -> dict[str, Any] | None:
+def _retention(coded: Coded) -> dict[str, float] | None:
     """Student accuracy over teacher accuracy; None where the teacher is never right or an arm is absent."""
     if not {"teacher", "student"} <= set(coded.answers) or not coded.right["teacher"].any():
         return None
-    estimate = coded.right["student"].mean() / coded.right["teacher"].mean()
-    return percentile_interval(estimate, _ratio(drawn.accuracy["student"], drawn.accuracy["teacher"]))
+    student, teacher = coded.right["student"], coded.right["teacher"]
+    ours, theirs = (Estimated.of(_proportion(flags)) for flags in (student, teacher))
+    return ratio(ours, theirs, flags_correlation(student, teacher)).to_json()
 
 
-def _gap_recovered(coded: Coded, drawn: Resampled) -> dict[str, Any] | None:
+def _gap_recovered(coded: Coded) -> dict[str, float] | None:
     """(student − control) / (teacher − control), where the 95% interval of the gap lies above zero.
 
-    The few resamples without a gap have no ratio and are left out.
+    As 1 − (teacher − student) / (teacher − control): what is lost has an interval also where nothing is.
     """
     if not {"teacher", "control", "student"} <= set(coded.answers):
         return None
     teacher, control, student = (coded.right[name] for name in ("teacher", "control", "student"))
-    if _difference(teacher, control)["low"] <= 0:
+    gap, lost = (Estimated.of(_difference(teacher, other)) for other in (control, student))
+    if gap.low <= 0:
         return None
-    estimate = (student.mean() - control.mean()) / (teacher.mean() - control.mean())
-    accuracy = drawn.accuracy
-    gains, gaps = accuracy["student"] - accuracy["control"], accuracy["teacher"] - accuracy["control"]
-    return percentile_interval(estimate, _ratio(gains, gaps))
-
-
-def _ratio(over: Any, under: Any) -> Any:
-    """NaN where the divisor isn't positive."""
-    return np.divide(over, under, out=np.full_like(over, np.nan), where=under > 0)
+    gaps, losses = (teacher.astype(np.float64) - other for other in (control, student))
+    found = ratio(lost, gap, correlation(losses, gaps))
+    return Estimated(1 - found.estimate, 1 - found.high, 1 - found.low).to_json()

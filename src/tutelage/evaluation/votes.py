@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 from tutelage.evaluation.paired import mcnemar_exact, paired_difference_interval
+from tutelage.evaluation.recovered import Estimated, share
 from tutelage.review import Choice, majority
 from tutelage.tasks.agreement import kappa, krippendorff_alpha
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     Counts = npt.NDArray[np.float64]
 
 SPLIT = "split"  # no answer has more than half of the votes on a pair
-_RESAMPLES = 2_000
-_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -139,9 +138,11 @@ def agreement(votes: Sequence[Mapping[str, str]], confidence: float = CONFIDENCE
     """How far reviewers agree, over units with two votes or more; `votes` is by unit, reviewer to category.
 
     JSON: `units`, `reviewers`, `same` (share of pairs of votes on one unit that are the same), `alpha`
-    (Krippendorff, nominal), and of exactly two reviewers `kappa` (Cohen), else None. Intervals are
-    percentiles of 2,000 bootstrap samples of units (as Hayes and Krippendorff 2007); both ends are None where
-    chance alone would agree always, as it is where all votes are the same. None where no unit has two votes.
+    (Krippendorff, nominal), and of exactly two reviewers `kappa` (Cohen), else None. Both are one less how
+    often reviewers differ by how often chance would have them differ; the interval is that of the former, as
+    a share (see `recovered.share`), over the estimate of the latter. A bootstrap over units has its lower end
+    above the truth in up to 37% of samples of 20. All are None where chance alone would agree always, as it
+    is where all votes are the same. None where no unit has two votes.
     """
     import numpy as np
 
@@ -156,35 +157,40 @@ def agreement(votes: Sequence[Mapping[str, str]], confidence: float = CONFIDENCE
             row[categories[said]] += 1
     ratings = counts.sum(axis=1)
     alike = float((counts * (counts - 1)).sum()) / float((ratings * (ratings - 1)).sum())
-    samples = np.random.default_rng(_SEED).integers(0, len(shared), (_RESAMPLES, len(shared)))
+    together = _agreeing(counts, confidence)
     found = {
         "units": len(shared),
         "reviewers": len(names),
         "same": alike,
-        "alpha": _resampled(lambda rows: krippendorff_alpha(counts[rows]), samples, confidence),
+        "alpha": _beyond_chance(krippendorff_alpha(counts), together, _differing(counts.sum(axis=0))),
         "kappa": None,
     }
     if len(names) == 2:
         codes = np.array([[categories[unit[name]] for name in names] for unit in shared])
-        found["kappa"] = _resampled(
-            lambda rows: kappa(codes[rows, 0].tolist(), codes[rows, 1].tolist(), len(categories)),
-            samples,
-            confidence,
-        )
+        one, other = (np.bincount(column, minlength=len(categories)) for column in codes.T)
+        by_chance = 1 - float(one @ other) / len(shared) ** 2
+        of_two = kappa(codes[:, 0].tolist(), codes[:, 1].tolist(), len(categories))
+        found["kappa"] = _beyond_chance(of_two, together, by_chance)
     return found
 
 
-def _resampled(
-    statistic: Callable[[npt.NDArray[np.int64]], float],
-    samples: npt.NDArray[np.int64],
-    confidence: float,
-) -> dict[str, float | None]:
-    import numpy as np
+def _agreeing(counts: Counts, confidence: float) -> Estimated:
+    """How often two votes on a unit are the same, units weighing as their votes; [units, categories]."""
+    ratings, n = counts.sum(axis=1), len(counts)
+    same = (counts * (counts - 1)).sum(axis=1) / (ratings - 1)
+    estimate = float(same.sum() / ratings.sum())
+    left = (same - estimate * ratings) / ratings.mean()
+    return share(estimate, float((left**2).sum()) / (n * max(1, n - 1)), n, confidence)
 
-    from tutelage.evaluation._resampling import percentile_interval
 
-    estimate = statistic(np.arange(samples.shape[1]))
+def _differing(votes: Counts) -> float:
+    """How often two votes drawn from all, `votes` by category, differ (Krippendorff 2004, chapter 11)."""
+    total = float(votes.sum())
+    return float(total**2 - (votes**2).sum()) / (total * (total - 1))
+
+
+def _beyond_chance(estimate: float, together: Estimated, by_chance: float) -> dict[str, float | None]:
     if math.isnan(estimate):
-        return {"estimate": None, "low": None, "high": None}
-    drawn = np.array([statistic(rows) for rows in samples])
-    return percentile_interval(estimate, drawn, confidence)
+        return dict.fromkeys(("estimate", "low", "high"))
+    low, high = (1 - (1 - end) / by_chance for end in (together.low, together.high))
+    return {"estimate": estimate, "low": max(-1.0, low), "high": high}

@@ -40,7 +40,6 @@ def _comparison(item: Json, other: str, ours: str, theirs: str, *, flip: bool) -
     return {
         "other": other,
         "difference": turn(item["difference"]),
-        "bootstrap": turn(item.get("bootstrap") or {}),
         "macro_f1": turn(item.get("macro_f1") or {}),
         "p": item.get("mcnemar_p"),
         "only_student_right": item.get(f"only_{ours}_right"),
