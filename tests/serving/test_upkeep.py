@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from captured import made
 
-from tutelage.config import ServingConfig
+from tutelage.config import PeopleConfig, ServingConfig
 from tutelage.serving import upkeep as upkeep_module
 from tutelage.serving.captures import new_id
 from tutelage.serving.store import Alert, Store, open_store
@@ -35,7 +35,12 @@ async def until(reached: Callable[[], bool]) -> None:
 def kept_up(path: Path, config: ServingConfig, use: Callable[[Store, list[Alert]], object]) -> None:
     async def run() -> None:
         store, told = open_store(path), list[Alert]()
-        upkeep = Upkeep(store, config, told.append)
+
+        def announce(alert: Alert) -> None:
+            asyncio.get_running_loop()  # as alerts need it, to post them
+            told.append(alert)
+
+        upkeep = Upkeep(store, config, announce)
         await upkeep.begin()
         await use(store, told)  # type: ignore[misc]
         await upkeep.close()
@@ -111,3 +116,20 @@ def test_a_database_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytes
         await until(lambda: calls[0] > 3 and len(store.reviews.waiting()) == 1)
 
     kept_up(tmp_path / "s.sqlite", ServingConfig(), use)
+
+
+def test_items_that_wait_too_long_are_told_once(tmp_path: Path) -> None:
+    async def use(store: Store, told: list[Alert]) -> None:
+        for number in range(2):
+            late = [made(f"{number} {again}", agree=False, at=time.time() - 2 * 86_400) for again in range(3)]
+            for capture in late:
+                await store.capture(capture, durable=True)
+            await until(lambda: store.reviews.counts(now=time.time()).overdue == 3)
+            await until(lambda expected=number + 1: len(told) == expected)  # type: ignore[misc]
+            await asyncio.sleep(0.1)
+            for capture in late:
+                store.reviews.decide(capture.id, "ann", '"a"', now=time.time())
+            await asyncio.sleep(0.2)
+        assert [alert.kind for alert in told] == ["reviews overdue"] * 2
+
+    kept_up(tmp_path / "s.sqlite", ServingConfig(people=PeopleConfig(second=0.0)), use)

@@ -30,6 +30,7 @@ class Upkeep:
         self._store, self._config, self._announce = store, config, announce
         self._policy = ReviewPolicy.of(config.people)
         self._tasks: list[asyncio.Task[None]] = []
+        self._overdue = 0
 
     async def begin(self) -> None:
         """Start all of it."""
@@ -44,12 +45,20 @@ class Upkeep:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _enqueue(self) -> None:
-        since = time.time() - _CAUGHT_UP
+        since, told = time.time() - _CAUGHT_UP, False
         while True:
             began = time.time()
-            if await self._done(partial(self._store.reviews.enqueue, self._policy, since=since)):
+            if await self._done(partial(self._put_before_people, since)):
                 since = began - self._config.deadline - _LATE
+            if self._overdue and not told:
+                text = f"{self._overdue:,} items wait for people longer than serving.people allows"
+                self._announce(Alert(time.time(), "reviews overdue", text))
+            told = self._overdue > 0  # again only once all were caught up
             await asyncio.sleep(_ENQUEUED)
+
+    def _put_before_people(self, since: float) -> None:
+        self._store.reviews.enqueue(self._policy, since=since)
+        self._overdue = self._store.reviews.counts(now=time.time()).overdue
 
     async def _purge(self, kept: float) -> None:
         while True:

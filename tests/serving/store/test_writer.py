@@ -229,6 +229,26 @@ def test_a_file_that_another_process_keeps_locked_is_waited_for(
     asyncio.run(use())
 
 
+def test_a_database_that_hangs_keeps_no_server_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "_CLOSED_WITHIN", 0.2)
+    monkeypatch.setattr(store_module, "PATIENCE", 0.1)
+
+    async def use() -> None:
+        store = open_store(tmp_path / "s.sqlite")
+        other = sqlite3.connect(tmp_path / "s.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        await store.capture(made("taken by the transaction that hangs"), durable=True)
+        await store.capture(made("waits"), durable=True)
+        await store.close()
+        assert (store.lost, store.late) == (1, 2)
+        other.execute("ROLLBACK")
+        other.close()
+
+    asyncio.run(use())
+
+
 def test_a_server_that_is_started_anew_has_all_captures_of_meanwhile(
     server: PostgreSQL, postgresql_url: str
 ) -> None:

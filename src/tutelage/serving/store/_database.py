@@ -28,6 +28,7 @@ from tutelage.errors import DataError, IntegrityError, MissingExtraError, UsageE
 
 SCHEMA_VERSION = "0002"  # the newest of `migrations/versions`
 _TURN = 5.0  # seconds that a writer waits for another's transaction
+_SOON = {"connect_timeout": 5, "tcp_user_timeout": 15_000, "keepalives_idle": 15}  # s, ms, s
 _MIGRATING = 0x7475_7465  # an advisory lock of PostgreSQL, held while the schema is brought up to date
 
 
@@ -104,13 +105,13 @@ class Database:
 
     def _make_engine(self) -> sa.Engine:
         if not self.is_sqlite:
-            # One statement a round trip is what a commit of the writer costs; a dead connection is replaced.
+            # A dead connection is replaced, and one whose server has gone silent given up.
             return sa.create_engine(
                 self.url,
                 hide_parameters=True,
                 pool_pre_ping=True,
                 pool_size=5,
-                connect_args={"connect_timeout": 5},
+                connect_args=_SOON,
             )
         engine = sa.create_engine(
             self.url, paramstyle="named", connect_args={"timeout": _TURN}, hide_parameters=True

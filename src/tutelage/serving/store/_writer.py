@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ QUEUE = 20_000  # writes that may wait; more are lost, so that a slow disk costs
 HELD = 64 << 20  # characters of theirs
 GATHERED = 0.02  # seconds that a write nobody waits for is kept for others to join it
 RETRIED = 0.25  # seconds between two tries of a database that failed
+_CLOSED_WITHIN = 20.0  # seconds
 _TAKEN = 2_000  # writes of one transaction, at most
 _TOO_MANY = "more captures came than could be written"
 
@@ -101,11 +102,14 @@ class Writer:
         return self.put(Write(None, reached=reached)) and reached.wait(patience)
 
     def close(self) -> None:
-        """Write what waits, then stop. What a database that fails won't take now is lost."""
+        """Write what waits, then stop. What a database that fails, or hangs, won't take now is lost."""
         with self._wake:
             self._closing = True
             self._wake.notify()
-        self._thread.join()
+        self._thread.join(_CLOSED_WITHIN)
+        if self._thread.is_alive():
+            with self._wake:
+                self._lose(self._waiting, "the database did not answer before the end")
 
     def _run(self) -> None:
         while True:
@@ -197,7 +201,7 @@ class Writer:
         text = f"{lost} captures could not be kept: {self._why_lost}"
         return {"at": time.time(), "kind": "captures lost", "text": text, "acknowledged_by": ""}
 
-    def _lose(self, writes: Sequence[Write], why: str) -> None:
+    def _lose(self, writes: Iterable[Write], why: str) -> None:
         lost = sum(write.what is not None for write in writes)
         self._why_lost = why
         self.lost += lost
