@@ -214,3 +214,82 @@ def test_files_are_kept_by_browsers_only_by_their_hash(served):
     assert browser.headers["Cache-Control"] == "no-store"
     browser.get("/static/../site.py")
     assert browser.status == 404
+
+
+def _disagree(served, faulty_teacher, count):
+    for number in range(count):
+        text = f"card {number} {HOSTILE}"
+        faulty_teacher.answers[text] = label("refund")
+        served.predict(text, slice="odd" if number % 2 else "even")
+    served.captures(count)
+
+
+def test_disagreements_side_by_side_by_slice_and_page(served, faulty_teacher):
+    _disagree(served, faulty_teacher, 30)
+    browser = visitor(served, "viewer")
+    page = browser.get("/disagreements")
+    assert page.count('<article class="case"') == 25 and "card 29 " in page and "card 4 " not in page
+    assert "<script>document" not in page and "&lt;script&gt;document" in page
+    assert re.search(r"Teacher</h3>\s*<p class=\"prose said\">refund</p>", page)
+    assert re.search(r"confidence 0\.\d+</small></h3>\s*<p class=\"prose said\">card</p>", page)
+    older = re.search(r'href="(/disagreements\?slice=&amp;before=\w+)">Older', page)[1].replace("&amp;", "&")
+    page = browser.get(older)
+    assert page.count('<article class="case"') == 5 and "Older" not in page and "card 4 " in page
+    page = browser.get("/disagreements?slice=odd")
+    assert page.count('<article class="case"') == 15 and "<option selected>odd</option>" in page
+    assert "None in this slice" in browser.get("/disagreements?slice=%3Cq%3E")
+    assert "<q>" not in browser.text
+
+
+def test_a_step_shows_what_the_gate_says_and_goes_past_it_only_with_a_reason(served):
+    browser = visitor(served, "admin")
+    page = browser.get("/decisions?stage=canary&share=20")
+    assert (
+        "The gate on canary 20.0%" in page and "has no certificate" in page and "300 more are needed" in page
+    )
+    assert served.server.rollouts.now.stage == "shadow"  # looking changes nothing
+    page = browser.send("/decisions", reason="we have tried it")
+    assert browser.status == 409 and "rollout gate" in page and "we have tried it</textarea>" in page
+    page = browser.send("/decisions", reason="because", override="yes")
+    assert browser.status == 409 and "10 characters" in page and served.server.rollouts.now.stage == "shadow"
+    page = browser.send("/decisions", reason=f"it was tried {HOSTILE}", override="yes")
+    now = served.server.rollouts.now
+    assert (browser.status, str(now.stage), now.share) == (200, "canary", 0.2)
+    assert "past the gate" in page and "<script>document" not in page and "2 steps, whose hashes" in page
+    browser.get("/")
+    began = time.perf_counter()
+    browser.send("/decisions", stage="shadow", follow=False)
+    assert browser.status == 303 and served.server.rollouts.now.stage == "shadow"
+    assert time.perf_counter() - began < 1
+    [back, forward, _first] = served.server.store.rollout_changes()
+    assert (back.stage, back.actor) == ("shadow", "admin") and forward.evidence["override"] is True
+
+
+def test_who_is_no_admin_sees_the_gate_and_takes_no_step(served):
+    browser = visitor(served, "reviewer")
+    page = browser.get("/decisions?stage=full")
+    assert "An admin can take the step" in page
+    browser.send("/decisions", stage="off")
+    assert browser.status == 403 and served.server.rollouts.now.stage == "shadow"
+
+
+@pytest.mark.parametrize(
+    "query, told",
+    [
+        ("stage=all", "no stage"),
+        ("stage=canary&share=x", "no share"),
+        ("stage=canary&share=0", "no share"),
+        ("stage=canary&share=nan", "no share"),
+        ("stage=canary&share=101", "no share"),
+        ("stage=canary&revision=0123", "no exported student"),
+    ],
+)
+def test_what_is_no_step_is_told(served, query, told):
+    page = visitor(served, "admin").get(f"/decisions?{query}")
+    assert told in page and "Mend:" in page
+
+
+def test_students_with_their_release_and_size(served):
+    page = visitor(served, "viewer").get("/students")
+    assert ("static/float32" in page and "deployed, shadow" in page and "Bytes" in page) or "kB" in page
+    assert served.server.rollouts.now.revision[:16] in page and '<dd class="pass">pass</dd>' in page

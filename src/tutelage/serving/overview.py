@@ -13,7 +13,7 @@ from tutelage.serving.store import Alert, RolloutChange, Store, Totals
 
 DAY = 86_400.0
 _STEP = 30  # minutes of one bar of the day's traffic
-_MONTH = 30 * DAY
+MONTH = 30 * DAY
 _MOST_ALERTS = 20
 
 
@@ -84,7 +84,7 @@ def read_overview(
         day=store.totals(now - DAY),
         traffic=store.series(now - DAY, minutes=_STEP),
         step=_STEP,
-        saved=saved(store.totals(now - _MONTH)),
+        saved=saved(store.totals(now - MONTH)),
         alerts=store.alerts(open_only=True, limit=_MOST_ALERTS),
         lost=store.lost,
     )

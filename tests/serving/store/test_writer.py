@@ -76,7 +76,9 @@ def kill_often(url: str, times: int) -> None:
         acknowledged += killed_after(capturing(url), draw.randrange(1, 60), draw.random() / 20)
         kept = check_all_is_there(url, acknowledged)
         assert kept >= len(acknowledged) > 0
-    print(f"{times} kills: {len(acknowledged):,} captures acknowledged, none of them lost; {kept:,} are there")
+    print(
+        f"{times} kills: {len(acknowledged):,} captures acknowledged, none of them lost; {kept:,} are there"
+    )
 
 
 def test_killed_at_any_moment_it_has_what_it_acknowledged(tmp_path: Path) -> None:

@@ -11,16 +11,24 @@ from typing import TYPE_CHECKING
 
 from tutelage.errors import IntegrityError
 from tutelage.serving.app import Service
+from tutelage.web.pages._decisions import DecisionPages
+from tutelage.web.pages._disagreements import DisagreementPages
 from tutelage.web.pages._login import LoginPages
 from tutelage.web.pages._overview import OverviewPages
 from tutelage.web.pages._page import Pages
+from tutelage.web.pages._students import StudentPages
 from tutelage.web.site import LOOPBACK_NAMES, Site
 
 if TYPE_CHECKING:
     from tutelage.stages.serve import Server
 
 __all__ = ["with_pages"]
-_NAV = (("/", "Overview"),)
+_NAV = (
+    ("/", "Overview"),
+    ("/disagreements", "Disagreements"),
+    ("/decisions", "Decisions"),
+    ("/students", "Students"),
+)
 _SECRET_SIZE = 32  # bytes
 
 
@@ -40,7 +48,13 @@ def with_pages(server: Server, hosts: Sequence[str] = ()) -> Service:
         {"name": server.name, "nav": _NAV},
     )
     pages = Pages(site, server.service.keys)
-    parts = (LoginPages(pages), OverviewPages(pages, server))
+    parts = (
+        LoginPages(pages),
+        OverviewPages(pages, server),
+        DisagreementPages(pages, server),
+        DecisionPages(pages, server),
+        StudentPages(pages, server),
+    )
     routes = [route for part in parts for route in part.routes()]
     return replace(server.service, routes=[*server.service.routes, *routes])
 
