@@ -47,6 +47,8 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/coverage.py
 	$(BIN)/python benchmarks/certificates.py
 	$(BIN)/python benchmarks/sequences.py
+	$(BIN)/python benchmarks/journal.py
+	$(BIN)/python benchmarks/redaction.py
 	$(BIN)/python benchmarks/captures.py
 	$(BIN)/python benchmarks/serve_size.py
 	$(if $(TEACHER),$(BIN)/python benchmarks/bert_size.py --teacher $(TEACHER))

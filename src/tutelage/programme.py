@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tutelage import storage
+from tutelage import __version__, storage
 from tutelage.config import ProgrammeConfig, load_config, located
 from tutelage.errors import ConfigError, ProgrammeBusyError
 from tutelage.ledger import Journal
@@ -288,7 +288,13 @@ class Stage:
             if path.suffix != ".sqlite"
         }
         state: dict[str, Any] = {"inputs": inputs, "outputs": outputs, "summary": summary, "seconds": seconds}
-        programme.journal.append("stage", stage=self.name, overrides=programme.journalled_overrides, **state)
+        programme.journal.append(
+            "stage",
+            stage=self.name,
+            version=__version__,
+            overrides=programme.journalled_overrides,
+            **state,
+        )
         storage.write_json(self.state_path(programme), state)
         progress.stage(self.name, f"{summary} ({seconds:.1f} s)")
         return True

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from tutelage.cli.audit import audit as audit_verbs
 from tutelage.cli.keys import keys
+from tutelage.cli.rights import rights as rights_verbs
 
 if TYPE_CHECKING:
     from tutelage.programme import Programme
@@ -22,6 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keys, name="keys")
+app.add_typer(rights_verbs, name="rights")
+app.add_typer(audit_verbs, name="audit")
 
 Folder = Annotated[Path, typer.Argument(help="The programme's folder.")]
 Overrides = Annotated[

@@ -44,7 +44,9 @@ def rights_gate(
         "student_kind": student_kind,
         "distribution": config.distribution,
         "overridden": False,
-        "terms": None if terms is None else terms.model_dump(mode="json", exclude={"verdicts"}),
+        "terms": None
+        if terms is None
+        else {**terms.model_dump(mode="json", exclude={"verdicts"}), "clause_hash": terms.clause_hash},
     }
     override = config.override
     if verdict is not Verdict.PASS and override is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from fnmatch import fnmatchcase
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -51,6 +52,11 @@ class Terms(BaseModel):
         if self.second_hand and "allow" in readings:
             raise ValueError("a clause known at second hand can't allow anything")
         return self
+
+    @property
+    def clause_hash(self) -> str:
+        """SHA-256 of the clause as it was read, 16 hex digits: another reading is another hash."""
+        return sha256(self.clause.encode()).hexdigest()[:16]
 
     def binds_host(self, host: str) -> bool:
         """Whether `host` is one of its endpoints, or below one."""
