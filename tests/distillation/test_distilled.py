@@ -148,6 +148,7 @@ def test_an_ensemble_is_the_mean_of_its_members(tmp_path, monkeypatch):
     assert [check["member"] for check in three.record.history] == np.repeat(range(3), checks).tolist()
 
 
+@pytest.mark.long
 def test_an_ensemble_that_was_killed_goes_on_in_the_member_where_it_was(tmp_path):
     whole = trained(tmp_path, QUICK)
     with pytest.raises(Killed):

@@ -56,6 +56,7 @@ def test_what_the_teacher_prefers_is_said_more_often_and_no_more_when_it_is_shuf
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_teachers_weights_rank_too(models):
     world.save_teacher(models)
     config = config_of(**LEARNING, rank="likelihood")

@@ -130,6 +130,7 @@ def test_an_endpoints_tokens_are_found_by_their_bytes(models, signals):
 @pytest.mark.parametrize(
     ("recipe", "step"), [("tokens", 5), ("tokens", 13), ("on-policy", 7), ("on-policy", 14)]
 )
+@pytest.mark.long
 def test_a_killed_run_goes_on_to_the_same_weights(models, signals, tmp_path, recipe, step):
     config = world.config_of("causal", recipe, epochs=10, accumulation=2)
     given = {"teacher": teacher_of(models) if recipe == "on-policy" else None}

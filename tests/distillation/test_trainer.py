@@ -304,6 +304,7 @@ def test_a_run_killed_at_a_check_ends_the_same_to_the_last_bit(tmp_path, start):
         assert weights_of(learner) == weights_of(whole), f"killed at step {step}"
 
 
+@pytest.mark.long
 def test_a_run_killed_again_and_again_ends_the_same_to_the_last_bit(tmp_path, start):
     whole, record = run(start)
     deaths, checks_before = (2, 6, 11, 12, 17, 23), (0, 0, 4, 8, 12, 16)
@@ -315,6 +316,7 @@ def test_a_run_killed_again_and_again_ends_the_same_to_the_last_bit(tmp_path, st
 
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 @pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.long
 def test_momentum_and_random_numbers_survive_a_kill(tmp_path, noise, accumulation):
     schedule = replace(WALK, steps=40, checks=20, patience=100, accumulation=accumulation)
     whole, record = walk(Walker(noise), schedule)

@@ -55,8 +55,8 @@ def trace(programme: Programme, path: Path) -> Origin:
         if (found := _find(entries, candidate, digest)) is not None:
             return found
     raise UsageError(
-        f"{name} is not as any stage of the journal left it: it was changed since, or made by hand. Mend: run "
-        "the stage that makes it, or restore it"
+        f"{name} is not as any stage of the journal left it: it was changed since, or made by hand. "
+        "Mend: run the stage that makes it, or restore it"
     )
 
 

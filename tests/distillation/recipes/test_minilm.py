@@ -42,6 +42,7 @@ def test_an_assistant_learns_first_and_then_teaches(world, control):
     assert right(result.student) > control + 0.3
 
 
+@pytest.mark.long
 def test_any_layer_of_the_teacher_teaches(world):
     middle, last = (
         trained(world, quick("minilm", body={"layer_map": [[2, layer]]})).record.history[0]
@@ -64,6 +65,7 @@ def test_relation_heads_are_the_most_that_divide_both_widths(world, monkeypatch,
 @pytest.mark.parametrize(
     "member", [pytest.param(0, marks=pytest.mark.long), 1, pytest.param(2, marks=pytest.mark.long)]
 )
+@pytest.mark.long
 def test_a_killed_run_goes_on_through_its_phases_bit_by_bit(world, tmp_path, member):
     config = quick("minilm", body={"assistant": True})
     whole = trained(world, config)

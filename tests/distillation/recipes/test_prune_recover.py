@@ -129,6 +129,7 @@ def test_all_prompts_are_learned_from_and_validation_is_none_of_them(world, monk
     assert said.has_gold.tolist() == [bool(gold.get(text, False)) for text in said.texts]
 
 
+@pytest.mark.long
 def test_the_control_takes_as_many_steps_and_hears_no_unpruned_one(world, monkeypatch):
     student = trained(world)
     monkeypatch.setattr(recipe, "_taught_by", None)

@@ -117,6 +117,7 @@ def test_what_does_not_go_together_is_refused_before_training(world, config, mes
 # What the teacher computes is kept
 
 
+@pytest.mark.long
 def test_a_teacher_runs_once_and_what_it_made_teaches_the_same(world, tmp_path, monkeypatch):
     from tutelage.distillation.teacher_body import TeacherBody
 
@@ -129,6 +130,7 @@ def test_a_teacher_runs_once_and_what_it_made_teaches_the_same(world, tmp_path, 
     assert trained(world, config, kept=tmp_path).record.history == kept
 
 
+@pytest.mark.long
 def test_what_was_kept_of_another_teacher_is_made_anew(world, tmp_path):
     trained(world, quick("tinybert"), "shuffled", kept=tmp_path)
     fresh, mixed = (trained(world, quick("tinybert"), kept=folder) for folder in (tmp_path / "new", tmp_path))
