@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -120,7 +121,11 @@ class Live:
 
     def run(self, work: Any) -> Any:
         """Await something in the server's own loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return self.run_soon(work).result(20)
+
+    def run_soon(self, work: Any) -> Future[Any]:
+        """The same without waiting for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def captures(self, count: int, **which: Any) -> Sequence[Any]:
         """The captures, newest first, once there are so many."""

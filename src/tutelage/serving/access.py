@@ -5,19 +5,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from tutelage.errors import UsageError
 from tutelage.serving.store import ApiKey
 
 _PREFIX = "tut"
-_REMEMBERED = 20.0  # seconds for which a key that was checked isn't checked again
+_READ_EVERY = 2.0  # seconds after which a key that was revoked is refused
+_PATIENCE = 1.0  # seconds that a request waits for the list of keys, of a database that is slow
+_REFUSED = 5.0  # seconds for which a token that was wrong isn't checked again
+_CHECKS_AT_ONCE, _MOST_WAITING = 2, 64
 _MOST_REMEMBERED = 10_000
+
+_Kept = TypeVar("_Kept")
+_log = logging.getLogger(__name__)
 
 
 class Role(StrEnum):
@@ -56,11 +64,21 @@ class KeyStore(Protocol):
         """All of them, revoked ones too."""
         ...
 
+    def use_key(self, id: str, day: str) -> None:
+        """Note that a key was used on a UTC day (ISO 8601)."""
+        ...
+
+
+class Overwhelmed(Exception):
+    """More keys wait to be checked than may."""
+
 
 class KeyRing:
-    """Tells who a token is. Argon2 takes tens of milliseconds and megabytes, so that it is asked once for
-    each key; whether the key still holds is looked up every `_REMEMBERED` seconds, and one that is revoked
-    is refused after that at the latest. Requests that come together share one check.
+    """Tells who a token is.
+
+    A check takes argon2 tens of milliseconds and 64 MB, so that its result is remembered, a refusal for some
+    seconds; few are made at once, and where many wait the next is turned away. The list of keys is read
+    anew every other second: a key that is revoked is refused from then on.
 
     `upstream` is the teacher's own key, with which an application that changed nothing but its base URL
     comes: it asks as a client.
@@ -71,63 +89,107 @@ class KeyRing:
 
         self._store, self._upstream = store, upstream.encode()
         self._hasher = PasswordHasher()
-        self._known: dict[bytes, tuple[float, Principal]] = {}
-        self._verified: dict[bytes, str] = {}  # marks of tokens, each with the hash that it was held against
-        self._checks: dict[bytes, asyncio.Task[Principal | None]] = {}
+        self._known: dict[bytes, str] = {}  # of each token that was checked, by its hash, the key's id
+        self._refused: dict[bytes, float] = {}
+        self._checks: dict[bytes, asyncio.Task[bool]] = {}
+        self._places = asyncio.Semaphore(_CHECKS_AT_ONCE)
+        self._stored: Mapping[str, ApiKey] = {}
+        self._read_at = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
+        self._used: set[tuple[str, str]] = set()
 
     async def principal(self, token: str) -> Principal | None:
-        """Whoever holds this token; None where nobody does."""
+        """Whoever holds this token; None where nobody does. Raises Overwhelmed."""
         if not token or not token.isascii():
             return None
         if self._upstream and hmac.compare_digest(token.encode(), self._upstream):
             return Principal("application", Role.CLIENT)
         mark = hashlib.sha256(token.encode()).digest()
-        known = self._known.get(mark)
-        if known is not None and known[0] > monotonic():
-            return known[1]
-        check = self._checks.get(mark)
-        if check is None:
-            check = self._checks[mark] = asyncio.create_task(asyncio.to_thread(self._check, token, mark))
-            check.add_done_callback(lambda _: self._checks.pop(mark))
-        found = await asyncio.shield(check)
-        if found is not None:
-            if len(self._known) >= _MOST_REMEMBERED:
-                self._known.clear()
-            self._known[mark] = monotonic() + _REMEMBERED, found
-        return found
+        id_, secret = split_token(token)
+        stored = await self._key(id_)
+        if stored is None or self._refused.get(mark, 0.0) > monotonic():
+            return None
+        if self._known.get(mark) != id_ and not await self._checked(mark, stored, secret):
+            return None
+        await self._note_use(id_)
+        return Principal(stored.name, Role(stored.role))
 
     async def holder(self, id_: str) -> Principal | None:
         """Whoever holds the key of this id, which nobody proves here; None where it is revoked, or none."""
-        stored = _named(await asyncio.to_thread(self._store.keys), id_)
-        if stored is None or stored.revoked is not None or stored.role not in set(Role):
-            return None
-        return Principal(stored.name, Role(stored.role))
+        stored = await self._key(id_)
+        return None if stored is None else Principal(stored.name, Role(stored.role))
 
-    def _check(self, token: str, mark: bytes) -> Principal | None:
+    async def _key(self, id_: str) -> ApiKey | None:
+        """The key of an id, unless it is revoked or of no role that there is."""
+        if not id_:
+            return None
+        await self._read(_READ_EVERY)
+        if id_ not in self._stored:  # it may have been made since
+            await self._read(_READ_EVERY / 4)
+        stored = self._stored.get(id_)
+        usable = stored is not None and stored.revoked is None and stored.role in set(Role)
+        return stored if usable else None
+
+    async def _read(self, age: float) -> None:
+        """See to it that the list of keys is no older than `age`; where the database is away it stays."""
+        if monotonic() - self._read_at <= age:
+            return
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_now())
+        await asyncio.wait([self._reading], timeout=_PATIENCE)
+
+    async def _read_now(self) -> None:
+        try:
+            self._stored = {key.id: key for key in await asyncio.to_thread(self._store.keys)}
+        except Exception as error:  # noqa: BLE001 - whatever a database raises, known keys go on
+            _log.warning("the keys can't be read: %s", type(error).__name__)
+        finally:
+            self._read_at, self._reading = monotonic(), None
+
+    async def _checked(self, mark: bytes, stored: ApiKey, secret: str) -> bool:
+        """Whether the secret is the key's; of one token that comes many times at once it is asked once."""
+        check = self._checks.get(mark)
+        if check is None:
+            if len(self._checks) >= _MOST_WAITING:
+                raise Overwhelmed
+            check = self._checks[mark] = asyncio.create_task(self._check(mark, stored, secret))
+        return await asyncio.shield(check)
+
+    async def _check(self, mark: bytes, stored: ApiKey, secret: str) -> bool:
+        try:
+            async with self._places:
+                right = await asyncio.to_thread(self._verify, stored.hash, secret)
+        finally:
+            del self._checks[mark]
+        if right:
+            _remember(self._known, mark, stored.id)
+        else:
+            _remember(self._refused, mark, monotonic() + _REFUSED)
+        return right
+
+    def _verify(self, hash_: str, secret: str) -> bool:
         from argon2.exceptions import Argon2Error, InvalidHashError
 
-        id_, secret = split_token(token)
-        stored = _named(self._store.keys(), id_)
-        if stored is None or stored.revoked is not None:
-            self._verified.pop(mark, None)
-            return None
         try:
-            if self._verified.get(mark) != stored.hash:
-                self._hasher.verify(stored.hash, secret)
-                if len(self._verified) >= _MOST_REMEMBERED:
-                    self._verified.clear()
-                self._verified[mark] = stored.hash
-            return Principal(stored.name, Role(stored.role))
-        except (Argon2Error, InvalidHashError, ValueError):
-            return None
+            return self._hasher.verify(hash_, secret)
+        except (Argon2Error, InvalidHashError):
+            return False
 
-    def forget(self) -> None:
-        """Look every key up anew from now on."""
-        self._known.clear()
+    async def _note_use(self, id_: str) -> None:
+        used = id_, datetime.now(UTC).date().isoformat()
+        if used in self._used:
+            return
+        self._used = {known for known in self._used if known[1] == used[1]} | {used}
+        try:
+            await asyncio.to_thread(self._store.use_key, *used)
+        except Exception as error:  # noqa: BLE001 - it is no reason not to answer
+            _log.warning("a key's use can't be noted: %s", type(error).__name__)
 
 
-def _named(keys: Sequence[ApiKey], id_: str) -> ApiKey | None:
-    return next((key for key in keys if key.id == id_), None)
+def _remember(memory: dict[bytes, _Kept], mark: bytes, value: _Kept) -> None:
+    if len(memory) >= _MOST_REMEMBERED:
+        memory.clear()
+    memory[mark] = value
 
 
 def split_token(token: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tutelage.errors import TeacherError, TutelageError, UsageError
-from tutelage.serving.access import KeyRing, Pace, Principal, Role, token_in
+from tutelage.errors import DataError, TeacherError, TutelageError, UsageError
+from tutelage.serving.access import KeyRing, Overwhelmed, Pace, Principal, Role, token_in
 from tutelage.serving.gateway import Gateway, NobodyAnswers
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 Handler = Callable[[Request], Awaitable[Response]]
+_MOST_DIGITS = 18
+_CLOSE = {"Connection": "close"}  # what is left of the body isn't read
+_HEADERS = (  # of every answer that doesn't say otherwise: it is nobody's page, and nobody's to keep
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -107,59 +116,70 @@ def make_app(service: Service) -> ASGIApp:
         exception_handlers={
             HTTPException: _told,
             NobodyAnswers: _nobody,
+            Overwhelmed: _overwhelmed,
             TeacherError: _no_teacher,
+            DataError: _no_store,
             TutelageError: _refused,
+            UnicodeEncodeError: _no_text,
             Exception: _broken,
         },
     )
     config = service.gateway.config
     app.state.keys, app.state.pace = service.keys, Pace(config.requests_per_minute)
-    return _Bounded(app, config.max_body_kb * 1024)
+    return _Bounded(app, config.max_body_kb * 1024, config.deadline)
 
 
 class _Bounded:
-    """Reads no body beyond the limit: declared or not, it is turned away with 413."""
+    """Reads no body beyond the limit (413, declared or not), and waits for none longer than `patience`
+    seconds (408). Every answer has the headers that keep it from being taken for a page."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app, self._limit = app, limit
+    def __init__(self, app: ASGIApp, limit: int, patience: float) -> None:
+        self._app, self._limit, self._patience = app, limit, patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > self._limit:
-            await self._turn_away(scope, receive, send)
-            return
-        seen, begun = 0, False
+        # A number of thousands of digits is none that Python reads.
+        if not declared.isdigit() or len(declared) > _MOST_DIGITS or int(declared) > self._limit:
+            await fault(413, self._too_large(), _CLOSE)(scope, receive, _headed(send))
+        else:
+            await self._app(scope, self._bounded(receive), _headed(send))
+
+    def _bounded(self, receive: Receive) -> Receive:
+        seen, whole = 0, False
+        ends = asyncio.get_running_loop().time() + self._patience
 
         async def bounded() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, whole
+            try:
+                async with asyncio.timeout_at(None if whole else ends):
+                    message = await receive()
+            except TimeoutError:
+                told = f"the body did not come within {self._patience:g} s"
+                raise HTTPException(408, told, _CLOSE) from None
+            whole = whole or not message.get("more_body", False)
             seen += len(message.get("body", b""))
             if seen > self._limit:
-                raise _TooLarge
+                raise HTTPException(413, self._too_large(), _CLOSE)
             return message
 
-        async def noted(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
+        return bounded
 
-        try:
-            await self._app(scope, bounded, noted)
-        except _TooLarge:
-            if begun:
-                raise
-            await self._turn_away(scope, receive, send)
-
-    async def _turn_away(self, scope: Scope, receive: Receive, send: Send) -> None:
-        text = f"a body of more than {self._limit // 1024} KiB (serving.max_body_kb)"
-        await fault(413, text)(scope, receive, send)
+    def _too_large(self) -> str:
+        return f"a body of more than {self._limit // 1024} KiB (serving.max_body_kb)"
 
 
-class _TooLarge(Exception):
-    pass
+def _headed(send: Send) -> Send:
+    async def headed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            given = {name.lower() for name, _ in message["headers"]}
+            added = [(name, value) for name, value in _HEADERS if name not in given]
+            message["headers"] = [*message["headers"], *added]
+        await send(message)
+
+    return headed
 
 
 def fault(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -189,12 +209,24 @@ async def _nobody(request: Request, error: Exception) -> Response:
     return fault(503, str(error), headers)
 
 
+async def _overwhelmed(request: Request, error: Exception) -> Response:
+    return fault(429, "too many keys are being checked", {"Retry-After": "1"})
+
+
+async def _no_store(request: Request, error: Exception) -> Response:
+    return fault(503, str(error), {"Retry-After": "2"})
+
+
 async def _no_teacher(request: Request, error: Exception) -> Response:
     return fault(502, str(error))
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     return fault(400, str(error))
+
+
+async def _no_text(request: Request, error: Exception) -> Response:
+    return fault(400, "the body holds half a character (a lone surrogate), which is no text")
 
 
 async def _broken(request: Request, error: Exception) -> Response:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
+from urllib.parse import quote, unquote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -32,6 +34,8 @@ from tutelage.serving.upstream import ChatEndpoint
 _EVENTS = "text/event-stream"
 _AT_ONCE = 16  # inputs of a batch asked side by side
 _LONGEST_KEY = 200
+_PLAIN_PATH = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})+")  # RFC 3986, pchar and "/"
+_SEPARATOR = re.compile(r"[/\\]")
 
 
 class Endpoints:
@@ -127,15 +131,11 @@ class Endpoints:
             return fault(
                 404, f"this isn't the task, and the teacher {teacher.name} is no endpoint to pass it on to"
             )
-        path = request.url.path.removeprefix("/v1")
-        if ".." in path or "//" in path:
-            raise HTTPException(400, f"the path {path!r} can't be passed on")
+        path, query = _passed_on(request)
         stack = AsyncExitStack()
         try:
             response, headers = await stack.enter_async_context(
-                teacher.forward(
-                    request.method, path, request.url.query, request.headers, await request.body()
-                )
+                teacher.forward(request.method, path, query, request.headers, await request.body())
             )
         except BaseException:
             await stack.aclose()
@@ -184,6 +184,23 @@ def _headers_of_stream(answered: Streamed) -> dict[str, str]:
         "X-Tutelage-By": str(By.TEACHER),
         "X-Tutelage-Stage": str(answered.stage),
     }
+
+
+def _passed_on(request: Request) -> tuple[str, str]:
+    """Path and query as they go on, encoded as they came. Raises HTTPException 400 for a path that could
+    lead out of the teacher's own.
+
+    Not from `request.url`, which begins with whatever the client wrote in its Host header.
+    """
+    raw: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    path = raw.partition(b"?")[0].decode("latin-1").removeprefix("/v1")
+    decoded = path
+    while (further := unquote(decoded)) != decoded:  # a proxy on the way may decode once more
+        decoded = further
+    parts = _SEPARATOR.split(decoded[1:].removesuffix("/"))
+    if not _PLAIN_PATH.fullmatch(path) or any(part in ("..", ".", "") for part in parts):
+        raise HTTPException(400, "this path can't be passed on")
+    return path, request.scope["query_string"].decode("latin-1")
 
 
 def _in_header(text: str) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import time
 from typing import Any
 
 from tutelage.config import AuditConfig
+from tutelage.errors import UsageError
 from tutelage.serving.captures import Capture
 from tutelage.serving.router import By
 from tutelage.serving.sequences import Alarm, ConfidenceSequence
@@ -63,19 +65,20 @@ class Monitor:
     ) -> None:
         self._config, self._states, self._ring = config, dict(restored), ring
         self.revision, self._threshold = "", 0.0
+        self._since = 0.0  # what was asked before was asked of another student
         self._alarms: dict[str, Alarm] = {}
         self._shadow = ConfidenceSequence()
 
     def watch(self, revision: str, threshold: float | None) -> None:
         """From now on this revision, with what is known of it; in shadow what it would answer at this
         threshold."""
-        changed = (revision, threshold) != (self.revision, self._threshold)
-        self.revision, self._threshold = revision, math.inf if threshold is None else threshold
-        if not changed:
+        watched = math.inf if threshold is None else threshold
+        if (revision, watched) == (self.revision, self._threshold):
             return
-        self._alarms = {
-            name: Alarm.from_json(state) for name, state in self._states.get(self._name("alarms"), {}).items()
-        }
+        if self.revision not in ("", revision):
+            self._since = time()
+        self.revision, self._threshold = revision, watched
+        self._alarms = self._kept_alarms()
         shadow = self._states.get(self._name("shadow"))
         self._shadow = ConfidenceSequence()
         if shadow is not None and shadow["threshold"] == threshold:
@@ -84,6 +87,8 @@ class Monitor:
     def note(self, capture: Capture) -> Mapping[str, Any]:
         """See `Watch.note`: what the student would have answered, beside what the teacher did."""
         said = capture.confidence
+        if capture.at - capture.latency < self._since:
+            return {}
         unheard = capture.by == By.TEACHER and capture.agree is not None
         if not unheard or said is None or not said >= self._threshold:
             return {}
@@ -127,19 +132,35 @@ class Monitor:
             for sequence in [ConfidenceSequence(alarm.errors, alarm.trials, 1 - alarm.delta)]
         ]
 
+    def _kept_alarms(self) -> dict[str, Alarm]:
+        """Those of an earlier process. Where another limit or delta was configured since they begin anew."""
+        try:
+            kept = {
+                name: Alarm.from_json(state)
+                for name, state in self._states.get(self._name("alarms"), {}).items()
+            }
+        except (UsageError, KeyError, TypeError):  # of another version
+            return {}
+        same = ALL in kept and kept[ALL].delta == self._delta(ALL)
+        return kept if same and all(alarm.limit == self._config.limit for alarm in kept.values()) else {}
+
     def _watched_slice(self, name: str) -> str:
         if not self._config.slices or (name not in self._alarms and len(self._alarms) > _MOST_SLICES):
             return ALL
         return name
 
     def _new_alarm(self, name: str) -> Alarm:
+        alarm = self._alarms[name] = Alarm(self._config.limit, self._delta(name))
+        return alarm
+
+    def _delta(self, name: str) -> float:
         """Half of delta is for all requests together, of the other half the k-th slice has a share of 1/k²:
         however many come, false alarms stay at delta."""
         half = self._config.delta / 2 if self._config.slices else self._config.delta
+        if name == ALL:
+            return half
         number = sum(known != ALL for known in self._alarms) + 1
-        delta = half if name == ALL else half / (_BASEL * number**2)
-        alarm = self._alarms[name] = Alarm(self._config.limit, delta)
-        return alarm
+        return half / (_BASEL * number**2)
 
     def _moved(self, kind: str, state: Any) -> dict[str, Any]:
         self._states[self._name(kind)] = state

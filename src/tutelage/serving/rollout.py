@@ -15,7 +15,7 @@ from tutelage.errors import GateRefused, TutelageError, UsageError
 from tutelage.gates import Decision
 from tutelage.serving.gateway import Deployed, Foreign, Gateway
 from tutelage.serving.monitor import Monitor, Ringing
-from tutelage.serving.rollout_gate import Standing, rollout_gate
+from tutelage.serving.rollout_gate import Standing, rollout_gate, rollout_gate_back
 from tutelage.serving.router import Rollout, Stage
 from tutelage.serving.shelf import Candidate, Shelf
 from tutelage.serving.store import Alert, RolloutChange, Store
@@ -58,51 +58,78 @@ class Book:
         """The step, and whether it is one forward, which the gate has to let pass.
 
         Raises GateRefused where it doesn't and nobody overrides it, or without a reason; UsageError for a
-        revision that isn't there.
+        revision that isn't there. A step back with the student that is deployed never raises.
         """
-        candidate, decision = self._candidate(wish, now), self.judged(wish, now, monitor)
-        forward = not _is_back(wish, candidate, now)
-        if forward and not wish.override:
+        if self._is_back(wish, now):
+            return self._back(wish, now), False
+        decision, candidate = self.judged(wish, now, monitor), self._candidate(wish, now)
+        if not wish.override:
             decision.require()
-        if forward and wish.override and len(wish.reason) < _LEAST_REASON:
+        elif len(wish.reason) < _LEAST_REASON:
             raise GateRefused(
                 f"going past the rollout gate needs a reason of {_LEAST_REASON} characters at least, which "
                 "is written down. Mend: say why it is right to"
             )
-        return self._planned(wish, candidate, decision), forward
+        return self._planned(wish, candidate, decision), True
 
     def judged(self, wish: Wish, now: Rollout, monitor: Monitor) -> Decision:
-        """What the gate says."""
+        """What the gate says; a step back it lets pass."""
+        if self._is_back(wish, now):
+            return rollout_gate_back(wish.stage)
         standing = Standing.of(self._candidate(wish, now), now, monitor)
         return rollout_gate(wish.stage, standing, self.config)
 
     def _candidate(self, wish: Wish, now: Rollout) -> Candidate:
         return self.shelf.of_revision(wish.revision or now.revision)
 
+    def _is_back(self, wish: Wish, now: Rollout) -> bool:
+        """Whether the student may answer less after it. The same stage again isn't less: it takes in what was
+        certified since."""
+        if not wish.stage.live:
+            return True
+        if not now.revision.startswith(wish.revision or ""):
+            return False
+        if wish.stage is Stage.CANARY is now.stage:
+            return self._share(wish) < now.share
+        stages = list(Stage)
+        return stages.index(wish.stage) < stages.index(now.stage)
+
+    def _back(self, wish: Wish, now: Rollout) -> RolloutChange:
+        """Where the student still answers, it does so by the threshold that it had. Where it doesn't, what is
+        deployed stays even if it can't be read any more."""
+        decision = rollout_gate_back(wish.stage)
+        try:
+            candidate = self._candidate(wish, now)
+        except (TutelageError, OSError, ValueError, KeyError):
+            if wish.revision and not now.revision.startswith(wish.revision):
+                raise
+            candidate = None
+        if candidate is not None and not wish.stage.live:
+            return self._planned(wish, candidate, decision)
+        name = "" if candidate is None else candidate.name
+        return self._change(wish, now.revision, now.threshold, decision, name)
+
     def _planned(self, wish: Wish, candidate: Candidate, decision: Decision) -> RolloutChange:
-        share = self.config.canary if wish.share is None else wish.share
         certificate = candidate.certificate
+        threshold = None if certificate is None else certificate.threshold
+        return self._change(wish, candidate.revision, threshold, decision, candidate.name)
+
+    def _change(
+        self, wish: Wish, revision: str, threshold: float | None, decision: Decision, name: str
+    ) -> RolloutChange:
         return RolloutChange(
             at=time(),
             actor=wish.actor,
             stage=str(wish.stage),
-            share=share if wish.stage is Stage.CANARY else 0.0,
-            threshold=None if certificate is None else certificate.threshold,
-            revision=candidate.revision,
+            share=self._share(wish) if wish.stage is Stage.CANARY else 0.0,
+            threshold=threshold,
+            revision=revision,
             reason=wish.reason,
-            evidence={**decision.to_json(), "student": candidate.name, "override": wish.override},
+            evidence={**decision.to_json(), "student": name, "override": wish.override},
         )
 
-
-def _is_back(wish: Wish, candidate: Candidate, now: Rollout) -> bool:
-    """Whether a step lets the student answer no more than it does."""
-    if not wish.stage.live:
-        return True
-    stages = list(Stage)
-    fewer = wish.stage is not Stage.CANARY or now.stage is not Stage.CANARY or (wish.share or 1) <= now.share
-    return (
-        candidate.revision == now.revision and fewer and stages.index(wish.stage) <= stages.index(now.stage)
-    )
+    def _share(self, wish: Wish) -> float:
+        return self.config.canary if wish.share is None else wish.share
 
 
 class Rollouts:
@@ -141,10 +168,11 @@ class Rollouts:
         self._follower = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
-        """Stop following."""
-        for task in (self._follower, *self._background):
-            if task is not None:
-                task.cancel()
+        """Stop following, and let go of students that were kept for requests under way."""
+        tasks = [task for task in (self._follower, *self._background) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def change(self, wish: Wish) -> RolloutChange:
         """Take a step. A step back is in force before it is written; a step forward is written first.
@@ -182,8 +210,9 @@ class Rollouts:
             if change.revision not in self._loaded:
                 self._loaded[change.revision] = await self._load(candidate)
             return self._loaded[change.revision], candidate.scope
-        except TutelageError as error:
-            self._announce(Alert(time(), "student", f"the student can't be loaded: {error}"))
+        except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a runtime raise
+            told = str(error) if isinstance(error, TutelageError) else f"{type(error).__name__}: {error}"
+            self._announce(Alert(time(), "student", f"the student can't be loaded: {told}"))
             return None, None
 
     def _let_go(self, kept: str) -> None:
@@ -192,8 +221,10 @@ class Rollouts:
             self._spawn(self._close_later(self._loaded.pop(revision)))
 
     async def _close_later(self, student: ServedStudent) -> None:
-        await asyncio.sleep(self._config.deadline)
-        await student.close()
+        try:
+            await asyncio.sleep(self._config.deadline)
+        finally:
+            await student.close()
 
     def ring(self, ringing: Ringing) -> None:
         """An alarm has rung: back to shadow at once, where the student is measured on and not heard."""
@@ -232,7 +263,15 @@ class Rollouts:
             if last is not None and last.sequence > self._seen:
                 async with self._turn:
                     if last.sequence > self._seen:
-                        await self._deploy(last)
+                        await self._adopt(last)
+
+    async def _adopt(self, change: RolloutChange) -> None:
+        """Put in force what another process has decided. To let the student answer although an alarm rings
+        here is to go on with it, so that the alarm begins anew: one that has rung would never ring again."""
+        self._monitor.watch(change.revision, change.threshold)
+        if Stage(change.stage).live and self._monitor.ringing:
+            self._monitor.silence()
+        await self._deploy(change)
 
     def state(self) -> Mapping[str, Any]:
         """What holds, for the API and pages."""

@@ -48,9 +48,15 @@ def rollout_gate(wanted: Stage, standing: Standing, config: ServingConfig) -> De
     return Decision("rollout", tuple(evidence), {"wanted": str(wanted), "student": standing.candidate.name})
 
 
+def rollout_gate_back(wanted: Stage) -> Decision:
+    """The decision that a step back doesn't need."""
+    told = "lets the student answer less than it did" if wanted.live else "lets the student answer nothing"
+    return Decision("rollout", (Evidence("step back", Verdict.PASS, f"{wanted} {told}"),))
+
+
 def _evidence(wanted: Stage, standing: Standing, config: ServingConfig) -> Iterator[Evidence]:
     if not wanted.live:
-        yield Evidence("step back", Verdict.PASS, f"{wanted} lets the student answer nothing")
+        yield from rollout_gate_back(wanted).evidence
         return
     yield _released(standing.candidate)
     yield from _certified(wanted, standing.candidate)

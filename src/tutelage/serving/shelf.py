@@ -62,13 +62,21 @@ class Shelf:
         return verdict
 
     def of_revision(self, revision: str) -> Candidate:
-        """Raises UsageError where there is none such, or no longer."""
-        for candidate in self.all():
-            if candidate.revision == revision:
-                return candidate
+        """The one whose revision begins so. Raises UsageError where there is none such, or no longer, or
+        where there are several."""
+        there = self.all()
+        found = {one.revision: one for one in there if revision and one.revision.startswith(revision)}
+        if len(found) == 1:
+            return next(iter(found.values()))
+        if found:
+            raise UsageError(
+                f"{len(found)} exported students have a revision that begins with {revision!r}. "
+                "Mend: give more of its digits"
+            )
+        names = ", ".join(f"{one.revision[:12]} ({one.name})" for one in there) or "none"
         raise UsageError(
             f"no exported student has the revision {revision[:12]}. Mend: name one that "
-            "`tutelage export` kept"
+            f"`tutelage export` kept: {names}"
         )
 
     def usual(self, form: str | None) -> Candidate:

@@ -10,6 +10,7 @@ from time import time
 from typing import Any, Protocol
 
 import aiohttp
+from yarl import URL
 
 from tutelage.config import OpenAITeacherConfig
 from tutelage.errors import TeacherError, TeacherRefusesAccess, TeacherUnavailable
@@ -179,7 +180,7 @@ class ChatEndpoint:
         session = self._session or self._open()
         try:
             async with session.request(
-                method, self._config.base_url + path, allow_redirects=False, **how
+                method, URL(self._config.base_url + path, encoded=True), allow_redirects=False, **how
             ) as response:
                 yield response
         except TimeoutError:
