@@ -14,7 +14,7 @@ from tutelage.config import AuditConfig
 from tutelage.errors import GateRefused, UsageError
 from tutelage.serving.captures import Capture
 from tutelage.serving.monitor import Monitor
-from tutelage.serving.rollout import Book, Wish, parse_stage
+from tutelage.serving.rollout import _LOOK_EVERY, Book, Wish, parse_stage
 from tutelage.serving.router import Rollout, Stage
 from tutelage.serving.shelf import Shelf
 
@@ -41,13 +41,12 @@ def _now(book: Book, stage: Stage = Stage.CASCADE, share: float = 0.0) -> Rollou
     return Rollout(stage, share, 0.9, book.shelf.usual(None).revision)
 
 
-def _soon(true: Callable[[], bool], within: float = 10.0) -> float:
-    """Seconds until it is true."""
+def _soon(true: Callable[[], bool], within: float = 10.0) -> None:
+    """Wait until it is true."""
     began = time.monotonic()
     while not true():
         assert time.monotonic() - began < within
         time.sleep(0.005)
-    return time.monotonic() - began
 
 
 @pytest.mark.parametrize("stage", [Stage.OFF, Stage.SHADOW, Stage.CANARY])
@@ -114,7 +113,7 @@ def test_an_alarm_takes_the_right_back_at_once_and_it_stays_taken(programme, fau
         served.roll("full")
         while served.predict("refund").json()["by"] == "student":
             assert len(served.captures(0, limit=200)) < 100
-        assert _soon(lambda: served.ask("GET", "/v1/rollout", "viewer").json()["stage"] == "shadow") < 1
+        assert served.server.rollouts.now.stage is Stage.SHADOW
         _soon(lambda: len(served.server.store.rollout_changes()) == 3)
         last = served.server.store.rollout_changes(1)[0]
         assert (last.stage, last.actor) == ("shadow", "tutelage")
@@ -129,8 +128,8 @@ def test_an_alarm_takes_the_right_back_at_once_and_it_stays_taken(programme, fau
         book = Book(Shelf(programme), programme.config.serving)
         planned, _ = book.step(Wish(Stage.FULL, "anna", WHY, override=True), now, _monitor())
         served.server.store.change_rollout(planned)
-        assert _soon(lambda: served.predict("refund").json()["by"] == "student", 2) < 1
-        assert _soon(lambda: served.predict("refund").json()["by"] == "teacher") < 10
+        _soon(lambda: served.predict("refund").json()["by"] == "student")
+        _soon(lambda: served.predict("refund").json()["by"] == "teacher")
         assert served.server.store.verify_rollout() == 5
 
 
@@ -138,10 +137,11 @@ def test_two_servers_on_one_database_follow_each_other(programme):
     with live(programme) as one, live(programme) as two:
         one.roll("full")
         stage = lambda: two.predict("refund").json()["stage"]  # noqa: E731
-        assert _soon(lambda: stage() == "full", 3) < 1
+        _soon(lambda: stage() == "full")
         two.ask("POST", "/v1/rollout", "admin", json={"stage": "off"})
         assert two.predict("refund").json()["by"] == "teacher"
-        assert _soon(lambda: one.predict("refund").json()["stage"] == "off", 3) < 1
+        _soon(lambda: one.predict("refund").json()["stage"] == "off")
+        assert _LOOK_EVERY <= 0.5  # and so much as reading takes: a busy machine's seconds prove nothing
 
 
 def test_a_student_that_cannot_be_loaded_is_told_and_the_teacher_answers(programme, faulty_teacher):
