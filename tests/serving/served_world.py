@@ -145,10 +145,11 @@ def _key(role: str) -> tuple[str, ApiKey]:
 def live(programme: Programme) -> Iterator[Live]:
     """Serve a programme until the block ends."""
     server = open_server(programme)
-    keys = {}
+    keys, known = {}, {key.id for key in list(server.store.keys())}
     for role in ("client", "viewer", "reviewer", "admin"):
         keys[role], kept = _key(role)
-        server.store.add_key(kept)
+        if kept.id not in known:  # another server on this database, or an earlier one
+            server.store.add_key(kept)
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         make_app(with_pages(server)), log_config=None, access_log=False, timeout_graceful_shutdown=5
