@@ -344,6 +344,21 @@ def export(folder: Folder = Path(), overrides: Overrides = None) -> None:
 
 
 @app.command()
+def certify(folder: Folder = Path(), overrides: Overrides = None) -> None:
+    """Find from which confidence on the exported student may answer, with a bound on its errors there."""
+    from tutelage.cli.certificates import print_certification
+    from tutelage.cli.display import RichProgress
+    from tutelage.programme import Programme
+    from tutelage.stages import run_certify
+
+    programme = Programme.open(folder, overrides or ())
+    with programme.locked():
+        found = run_certify(programme, RichProgress())
+    print_certification(found)
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
 def evaluate(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
     """Compare teacher, control and student on sealed gold; decide. Exit status as of run."""
     from tutelage.cli.display import print_outcome

@@ -1,6 +1,7 @@
 """The schema of `tutelage.yaml`, and its reading. An unknown key is an error that names the nearest one."""
 
 from tutelage.config.body import BODY_RECIPES, PROMPT_RECIPES, BodyConfig, PruneConfig
+from tutelage.config.certify import BoundConfig, CertifyConfig
 from tutelage.config.coverage import WORDS, CoverageConfig
 from tutelage.config.economics import EconomicsConfig, Range
 from tutelage.config.export import ExportConfig
@@ -75,7 +76,9 @@ __all__ = [
     "AnthropicTeacherConfig",
     "AuditConfig",
     "BodyConfig",
+    "BoundConfig",
     "CalibrationPartConfig",
+    "CertifyConfig",
     "ClassifyConfig",
     "ColumnsConfig",
     "ComparisonConfig",

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from tutelage.config.body import BODY_RECIPES, BodyConfig, PruneConfig, check_body
+from tutelage.config.certify import CertifyConfig
 from tutelage.config.coverage import CoverageConfig
 from tutelage.config.economics import EconomicsConfig
 from tutelage.config.export import ExportConfig
@@ -511,6 +512,9 @@ class ProgrammeConfig(Section):
         ComparisonConfig(), description="Students that `tutelage compare` sets beside each other."
     )
     export: ExportConfig = Field(ExportConfig(), description="Forms of the student for a server.")
+    certify: CertifyConfig = Field(
+        CertifyConfig(), description="From which confidence on the student may answer, and with what bounds."
+    )
     serving: ServingConfig = Field(ServingConfig(), description="The server in front of teacher and student.")
     coverage: CoverageConfig = Field(CoverageConfig(), description="Whether gold is like the traffic.")
     stress: StressConfig | None = Field(

@@ -15,6 +15,7 @@ from tutelage.serving.learn_then_test import (
     certify,
     threshold_list,
 )
+from tutelage.serving.novelty import Novelty, read_novelty
 from tutelage.serving.runtime import Runtime, load_runtime
 from tutelage.serving.sequences import Alarm, ConfidenceSequence
 
@@ -28,10 +29,12 @@ __all__ = [
     "Claim",
     "ConfidenceSequence",
     "NotCertified",
+    "Novelty",
     "Reference",
     "Runtime",
     "certify",
     "load_runtime",
     "read_certificate",
+    "read_novelty",
     "threshold_list",
 ]

@@ -39,6 +39,13 @@ class Among(StrEnum):
     ANSWERED = "answered"
 
 
+_ERRORS = {
+    Reference.GOLD: "errors against gold",
+    Reference.TEACHER: "disagreement with the teacher",
+    Reference.EXCESS: "errors that the teacher doesn't make",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Bound:
     """The most errors that are acceptable: a share `limit` of some requests, against a reference.
@@ -56,6 +63,12 @@ class Bound:
             raise UsageError(
                 f"a bound of {self.limit:g} is not between 0 and 1. Mend: give a share such as 0.02"
             )
+
+    def describe(self) -> str:
+        """What it bounds, in a few words."""
+        among = "of what is answered" if self.among is Among.ANSWERED else "of all requests"
+        where = f" of slice {self.slice}" if self.slice is not None else ""
+        return f"{_ERRORS[self.reference]}, {among}{where}"
 
 
 @dataclass(frozen=True, slots=True)

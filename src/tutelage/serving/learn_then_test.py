@@ -101,8 +101,11 @@ def threshold_list(
     in all under None. The strictest threshold answers so many that a few errors among them don't yet break a
     bound, since the test of a fixed sequence ends at the first that fails.
 
-    Raises DataError where no prompt has a confidence.
+    Raises DataError where no prompt has a confidence, UsageError for a slice of which `rows` has none.
     """
+    for bound in bounds:
+        if not rows.get(bound.slice):
+            raise _without_slice(bound)
     stated = np.sort(confidence[~np.isnan(confidence)])
     if not len(stated):
         raise DataError(
@@ -161,10 +164,14 @@ def _check(part: CalibrationPart, bounds: Sequence[Bound], delta: float) -> None
                 f"Mend: give them, or leave the bound out"
             )
         if bound.slice is not None and bound.slice not in part.slices:
-            raise UsageError(
-                f"the calibration part has no prompt of slice {bound.slice!r}, which a bound is about. "
-                "Mend: add some, or leave the bound out"
-            )
+            raise _without_slice(bound)
+
+
+def _without_slice(bound: Bound) -> UsageError:
+    return UsageError(
+        f"the calibration part has no prompt of slice {bound.slice!r}, which a bound is about. "
+        "Mend: add some, or leave the bound out"
+    )
 
 
 def _claims(

@@ -34,11 +34,11 @@ _FEATURES = Features()
 class Novelty:
     """A guard against foreign prompts, fitted on a sample of the traffic, its landmarks.
 
-    A text's features f weigh (1 + ln tf) · ln((1 + n) / (1 + df)), df of the n landmarks having f; unknown
-    ones count in the text's length. `score` is 1 minus the mean cosine with the nearest landmarks, and
-    `limit` the score above which a text is foreign. `postings` (int64) and `values` (float32), both
-    [non-zero], list for feature i from `starts[i]` to `starts[i + 1]` the landmarks that have it, with what
-    it weighs in each at length 1.
+    A text's features f weigh (1 + ln tf) · ln((2 + n) / (1 + df)), df of the n landmarks having f, so that
+    even one that all have tells of texts without it; unknown ones count in the text's length. `score` is
+    1 minus the mean cosine with the nearest landmarks, and `limit` the score above which a text is foreign.
+    `postings` (int64) and `values` (float32), both [non-zero], list for feature i from `starts[i]` to
+    `starts[i + 1]` the landmarks that have it, with what it weighs in each at length 1.
     """
 
     vocabulary: dict[str, int]
@@ -80,7 +80,7 @@ class Novelty:
         frequency = Counter(feature for count in counts for feature in count)
         vocabulary = {feature: row for row, feature in enumerate(sorted(frequency))}
         seen = np.array([frequency[feature] for feature in vocabulary], np.float64)
-        weights = np.log((1 + len(texts)) / (1 + seen)).astype(np.float32)
+        weights = np.log((2 + len(texts)) / (1 + seen)).astype(np.float32)
         rows, columns, values = [], [], []
         for column, count in enumerate(counts):
             known = [vocabulary[feature] for feature in count]
@@ -104,7 +104,7 @@ class Novelty:
 
     def score(self, text: str) -> float:
         """From 0, the same as several of the traffic's, to 1: nothing in common with any."""
-        squares, rare = 0.0, math.log(1 + self.landmarks)
+        squares, rare = 0.0, math.log(2 + self.landmarks)
         listed, weighed = [], []
         for feature, count in Counter(_FEATURES.of(text)).items():
             row = self.vocabulary.get(feature)

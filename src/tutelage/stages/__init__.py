@@ -1,6 +1,7 @@
 """The stages of a programme, in order: each reads files, calls the library, writes files."""
 
 from tutelage.stages.batches import cancel_batches
+from tutelage.stages.certify import Certification, run_certify
 from tutelage.stages.compare import run_comparison
 from tutelage.stages.coverage import read_coverage
 from tutelage.stages.economics import programme_economics
@@ -17,6 +18,7 @@ from tutelage.stages.vote import open_poll, vote_results, votes_to_review
 __all__ = [
     "STAGES",
     "STUDENT_KINDS",
+    "Certification",
     "Export",
     "Outcome",
     "Pilot",
@@ -33,6 +35,7 @@ __all__ = [
     "read_stress",
     "reseal",
     "run_all",
+    "run_certify",
     "run_comparison",
     "run_export",
     "run_pilot",
