@@ -12,6 +12,7 @@ from voting_world import Browser
 
 from tutelage.errors import IntegrityError
 from tutelage.serving.access import Role
+from tutelage.serving.reviews import ReviewPolicy
 from tutelage.serving.store import Alert
 from tutelage.web.pages import with_pages
 from tutelage.web.pages._page import Page
@@ -293,3 +294,74 @@ def test_students_with_their_release_and_size(served):
     page = visitor(served, "viewer").get("/students")
     assert ("static/float32" in page and "deployed, shadow" in page and "Bytes" in page) or "kB" in page
     assert served.server.rollouts.now.revision[:16] in page and '<dd class="pass">pass</dd>' in page
+
+
+def _queued(served, count):
+    """The items that wait, once the server has put so many before people."""
+    ends = time.monotonic() + 20
+    policy = ReviewPolicy.of(served.server.gateway.config.people)
+    while len(found := served.server.store.reviews.waiting()) < count and time.monotonic() < ends:
+        served.server.store.reviews.enqueue(policy, since=0.0)
+    return found
+
+
+@pytest.fixture
+def queue(tmp_path, faulty_teacher, monkeypatch):
+    monkeypatch.setenv(KEY_NAME, TEACHER_KEY)
+    settings = {"people": {"second": 0.0}}
+    with live(write_programme(tmp_path / "inbox", faulty_teacher, settings)) as served:
+        _disagree(served, faulty_teacher, 3)
+        assert len(_queued(served, 3)) == 3
+        yield served
+
+
+def test_verdicts_are_given_commented_and_taken_back(queue):
+    reviews = queue.server.store.reviews
+    browser = visitor(queue, "reviewer")
+    page = browser.get("/review")
+    assert "<b>3</b> open" in page and "due in 23 h" in page and "<script>document" not in page
+    shown = re.search(r'name="capture" value="(\w+)"', page)[1]
+    assert 'name="capture" value="' + shown in browser.get("/review")  # loaded anew it is the same
+    page = browser.send("/review", choice='["card stolen"]', comment=f" because {HOSTILE} ")
+    assert "<b>2</b> open" in page and shown not in page
+    [done] = reviews.decided()
+    [verdict] = done.verdicts
+    assert (verdict.reviewer, verdict.value, verdict.comment) == (
+        "reviewer",
+        '"card stolen"',
+        f"because {HOSTILE}",
+    )
+    page = browser.send("/review/undo")
+    assert "<b>3</b> open" in page and f'value="{shown}"' in page and reviews.decided() == []
+    browser.send("/review", choice="none")
+    [done] = reviews.decided()
+    assert done.verdicts[0].value is None
+    browser.get("/review")
+    browser.send("/review/release")
+    assert reviews.counts(now=time.time()).claimed == 0
+
+
+def test_two_reviewers_have_two_items(queue):
+    pages = [visitor(queue, role).get("/review") for role in ("reviewer", "admin")]
+    assert len({re.search(r'name="capture" value="(\w+)"', page)[1] for page in pages}) == 2
+    page = visitor(queue, "viewer").get("/")
+    assert 'href="/review"' not in page
+
+
+@pytest.mark.parametrize("choice", ["", "x", "[]", '["other"]', '["card", "refund"]', "other", "{}", "[1]"])
+def test_what_is_no_verdict_is_told(queue, choice):
+    browser = visitor(queue, "reviewer")
+    browser.get("/review")
+    assert "Mend:" in browser.send("/review", choice=choice) and browser.status == 400
+    assert queue.server.store.reviews.decided() == []
+
+
+def test_what_was_drawn_at_random_is_shown_without_answers(tmp_path, faulty_teacher, monkeypatch):
+    monkeypatch.setenv(KEY_NAME, TEACHER_KEY)
+    settings = {"people": {"random": 1.0, "second": 0.0}}
+    with live(write_programme(tmp_path / "inbox", faulty_teacher, settings)) as served:
+        _disagree(served, faulty_teacher, 1)
+        _queued(served, 1)
+        page = visitor(served, "reviewer").get("/review")
+    assert "Drawn at random" in page and "Teacher</h3>" not in page and "confidence" not in page
+    assert '<i class="' not in page and page.count("data-key") == 5  # three labels, none, take back

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage.errors import IntegrityError
+from tutelage.serving.access import Role
 from tutelage.serving.app import Service
 from tutelage.web.pages._decisions import DecisionPages
 from tutelage.web.pages._disagreements import DisagreementPages
 from tutelage.web.pages._login import LoginPages
 from tutelage.web.pages._overview import OverviewPages
 from tutelage.web.pages._page import Pages
+from tutelage.web.pages._review import ReviewPages
 from tutelage.web.pages._students import StudentPages
 from tutelage.web.site import LOOPBACK_NAMES, Site
 
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["with_pages"]
 _NAV = (
-    ("/", "Overview"),
-    ("/disagreements", "Disagreements"),
-    ("/decisions", "Decisions"),
-    ("/students", "Students"),
+    ("/", "Overview", Role.VIEWER),
+    ("/disagreements", "Disagreements", Role.VIEWER),
+    ("/review", "Review", Role.REVIEWER),
+    ("/decisions", "Decisions", Role.VIEWER),
+    ("/students", "Students", Role.VIEWER),
 )
 _SECRET_SIZE = 32  # bytes
 
@@ -52,6 +55,7 @@ def with_pages(server: Server, hosts: Sequence[str] = ()) -> Service:
         LoginPages(pages),
         OverviewPages(pages, server),
         DisagreementPages(pages, server),
+        ReviewPages(pages, server),
         DecisionPages(pages, server),
         StudentPages(pages, server),
     )

@@ -4,7 +4,7 @@ const comment = document.getElementById("comment");
 document.querySelectorAll(".keys").forEach((told) => { told.hidden = false; });
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  if (event.target.matches("input, textarea")) {
+  if (event.target.matches("input, textarea, select")) {
     if (event.key === "Escape") event.target.blur();
     return;
   }
