@@ -273,3 +273,24 @@ def test_a_purge_by_age_leaves_what_was_taken(programme: Programme) -> None:
 def test_a_purge_is_of_one_thing(programme: Programme, options: list[str]) -> None:
     said = CliRunner().invoke(app, ["purge", str(programme.folder), *options])
     assert isinstance(said.exception, UsageError) and "either --key or --older-than" in str(said.exception)
+
+
+def test_what_was_kept_before_there_was_a_policy_is_redacted_as_it_is_taken(programme: Programme) -> None:
+    content = json.loads((programme.folder / "tutelage.yaml").read_text())
+    content["privacy"] = {"email": "mask", "iban": "drop", "names_by_list": False}
+    (programme.folder / "tutelage.yaml").write_text(json.dumps(content))
+    private = Programme.open(programme.folder)
+    captures = [
+        made("write to ann.smith@example.org please", agree=False),
+        made("my account is GB82 WEST 1234 5698 7654 32", agree=False),
+        made("send it to bob@example.org", agree=False),
+    ]
+    for stage in ("gold", "collect"):
+        run_stage(private, stage)
+    served(private, captures, [(captures[2].id, "ann", "login")])
+    take_served(private, Silent(), most=5)
+    assert sorted(taken(private)) == ["send it to [EMAIL]", "write to [EMAIL] please"]
+    [row] = read_sheet(review_file(private))
+    assert row["text"] == "send it to [EMAIL]" and row["label"] == "login"
+    take_served(private, Silent(), most=5)
+    assert len(taken(private)) == 2

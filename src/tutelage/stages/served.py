@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +22,13 @@ from tutelage.review.verdicts import HASH
 from tutelage.stages.collect import read_served
 from tutelage.stages.gold import held_out
 from tutelage.stages.lifecycle import require_earlier
+from tutelage.stages.privacy import redacting
 from tutelage.stages.review import review_file
 from tutelage.stages.rights import require_rights
 from tutelage.stages.serve import open_programme_store
 
 if TYPE_CHECKING:
+    from tutelage.data.redaction import Redactor
     from tutelage.serving.captures import Capture
     from tutelage.serving.reviews import Reviewed
     from tutelage.serving.store import Store
@@ -56,11 +58,12 @@ def take_served(programme: Programme, progress: Progress, *, most: int) -> None:
     require_rights(programme)
     store = _opened(programme)
     try:
-        judged, drawn = _judged(store), store.reviews.held_out()
-        before = read_served(programme)
+        before, drawn = read_served(programme), store.reviews.held_out()
         known = {prompt.hash for prompt in (*before, *_known(programme))} | drawn
-        new = _new_prompts([reviewed.item.capture for reviewed, _ in judged.chosen], known)
-        new += _most_valuable(store, most, known | {prompt.hash for prompt in new})
+        with redacting(programme, progress) as redactor:
+            judged = _judged(store, drawn, redactor)
+            new = _new_prompts([reviewed.item.capture for reviewed, _ in judged.chosen], known)
+            new += _most_valuable(store, most, known | {prompt.hash for prompt in new}, redactor)
         _tell_agreement(store, progress)
     finally:
         asyncio.run(store.close())
@@ -125,11 +128,26 @@ def _opened(programme: Programme) -> Store:
     return open_programme_store(programme)
 
 
-def _judged(store: Store) -> _Judged:
+def _redacted(captures: Iterable[Capture], redactor: Redactor | None) -> Iterator[Capture]:
+    """As they may be kept now: the programme may have come by its policy after they were captured."""
+    for capture in captures:
+        redacted = None if redactor is None or capture.text is None else redactor.redact(capture.text)
+        if redacted is None:
+            yield capture
+        elif not redacted.dropped:
+            yield replace(capture, text=redacted.text)
+
+
+def _judged(store: Store, drawn: set[str], redactor: Redactor | None) -> _Judged:
+    """Chosen items whose texts were also drawn at random are left out: these may become gold."""
     from tutelage.serving.reviews import Why
 
     found = []
     for reviewed in store.reviews.decided():
+        capture = next(_redacted([reviewed.item.capture], redactor), None)
+        if capture is None or (capture.hash in drawn and reviewed.item.why is not Why.RANDOM):
+            continue
+        reviewed = replace(reviewed, item=replace(reviewed.item, capture=capture))
         if reviewed.agreed is not None:
             value = reviewed.agreed.value
             names = sorted(v.reviewer for v in reviewed.verdicts if v.value == value)
@@ -149,17 +167,17 @@ def _known(programme: Programme) -> list[Prompt]:
     return [*gold, *prompts_from_table(storage.read_table(programme.prompts))]
 
 
-def _most_valuable(store: Store, most: int, known: set[str]) -> list[Prompt]:
+def _most_valuable(store: Store, most: int, known: set[str], redactor: Redactor | None) -> list[Prompt]:
     """A capture's hash is that of its text before anything was cut out: what is left may be known already."""
     new: list[Prompt] = []
     looked_at = set(known)
     while len(new) < most and (captures := store.most_valuable(most - len(new), looked_at)):
         looked_at |= {capture.hash for capture in captures}
-        new += _new_prompts(captures, known | {prompt.hash for prompt in new})
+        new += _new_prompts(_redacted(captures, redactor), known | {prompt.hash for prompt in new})
     return new
 
 
-def _new_prompts(captures: Sequence[Capture], known: set[str]) -> list[Prompt]:
+def _new_prompts(captures: Iterable[Capture], known: set[str]) -> list[Prompt]:
     """Each text once."""
     taken, new = set(known), []
     for capture in captures:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from tutelage.errors import UsageError
+from tutelage.records import text_hash
 from tutelage.review.votes import LONGEST_COMMENT, reviewer_name
 from tutelage.serving.captures import Capture, first_id
 from tutelage.serving.reviews import (
@@ -140,12 +141,16 @@ class Reviews:
             return _with_verdicts(connection, _items(connection, REVIEWS.c.closed >= since))
 
     def held_out(self) -> set[str]:
-        """Hashes of all texts drawn at random, decided or not: what may become gold must not be learned."""
-        query = sa.select(CAPTURES.c.hash).where(
+        """Hashes of all texts drawn at random, decided or not: what may become gold must not be learned.
+
+        As they came, and as they were kept where something was cut out.
+        """
+        query = sa.select(CAPTURES.c.hash, CAPTURES.c.text).where(
             CAPTURES.c.id == REVIEWS.c.capture, REVIEWS.c.why == str(Why.RANDOM)
         )
         with self._database.reading() as connection:
-            return set(connection.execute(query).scalars())
+            rows = connection.execute(query).all()
+        return {hash_ for row in rows for hash_ in (row.hash, text_hash(row.text))}
 
     def independent(self) -> list[dict[str, str]]:
         """Reviewer to answer, item by item where two or more were asked independently: for agreement.
