@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tutelage import __version__, storage
+from tutelage import storage
 from tutelage.config import ProgrammeConfig, load_config, located
 from tutelage.errors import ConfigError, ProgrammeBusyError
 from tutelage.ledger import Journal
@@ -291,7 +292,7 @@ class Stage:
         programme.journal.append(
             "stage",
             stage=self.name,
-            version=__version__,
+            version=version("tutelage"),
             overrides=programme.journalled_overrides,
             **state,
         )
