@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
 import pytest
+import served_world
 from pages_world import HOSTILE, ROLES, visitor
 from served_world import KEY_NAME, TEACHER_KEY, label, live, write_programme
 from voting_world import Browser
 
 from tutelage.errors import IntegrityError
-from tutelage.serving.access import Role
+from tutelage.serving.access import Principal, Role
+from tutelage.serving.certificate import Among, Bound, Certificate, Claim, Reference
 from tutelage.serving.reviews import ReviewPolicy
+from tutelage.serving.shelf import Candidate
 from tutelage.serving.store import Alert
 from tutelage.web.pages import with_pages
 from tutelage.web.pages._page import Page
+from tutelage.web.site import render
 
 
 @pytest.fixture
@@ -365,3 +370,50 @@ def test_what_was_drawn_at_random_is_shown_without_answers(tmp_path, faulty_teac
         page = visitor(served, "reviewer").get("/review")
     assert "Drawn at random" in page and "Teacher</h3>" not in page and "confidence" not in page
     assert '<i class="' not in page and page.count("data-key") == 5  # three labels, none, take back
+
+
+def test_of_many_labels_the_likely_ones_are_on_keys_and_all_in_a_list(tmp_path, faulty_teacher, monkeypatch):
+    monkeypatch.setenv(KEY_NAME, TEACHER_KEY)
+    monkeypatch.setattr(served_world, "LABELS", (*served_world.LABELS, *(f"topic {n}" for n in range(9))))
+    settings = {"people": {"second": 0.0}}
+    with live(write_programme(tmp_path / "inbox", faulty_teacher, settings)) as served:
+        _disagree(served, faulty_teacher, 2)
+        _queued(served, 2)
+        browser = visitor(served, "reviewer")
+        page = browser.get("/review")
+        assert "<option>topic 8</option>" in page and page.count("data-key") == 4
+        assert re.search(r'<kbd>1</kbd> <span>refund</span> <i class="teacher">', page)
+        browser.send("/review", choice="other", label="topic 8")
+        assert "labels were given" in browser.send("/review", choice="other", label="")
+        [done] = served.server.store.reviews.decided()
+        assert done.verdicts[0].value == '"topic 8"'
+
+
+def test_a_students_certificate_is_told_with_its_expiry(tmp_path):
+    """Laid out as the page lays out what stands on the shelf."""
+    bounds = (Bound(0.02, slice="cards"), Bound(0.03, Reference.TEACHER, Among.ALL))
+    claims = tuple(Claim(bound, 900, 4, 0.001, 0.01) for bound in bounds)
+    certificate = Certificate(0.875, 0.05, claims, 0.7, "a" * 64, 1_000.0, 2_000_000_000.0)
+    students = [
+        {"size": 4_200_000, "candidate": Candidate("run", form, tmp_path, form * 16, "fail", found)}
+        for form, found in (("int8", certificate), ("float32", replace(certificate, expires=2_000.0)))
+    ]
+    content = {
+        "page": "students",
+        "told": "",
+        "principal": Principal("ada", Role.ADMIN),
+        "nav": (),
+        "name": "x",
+    }
+    page = render(
+        "pages_students.html.j2",
+        students=students,
+        deployed="",
+        stage="shadow",
+        at=9_999.0,
+        token="t",
+        **content,
+    )
+    assert "until 2033-05-18 03:33:20 UTC" in page and "expired on 1970-01-01" in page
+    assert "confidence 0.8750, which 70.0% of calibration prompts" in page and "4.2 MB" in page
+    assert "at most 2.00% wrong among answered requests of slice cards against gold" in page
