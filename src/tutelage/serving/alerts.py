@@ -15,6 +15,7 @@ from tutelage.serving.store import Alert, Store
 
 _log = logging.getLogger(__name__)
 _TRIES, _TIMEOUT, _PAUSE = 4, 5.0, 2.0
+_TRIES_TO_KEEP, _LONGEST_PAUSE = 100, 60.0  # of an alert that the database doesn't take; seconds
 
 
 @dataclass
@@ -33,10 +34,15 @@ class Alerts:
             self._spawn(self._post(alert, self.webhook))
 
     async def _record(self, alert: Alert) -> None:
-        try:
-            await asyncio.to_thread(self.store.add_alert, alert)
-        except Exception as error:  # noqa: BLE001 - whatever a database raises, the log has it
-            _log.error("an alert could not be kept: %s", type(error).__name__)
+        """Again and again where the database fails: of a full disk one wants to know later, too."""
+        for tried in range(_TRIES_TO_KEEP):
+            try:
+                await asyncio.to_thread(self.store.add_alert, alert)
+            except Exception as error:  # noqa: BLE001 - whatever a database raises, the log has it
+                _log.error("an alert could not be kept: %s", type(error).__name__)
+                await asyncio.sleep(min(2**tried, _LONGEST_PAUSE))
+            else:
+                return
 
     async def _post(self, alert: Alert, webhook: str) -> None:
         body = {"kind": alert.kind, "text": alert.text, "at": alert.at}
@@ -60,7 +66,9 @@ class Alerts:
     async def close(self) -> None:
         """Let what is under way end, for a moment."""
         if self._background:
-            await asyncio.wait(self._background, timeout=_TIMEOUT)
+            _, late = await asyncio.wait(self._background, timeout=_TIMEOUT)
+            for task in late:
+                task.cancel()
 
 
 def check_webhook(webhook: str | None, allowed: tuple[str, ...]) -> None:
