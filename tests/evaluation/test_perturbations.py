@@ -100,10 +100,34 @@ def test_without_a_word_of_the_axis_both_texts_get_one_of_either_side():
 @pytest.mark.parametrize(
     ("text", "after"),
     [
-        ("Is my card there?", "Is my card not there?"),
         ("I will pay", "I will not pay"),
         ("Don't charge me", "Do charge me"),
-        ("I want a refund", "I never want a refund"),
+        ("I want a refund", "I don't want a refund"),
+        ("Hi, I'd like a refund", "Hi, I would not like a refund"),
+        ("My virtual card was just declined", "My virtual card was not declined"),
+        ("It is still pending", "It is no longer pending"),
+        ("my card has arrived", "my card has not arrived"),
+        ("I have a question", "I don't have a question"),
+        ("She needs a lamp", "She doesn't need a lamp"),
+        ("I'm a new customer", "I'm not a new customer"),
+        ("We ordered two cards", "We never ordered two cards"),
+        ("Please set a timer", "Please do not set a timer"),
+        ("Turn on the lights", "Do not turn on the lights"),
+        ("Why is my card blocked?", "Why isn't my card blocked?"),
+        ("How do I call a taxi?", "How do I not call a taxi?"),
+        ("I never got it", "I got it"),
+        ("I no longer need it", "I still need it"),
+        # The same request with or without the word, or no sentence with it.
+        ("Is my card there?", None),
+        ("Can I order a card?", None),
+        ("What is the email address of the shop?", None),
+        ("I'm not sure what to do", None),
+        ("Is it here or not?", None),
+        ("find news but not sport", None),
+        ("It has not come yet", None),
+        ("It won't work anymore", None),
+        ("There were some roses", None),
+        ("The frog and the mouse had a contest", None),
         ("Refund please", None),
     ],
 )
@@ -120,3 +144,23 @@ def test_what_ought_to_become_of_an_answer():
     assert known["name"].expected(open_values=False) is Expectation.SAME
     assert known["name"].expected(open_values=True) is Expectation.OPEN
     assert known["padding-after"].expected(open_values=True) is Expectation.SAME
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("I don't know them", {"Ion know them", "I dinnae ken them", "I dunno 'em", "I don't know 'em"}),
+        ("They discuss it now", {"They discuss about it now only", "They discuss it noo"}),
+        ("You know me", {"You ken me"}),
+        ("My email address", {"My mail id", "Ma email address"}),
+        ("What is the fee", None),
+        ("The mobile app", None),
+        ("One card and two", None),
+    ],
+)
+def test_words_of_a_dialect_fit_their_place(text, after):
+    pairs = [known_perturbations()["dialect"].apply(text, seed=seed) for seed in range(20)]
+    if after is None:  # nothing but the closing
+        assert all(pair.before.startswith(text) and pair.after.startswith(text) for pair in pairs)
+    else:
+        assert {pair.after for pair in pairs} <= after and {pair.before for pair in pairs} == {text}

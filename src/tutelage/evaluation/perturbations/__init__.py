@@ -12,6 +12,7 @@ import yaml
 
 from tutelage.evaluation.perturbations import meaning, surface, swaps
 from tutelage.evaluation.perturbations.kinds import Expectation, Occasion, Pair, Perturbation, alone
+from tutelage.evaluation.perturbations.negation import negation
 
 __all__ = ["PARAPHRASE", "Expectation", "Occasion", "Pair", "Perturbation", "known_perturbations"]
 
@@ -43,7 +44,7 @@ def known_perturbations() -> Mapping[str, Perturbation]:
             "nationality", "counterfactual", swaps.nationality_swap(tables["nationality"]), rewords=True
         ),
         Perturbation("dialect", "counterfactual", swaps.dialect_swap(tables["dialect"]), rewords=True),
-        Perturbation("negation", "meaning", meaning.negation, different),
+        Perturbation("negation", "meaning", negation, different),
     ]
     return MappingProxyType({one.name: one for one in known})
 
