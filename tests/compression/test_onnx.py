@@ -68,6 +68,28 @@ def test_eight_bits_are_smaller_and_near(student, exported, tmp_path):
     assert (tmp_path / "model.onnx").stat().st_size < (exported / "model.onnx").stat().st_size
 
 
+def test_a_word_of_large_weights_costs_no_other_word_its_digits(base, tmp_path):
+    import torch
+
+    folders = [tmp_path / name for name in ("whole", "eight", "whole with it", "eight with it")]
+    for folder in folders:
+        folder.mkdir()
+    student = student_of(base, TASK)
+    texts = ["parcel", "the refund", "password please"]
+    export_onnx(student, folders[0])
+    quantise(folders[0], folders[1])
+    table = student.network.body.get_input_embeddings().weight
+    used = {token for text in texts for token in student.tokenizer(text)["input_ids"]}
+    unused = max(set(range(len(table))) - used - {student.tokenizer.pad_token_id})
+    with torch.no_grad():
+        table[unused] *= 1000
+    export_onnx(student, folders[2])
+    quantise(folders[2], folders[3])
+    np.testing.assert_array_equal(
+        load_runtime(folders[3]).predict(texts), load_runtime(folders[1]).predict(texts)
+    )
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "student.json"])
 def test_a_changed_file_is_noticed(exported, tmp_path, name):
     folder = tmp_path / "copy"
