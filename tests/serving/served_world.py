@@ -22,9 +22,11 @@ import yaml
 from faulty_teacher import FaultyTeacher
 from tutelage import storage
 from tutelage.programme import Programme
+from tutelage.serving import Bound, Certificate, Claim, Novelty
 from tutelage.serving.access import make_key
 from tutelage.serving.app import make_app
 from tutelage.serving.store import ApiKey
+from tutelage.serving.student import revision_of
 from tutelage.stages.serve import Server, open_server
 from tutelage.students.static import Features, StaticStudent
 from tutelage.web.pages import with_pages
@@ -176,3 +178,25 @@ def live(programme: Programme) -> Iterator[Live]:
 def label(name: str) -> str:
     """A label as the task's answer says it."""
     return json.dumps({"label": name})
+
+
+def certify(folder: Path, form: str = "float32", run: str = "static", **changed: Any) -> Certificate:
+    """Put a certificate and its guard where `tutelage certify` would."""
+    place = folder / "certificates" / run
+    guard = place / f"{form}.scope.safetensors"
+    words = [f"{word} {number}" for word in ("refund", "card stolen", "parcel") for number in range(30)]
+    Novelty.fit(words, 0.1).save(guard)
+    now = time.time()
+    given = {
+        "threshold": 0.5,
+        "delta": 0.05,
+        "claims": (Claim(Bound(0.05), 100, 1, 0.04, 0.047),),
+        "answered_share": 0.9,
+        "student": revision_of(folder / "exports" / run / form),
+        "issued": float(int(now)),
+        "expires": float(int(now)) + 86_400,
+        "scope": storage.hash_file(guard),
+    }
+    certificate = Certificate(**(given | changed))
+    storage.write_json(place / f"{form}.json", certificate.to_json())
+    return certificate

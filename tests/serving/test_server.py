@@ -4,7 +4,7 @@ import json
 
 import openai
 import pytest
-from served_world import KEY_NAME, LABELS, TEACHER_KEY, Live, label, live, write_programme
+from served_world import KEY_NAME, LABELS, TEACHER_KEY, Live, certify, label, live, write_programme
 
 from tutelage.errors import UsageError
 
@@ -166,3 +166,18 @@ def test_personal_data_is_not_kept_and_the_teacher_is_asked_as_the_application_a
     assert capture.text == "refund [redacted] of [EMAIL]"
     assert faulty_teacher.requests[0]["messages"][-1]["content"] == "refund order-17 of jane@example.com"
     assert not any(b"jane@" in path.read_bytes() for path in programme.folder.rglob("*") if path.is_file())
+
+
+def test_from_its_certificates_confidence_on_the_student_answers_and_nothing_foreign(
+    programme, faulty_teacher
+):
+    certify(programme.folder)
+    with live(programme) as served:
+        gate = served.ask("POST", "/v1/rollout", "admin", json={"stage": "full", "dry_run": True}).json()
+        [said] = [item for item in gate["evidence"] if item["term"] == "certificate"]
+        assert said["verdict"] == "fail" and "full answers all" in said["reason"]
+        assert served.roll("cascade").status_code == 200
+        assert served.predict("refund 7").json()["by"] == "student"
+        faulty_teacher.answers["refund of jazz in the kitchen at noon"] = label("refund")
+        body = served.predict("refund of jazz in the kitchen at noon").json()
+        assert (body["by"], body["reason"]) == ("teacher", "out of scope")

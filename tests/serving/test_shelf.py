@@ -1,8 +1,8 @@
 import pytest
-from served_world import export, toy_student
+from served_world import certify, export, toy_student
 
 from tutelage import storage
-from tutelage.errors import UsageError
+from tutelage.errors import IntegrityError, UsageError
 from tutelage.programme import Programme
 from tutelage.serving.shelf import Shelf
 
@@ -55,3 +55,33 @@ def test_what_is_not_there_is_told(programme):
         Shelf(programme).usual("int8")
     with pytest.raises(UsageError, match="no exported student has the revision abc"):
         Shelf(programme).of_revision("abc")
+
+
+def test_a_certificate_is_of_the_student_that_stands_there(programme):
+    exported(programme, "first")
+    assert Shelf(programme).usual(None).refusal() == (
+        "static/float32 has no certificate: run `tutelage certify` first"
+    )
+    certificate = certify(programme.folder)
+    candidate = Shelf(programme).usual(None)
+    assert candidate.certificate == certificate and candidate.refusal() is None
+    assert candidate.scope().foreign("play some jazz") and not candidate.scope().foreign("refund 7")
+    certify(programme.folder, student="a" * 32)
+    candidate = Shelf(programme).usual(None)
+    assert candidate.certificate is None and "has no certificate" in candidate.refusal()
+
+
+def test_one_that_expired_or_lost_its_guard_lets_nothing_answer(programme):
+    exported(programme, "first")
+    certify(programme.folder, issued=0.0, expires=1.0)
+    assert "expired on 1970-01-01" in Shelf(programme).usual(None).refusal()
+    certify(programme.folder, scope="b" * 32)
+    candidate = Shelf(programme).usual(None)
+    assert "behind the guard bbbbbbbbbbbb" in candidate.refusal()
+    with pytest.raises(IntegrityError, match="a guard that isn't there as it was"):
+        candidate.scope()
+    candidate.guard.unlink()
+    with pytest.raises(IntegrityError, match="a guard that isn't there as it was"):
+        Shelf(programme).usual(None).scope()
+    certify(programme.folder, scope="")
+    assert Shelf(programme).usual(None).scope() is None

@@ -209,7 +209,7 @@ class Rollouts:
             candidate = self._shelf.of_revision(change.revision)
             if change.revision not in self._loaded:
                 self._loaded[change.revision] = await self._load(candidate)
-            return self._loaded[change.revision], candidate.scope
+            return self._loaded[change.revision], await asyncio.to_thread(candidate.scope)
         except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a runtime raise
             told = str(error) if isinstance(error, TutelageError) else f"{type(error).__name__}: {error}"
             self._announce(Alert(time(), "student", f"the student can't be loaded: {told}"))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from time import time
 
 from tutelage.config import ServingConfig
 from tutelage.gates import Decision, Evidence, Verdict
@@ -85,15 +83,10 @@ def _released(candidate: Candidate) -> Evidence:
 
 def _certified(wanted: Stage, candidate: Candidate) -> Iterator[Evidence]:
     certificate = candidate.certificate
-    if certificate is None:
-        yield Evidence(
-            "certificate", Verdict.FAIL, f"{candidate.name} has no certificate: run `tutelage certify` first"
-        )
-        return
-    if certificate.expires <= time():
-        day = datetime.fromtimestamp(certificate.expires, UTC).date()
-        yield Evidence("certificate", Verdict.FAIL, f"the certificate expired on {day}: certify anew")
-    elif wanted is Stage.FULL and certificate.answered_share < 1:
+    reason = candidate.refusal()
+    if certificate is None or reason is not None:
+        yield Evidence("certificate", Verdict.FAIL, reason or "there is none")
+    elif wanted is Stage.FULL and certificate.threshold > 0:
         yield Evidence(
             "certificate",
             Verdict.FAIL,

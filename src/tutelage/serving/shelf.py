@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tutelage import storage
-from tutelage.errors import UsageError
+from tutelage.errors import IntegrityError, UsageError
 from tutelage.programme import Programme
+from tutelage.serving.certificate import Certificate, read_certificate
+from tutelage.serving.novelty import Novelty, read_novelty
 from tutelage.serving.student import revision_of
 from tutelage.students.protocol import STUDENT_FILE
 
@@ -17,20 +18,46 @@ _FORMS = ("int8", "float32")  # the first that was kept answers, where none is a
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One form of one run. `released` is the verdict of its release decision, empty where there is none."""
+    """One form of one run. `released` is the verdict of its release decision, empty where there is none.
+
+    `certificate` is one of this revision, whether or not it still holds; `guard` the file of its guard.
+    """
 
     run: str
     form: str
     folder: Path
     revision: str
     released: str
-    certificate: Any = None
-    scope: Any = None
+    certificate: Certificate | None = None
+    guard: Path | None = None
 
     @property
     def name(self) -> str:
         """Run and form, as a person says it."""
         return f"{self.run}/{self.form}"
+
+    def refusal(self) -> str | None:
+        """Why no certificate lets it answer now, or None where one does."""
+        if self.certificate is None:
+            return f"{self.name} has no certificate: run `tutelage certify` first"
+        return self.certificate.refusal(self.revision, self._guard_hash())
+
+    def scope(self) -> Novelty | None:
+        """The guard that it was certified behind; None where it has no certificate, or one without a guard.
+
+        Raises IntegrityError where the guard isn't there as it was.
+        """
+        if self.certificate is None or not self.certificate.scope:
+            return None
+        if self.guard is None or self._guard_hash() != self.certificate.scope:
+            raise IntegrityError(
+                f"{self.name} was certified behind a guard that isn't there as it was. "
+                "Mend: run `tutelage certify` again"
+            )
+        return read_novelty(self.guard)
+
+    def _guard_hash(self) -> str:
+        return storage.hash_file(self.guard) if self.guard is not None else ""
 
 
 @dataclass(frozen=True)
@@ -46,8 +73,14 @@ class Shelf:
         return [self._read(path.parent) for path in files]
 
     def _read(self, folder: Path) -> Candidate:
-        run = folder.parent.name
-        return Candidate(run, folder.name, folder, revision_of(folder), self._released(run))
+        run, form, revision = folder.parent.name, folder.name, revision_of(folder)
+        place = self.programme.certificates.parent / run
+        certificate, guard = read_certificate(place / f"{form}.json"), place / f"{form}.scope.safetensors"
+        if certificate is not None and certificate.student != revision:
+            certificate = None  # of an earlier export
+        return Candidate(
+            run, form, folder, revision, self._released(run), certificate, guard if guard.is_file() else None
+        )
 
     def _released(self, run: str) -> str:
         """The verdict on the student that was exported; of another that was trained since it says nothing."""
