@@ -440,12 +440,15 @@ def serve(
     ] = ("127.0.0.1"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any.")] = 8200,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    json_logs: Annotated[
+        bool, typer.Option("--json-logs", help="A line of JSON a record, without what was said.")
+    ] = False,
 ) -> None:
     """Answer live requests in front of teacher and student, in shadow first."""
     from tutelage.cli import serving
     from tutelage.programme import Programme
 
-    serving.serve(Programme.open(folder, overrides or ()), host, port, log_level)
+    serving.serve(Programme.open(folder, overrides or ()), host, port, log_level, json_logs=json_logs)
 
 
 @app.command()

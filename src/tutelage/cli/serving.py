@@ -22,15 +22,20 @@ _DAY = 86_400.0
 _STOP_WITHIN = 30  # seconds for requests under way
 
 
-def serve(programme: Programme, host: str, port: int, log_level: str) -> None:
+def serve(programme: Programme, host: str, port: int, log_level: str, *, json_logs: bool = False) -> None:
     """Answer until the process is told to stop."""
     import uvicorn
 
     from tutelage.serving.app import make_app
+    from tutelage.serving.observed import JsonFormatter, begin_traces
     from tutelage.stages.serve import open_server
     from tutelage.web.pages import with_pages
 
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    if json_logs:
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JsonFormatter())
+    begin_traces()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with programme.locked():  # no stage changes what is read here; the server itself holds nothing
         server = open_server(programme)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,11 +25,13 @@ class Alerts:
 
     store: Store
     webhook: str | None = None
+    counted: Callable[[str], None] = lambda kind: None
     _background: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def announce(self, alert: Alert) -> None:
         """Tell everybody."""
         _log.error("alert %s: %s", alert.kind, alert.text)
+        self.counted(alert.kind)
         self._spawn(self._record(alert))
         if self.webhook is not None:
             self._spawn(self._post(alert, self.webhook))

@@ -15,11 +15,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from tutelage.errors import DataError, TeacherError, TutelageError, UsageError
 from tutelage.serving.access import KeyRing, Overwhelmed, Pace, Principal, Role, token_in
 from tutelage.serving.gateway import Gateway, NobodyAnswers
+from tutelage.serving.metrics import Metrics
+from tutelage.serving.observed import ROUTE, Observed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,6 +51,11 @@ class Guarded(Route):
         self.role, self._handler = role, endpoint
         name = getattr(endpoint, "__name__", None)
         super().__init__(path, self.respond, methods=list(methods), name=name)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """See `Route.matches`; the scope is told the template, by which requests are counted."""
+        found, child = super().matches(scope)
+        return found, child if found is Match.NONE else {**child, ROUTE: self.path}
 
     async def respond(self, request: Request) -> Response:
         """What `endpoint` answers to whoever may ask. Raises HTTPException 401, 403 or 429 for others."""
@@ -90,6 +97,7 @@ class Service:
     gateway: Gateway
     keys: KeyRing
     routes: Sequence[Guarded]
+    metrics: Metrics = field(default_factory=Metrics)
     opened: Sequence[Callable[[], Awaitable[None]]] = field(default=())
     closed: Sequence[Callable[[], Awaitable[None]]] = field(default=())
 
@@ -126,7 +134,7 @@ def make_app(service: Service) -> ASGIApp:
     )
     config = service.gateway.config
     app.state.keys, app.state.pace = service.keys, Pace(config.requests_per_minute)
-    return _Bounded(app, config.max_body_kb * 1024, config.deadline)
+    return Observed(_Bounded(app, config.max_body_kb * 1024, config.deadline), service.metrics)
 
 
 class _Bounded:

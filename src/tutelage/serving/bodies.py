@@ -61,6 +61,17 @@ class BatchResponse(Body):
     answers: list[PredictResponse | None]
 
 
+class RolloutRequest(Body):
+    """A step of the rollout."""
+
+    stage: str = Field(description="off, shadow, canary, cascade or full.")
+    reason: str = Field("", max_length=2_000, description="Why; needed to override the gate.")
+    share: float | None = Field(None, gt=0.0, le=1.0, description="Of keys, in canary.")
+    revision: str | None = Field(None, description="Of another exported student.")
+    override: bool = Field(False, description="Go past the gate; the journal keeps who did and why.")
+    dry_run: bool = Field(False, description="Only say what the gate says.")
+
+
 class Fault(Body):
     """What went wrong, as OpenAI's clients read it."""
 

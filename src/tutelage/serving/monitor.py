@@ -43,7 +43,8 @@ class Ringing:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Disagreement on a slice: of the audits so far, with an interval that holds at all times."""
+    """Disagreement on a slice: of the audits so far, with an interval that holds at all times, and the
+    alarm's e-value."""
 
     slice: str
     audits: int
@@ -52,6 +53,7 @@ class Watched:
     high: float
     limit: float
     rung: bool
+    evidence: float = 1.0
 
 
 class Monitor:
@@ -126,7 +128,13 @@ class Monitor:
         """What audits say, all together first."""
         return [
             Watched(
-                name, alarm.trials, alarm.errors, *sequence.interval(), alarm.limit, alarm.rung_at is not None
+                name,
+                alarm.trials,
+                alarm.errors,
+                *sequence.interval(),
+                alarm.limit,
+                alarm.rung_at is not None,
+                alarm.evidence,
             )
             for name, alarm in self._alarms.items()
             for sequence in [ConfidenceSequence(alarm.errors, alarm.trials, 1 - alarm.delta)]

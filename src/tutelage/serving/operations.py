@@ -7,43 +7,38 @@ from dataclasses import asdict
 from time import time
 from typing import Any
 
-from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tutelage.serving.access import Role
 from tutelage.serving.app import Guarded, read_json
-from tutelage.serving.bodies import Body, read_body
+from tutelage.serving.bodies import RolloutRequest, read_body
 from tutelage.serving.gateway import Gateway
+from tutelage.serving.metrics import Metrics
 from tutelage.serving.monitor import Monitor
+from tutelage.serving.openapi import openapi_document
 from tutelage.serving.rollout import Rollouts, Wish, parse_stage
 from tutelage.serving.store import Store
 
 _DAY = 86_400.0
 
 
-class RolloutRequest(Body):
-    """A step of the rollout."""
-
-    stage: str = Field(description="off, shadow, canary, cascade or full.")
-    reason: str = Field("", max_length=2_000, description="Why; needed to override the gate.")
-    share: float | None = Field(None, gt=0.0, le=1.0, description="Of keys, in canary.")
-    revision: str | None = Field(None, description="Of another exported student.")
-    override: bool = Field(False, description="Go past the gate; the journal keeps who did and why.")
-    dry_run: bool = Field(False, description="Only say what the gate says.")
-
-
 class Operations:
     """The routes of those who run the server."""
 
-    def __init__(self, rollouts: Rollouts, store: Store, monitor: Monitor, gateway: Gateway) -> None:
+    def __init__(
+        self, rollouts: Rollouts, store: Store, monitor: Monitor, gateway: Gateway, metrics: Metrics
+    ) -> None:
         self._rollouts, self._store, self._monitor, self._gateway = rollouts, store, monitor, gateway
+        self._metrics = metrics
 
     def routes(self) -> list[Guarded]:
         """Health for everybody, the rest by role."""
         return [
             Guarded("/healthz", self.health, methods=["GET"], role=None),
             Guarded("/readyz", self.ready, methods=["GET"], role=None),
+            Guarded("/metrics", self.metrics, methods=["GET"], role=Role.VIEWER),
+            Guarded("/openapi.json", self.openapi, methods=["GET"], role=None),
             Guarded("/v1/rollout", self.rollout, methods=["GET"], role=Role.VIEWER),
             Guarded("/v1/rollout", self.change, methods=["POST"], role=Role.ADMIN),
             Guarded("/v1/status", self.status, methods=["GET"], role=Role.VIEWER),
@@ -62,6 +57,14 @@ class Operations:
         if self._store.failure:
             return JSONResponse({"status": "captures are lost", "lost": self._store.lost}, 503)
         return JSONResponse({"status": "ready", "stage": self._rollouts.state()["stage"]})
+
+    async def metrics(self, request: Request) -> Response:
+        """`GET /metrics`: for Prometheus, whose scraper sends a viewer's key as a bearer token."""
+        return Response(self._metrics.text(), media_type="text/plain; version=0.0.4")
+
+    async def openapi(self, request: Request) -> Response:
+        """`GET /openapi.json`: what can be asked, and how; it says nothing of this programme."""
+        return JSONResponse(openapi_document())
 
     async def rollout(self, request: Request) -> Response:
         """`GET /v1/rollout`: what holds, and how it came about."""

@@ -16,6 +16,7 @@ from tutelage.config import OpenAITeacherConfig
 from tutelage.errors import TeacherError, TeacherRefusesAccess, TeacherUnavailable
 from tutelage.records import Prompt, Value
 from tutelage.serving.chat import ChatFormat, completion, said_in
+from tutelage.serving.observed import trace_headers
 from tutelage.tasks import Task
 from tutelage.teachers import Teacher, headers_from_environment, key_of, tariff_of
 from tutelage.teachers.openai import completions_path
@@ -178,9 +179,15 @@ class ChatEndpoint:
     @asynccontextmanager
     async def _called(self, method: str, path: str, **how: Any) -> AsyncIterator[aiohttp.ClientResponse]:
         session = self._session or self._open()
+        headers = {**how.pop("headers", {}), **trace_headers()}
+        address = URL(self._config.base_url + path, encoded=True)
         try:
             async with session.request(
-                method, URL(self._config.base_url + path, encoded=True), allow_redirects=False, **how
+                method,
+                address,
+                allow_redirects=False,
+                headers=headers,
+                **how,
             ) as response:
                 yield response
         except TimeoutError:

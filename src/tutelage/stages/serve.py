@@ -81,6 +81,7 @@ def open_server(programme: Programme) -> Server:
     from tutelage.serving.app import Service
     from tutelage.serving.endpoints import Endpoints
     from tutelage.serving.gateway import Deployed, Gateway
+    from tutelage.serving.metrics import MeasuredWatch, Metrics, ServerState
     from tutelage.serving.monitor import Monitor, Ringing
     from tutelage.serving.operations import Operations
     from tutelage.serving.rollout import Rollouts
@@ -99,7 +100,8 @@ def open_server(programme: Programme) -> Server:
     name = programme.folder.resolve().name
     teacher, chat = _teacher(programme, task, name)
     store = open_programme_store(programme)
-    alerts = Alerts(store, config.webhook)
+    metrics = Metrics()
+    alerts = Alerts(store, config.webhook, metrics.alerted)
 
     def ring(ringing: Ringing) -> None:
         rollouts.ring(ringing)
@@ -116,7 +118,7 @@ def open_server(programme: Programme) -> Server:
         Deployed(Rollout()),
         config,
         keeper=store,
-        watch=monitor,
+        watch=MeasuredWatch(monitor, metrics),
         redact=capture_redaction(programme),
         tell=tell,
     )
@@ -124,18 +126,20 @@ def open_server(programme: Programme) -> Server:
     async def load(candidate: Candidate) -> ServedStudent:
         return await _load(candidate, task, config)
 
+    metrics.registry.register(ServerState(gateway, store, monitor))
     rollouts = Rollouts(gateway, shelf, store, monitor, load, config, alerts.announce)
     upkeep = Upkeep(store, config, alerts.announce)
     endpoints = Endpoints(gateway, name)
     routes = [
         *endpoints.routes(),
-        *Operations(rollouts, store, monitor, gateway).routes(),
+        *Operations(rollouts, store, monitor, gateway, metrics).routes(),
         *endpoints.passing(),
     ]
     service = Service(
         gateway,
         KeyRing(store, _application_key(programme)),
         routes,
+        metrics,
         opened=(rollouts.begin, upkeep.begin),
         closed=(upkeep.close, rollouts.close, gateway.close, alerts.close, store.close),
     )
