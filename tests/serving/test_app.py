@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from faulty_teacher import FaultyTeacher, Outcome
 from tutelage.errors import UsageError
 from tutelage.serving.access import Role
 from tutelage.serving.app import Guarded, make_app
+from tutelage.web.pages import with_pages
 
 ROLES = ("", "client", "viewer", "reviewer", "admin")
 
@@ -54,6 +56,19 @@ def test_every_route_turns_away_whoever_has_not_its_role(served):
                 assert got == wanted, (method, path, role, status)
                 seen += 1
     assert seen >= 12 * len(ROLES)
+
+
+def test_no_page_shows_anything_to_whoever_has_not_logged_in(served):
+    own = {id(route) for route in served.server.service.routes}
+    pages = [route for route in with_pages(served.server).routes if id(route) not in own]
+    assert len(pages) >= 8
+    for route in pages:
+        for method in sorted(set(route.methods or ()) - {"HEAD"}):
+            path = re.sub(r"\{[^}]*\}", "1", route.path)
+            reply = served.ask(method, path, "", content=b"x=1", follow_redirects=False)
+            if route.role is not None:
+                assert reply.status_code in (303, 401, 403), (method, path, reply.status_code)
+                assert reply.headers.get("location", "/login").startswith("/login")
 
 
 def test_only_health_is_for_everybody(served):

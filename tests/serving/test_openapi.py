@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import hypothesis
@@ -12,9 +13,9 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from served_world import KEY_NAME, TEACHER_KEY, Live, live, write_programme
+from served_world import KEY_NAME, TEACHER_KEY, Live, label, live, write_programme
 
-from faulty_teacher import FaultyTeacher
+from faulty_teacher import FaultyTeacher, Outcome
 from tutelage.serving.openapi import OPERATIONS, openapi_document
 
 CHECKS = [
@@ -28,6 +29,9 @@ CHECKS = [
 @pytest.fixture(scope="module")
 def served(tmp_path_factory) -> Iterator[Live]:
     teacher = FaultyTeacher()
+    choice = {"index": 0, "message": {"role": "assistant", "content": label("card")}, "finish_reason": "stop"}
+    said = json.dumps({"id": "1", "object": "chat.completion", "model": "big-model", "choices": [choice]})
+    teacher.routes = {("POST", "/"): lambda path, headers, body: Outcome(body=said.encode())}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(KEY_NAME, TEACHER_KEY)
         with live(write_programme(tmp_path_factory.mktemp("world") / "inbox", teacher)) as running:
