@@ -110,6 +110,8 @@ def row(what: str, asked: str, p50: float, p99: float, load: Load, ok: bool | No
     """A line of the table; times in seconds."""
     verdict = "" if ok is None else ("yes" if ok else "NO")
     failed = len(load.failed)
+    for each in load.failed[:1]:
+        print(f"    (a failed one: {each.status} {each.answer})", flush=True)
     print(
         f"| {what} | {len(load.sent):,} | {failed} | {p50 * 1e3:.2f} | {p99 * 1e3:.2f} | {asked} | {verdict} |",
         flush=True,

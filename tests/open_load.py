@@ -67,7 +67,7 @@ class Load:
 
     async def _drive(self) -> None:
         timeout = aiohttp.ClientTimeout(total=self._timeout)
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
+        connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(
             connector=connector, timeout=timeout, headers=self._headers
         ) as session:

@@ -8,6 +8,7 @@ import time
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 from served_world import LABELS, export, toy_student
 
 from tutelage.errors import IntegrityError, StudentUnavailable
@@ -88,6 +89,24 @@ def test_killed_again_and_again_it_comes_back():
                 assert student.restarts == restarts
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    "factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+)
+def test_one_that_hears_no_more_is_started_again(factory):
+    """Whichever loop: writing to a pipe that is closed is an error of another kind in each."""
+
+    async def scene():
+        async with running() as student:
+            student._child.stdin.close()
+            with pytest.raises(StudentUnavailable):
+                await student.predict("x")
+            assert await value_once_up(student) == "card stolen"
+            assert student.restarts == 1
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(scene())
 
 
 def test_who_waits_when_it_dies_is_told_at_once():

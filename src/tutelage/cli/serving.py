@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tutelage.serving.store import Store
 
 _DAY = 86_400.0
+_KEPT_ALIVE = (
+    75  # seconds of an idle connection: longer than clients keep theirs, so that they close it first
+)
 _STOP_WITHIN = 30  # seconds for requests under way
 
 
@@ -51,6 +54,7 @@ def serve(programme: Programme, host: str, port: int, log_level: str, *, json_lo
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=_STOP_WITHIN,
+        timeout_keep_alive=_KEPT_ALIVE,
         loop="auto",
         http="auto",
     )

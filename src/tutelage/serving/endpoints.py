@@ -204,6 +204,8 @@ def _passed_on(request: Request) -> tuple[str, str]:
 
 
 def _in_header(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(
         character if character.isascii() and character.isprintable() else "?" for character in text
     )

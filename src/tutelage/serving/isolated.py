@@ -20,8 +20,8 @@ from tutelage.tasks import LabelTask
 _log = logging.getLogger(__name__)
 _LONGEST_LINE = 16 << 20
 _START_WITHIN = 30.0  # seconds until a child says that it is ready
-_PAUSES = (0.0, 0.1, 0.5, 2.0, 5.0)  # seconds before a child is started again, the longer the oftener it died
-_STEADY = 100  # answers after which its deaths are forgotten
+_PAUSES = (0.0, 0.1, 0.3, 1.0)  # seconds before a child is started again, the longer the oftener it died
+_STEADY = 20  # answers after which its deaths are forgotten
 _TOO_SLOW = 3  # answers in a row that came too late, after which it is taken for hung
 
 
@@ -86,7 +86,9 @@ class IsolatedStudent:
             raise StudentUnavailable(
                 f"the student did not answer within {self._timeout:g} s (serving.student_timeout)"
             ) from None
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # the second is uvloop's, where the pipe is closed already
+            if self._child is child:
+                self._kill()
             raise StudentUnavailable(f"the student's process is gone: {error}") from error
         finally:
             self._waiting.pop(number, None)
