@@ -155,3 +155,16 @@ def test_with_many_examples_sums_are_drawn_without_drawing_examples(monkeypatch,
     slow = of(truth, probabilities, resamples=1000)
     assert quick.ece == slow.ece
     assert (quick.ece_low, quick.ece_high) == pytest.approx((slow.ece_low, slow.ece_high), abs=1.5e-3)
+
+
+def test_the_upper_end_holds_where_the_gap_changes_its_sign():
+    """Half of the confidences too low by 0.1, half too high, of which bins hide a part."""
+    generator, task, below = np.random.default_rng(3), Classify(("a", "b")), 0
+    for _ in range(60):
+        sure = generator.uniform(0.5, 0.9, size=300)
+        right = generator.random(300) < sure + np.where(sure < 0.7, 0.1, -0.1)
+        probabilities = np.column_stack([sure, 1 - sure]).astype(np.float32)
+        gold = np.where(right, "a", "b").tolist()
+        found = calibrate(task, gold, ["a"] * 300, probabilities, seed=0, resamples=200)
+        below += found.ece_high < 0.1
+    assert below <= 3

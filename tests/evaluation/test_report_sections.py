@@ -137,6 +137,7 @@ def test_what_gold_lacks_is_named_in_words(tmp_path: Path) -> None:
     assert "As on the traffic, by clusters" in text and "97.0%" in text
     assert "these numbers flatter: 2 pairs: near (refund, parcel, lost)." in text
     assert "As on the traffic, by the teacher’s labels" in text
+    assert "read these numbers as the direction in which gold errs, not as how far" in text
     assert "Examples that leaked 95.0% 90.0–100.0%" in text and "All others 65.0% 60.0–70.0%" in text
     assert "AUC 0.66 (0.61 to 0.70), p = 0.001" in text
     fine = {**sections.coverage(), "clusters": [], "unlike": {"estimate": 0.0}, "leakage": {"left": []}}

@@ -163,14 +163,19 @@ def _ece_interval(
     The binned ECE is biased upward: noise within bins has a size but no sign. Resampling adds a bias of that
     kind once more, so that percentiles would lie too high; reflecting them about the estimate takes it off
     again. Near perfect calibration resampling shows less than half of the bias, so the lower end gives way by
-    what it shows a second time: noise must not pass for miscalibration.
+    what it shows a second time: noise must not pass for miscalibration. The upper end is at least the normal
+    one about an estimate that errs upward: where the gap changes its sign along the confidences, bins near
+    there are biased too and hide what lies on both sides of nought.
     """
+    from scipy.special import ndtri
+
     resampled = _resampled_sums if len(gaps) < _MANY else _normal_sums
     drawn = np.concatenate(list(resampled(gaps, np.random.default_rng(seed), resamples)))
     drawn_errors = np.abs(drawn).sum(axis=1) / decisions
     low, high = np.quantile(drawn_errors, [(1 - confidence) / 2, (1 + confidence) / 2])
     bias = max(0.0, float(drawn_errors.mean()) - ece)
-    return float(np.clip(2 * ece - high - bias, 0, 1)), float(np.clip(2 * ece - low, 0, 1))
+    above = max(2 * ece - low, ece + float(ndtri(0.5 + confidence / 2) * drawn_errors.std()))
+    return float(np.clip(2 * ece - high - bias, 0, 1)), float(np.clip(above, 0, 1))
 
 
 def _resampled_sums(gaps: Floats, generator: np.random.Generator, resamples: int) -> Iterator[Floats]:
