@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from tutelage.config import AuditConfig
 from tutelage.serving.captures import Capture
+from tutelage.serving.drift import BLOCK, REFERENCE, Drifted
 from tutelage.serving.monitor import ALL, Monitor, Ringing
 
 REVISION = "a" * 64
@@ -157,3 +159,30 @@ def test_false_alarms_over_all_slices_stay_within_delta():
             monitor.audited(_capture(by="student", slice=f"slice {number % 5}"), not wrong)
         rang += bool(rung)
     assert rang <= 22
+
+
+def test_drift_of_what_the_student_says_is_told_once_and_survives_a_restart():
+    told: list[Drifted] = []
+    kept: dict[str, Any] = {}
+    monitor = Monitor(AuditConfig(), {}, lambda ringing: None, told.append)
+    monitor.watch(REVISION, None)
+    for number in range(REFERENCE + BLOCK):
+        label = "card" if number % 3 else "refund"
+        kept |= monitor.note(_capture(student_value=json.dumps(label), confidence=0.9, text="x" * 40))
+    assert not told and set(kept) == {f"drift:{REVISION}"}
+    again = Monitor(AuditConfig(), kept, lambda ringing: None, told.append)
+    again.watch(REVISION, None)
+    for _ in range(2 * BLOCK):
+        again.note(_capture(student_value='"refund"', confidence=0.9, text="x" * 40))
+    [found] = told
+    assert (found.feature, found.bin, found.share) == ("label", "card", 0.0)
+    assert again.drift.figures()["drifted"] == [str(found)]
+    again.watch("b" * 64, None)
+    assert again.drift.figures()["reference"] == 0
+
+
+def test_values_of_several_labels_and_of_none_are_taken_in():
+    monitor, _ = _monitor()
+    for value in ('["card", "refund"]', "[]", None, '{"a": "b"}'):
+        monitor.note(_capture(student_value=value, confidence=0.9))
+    assert monitor.drift.figures()["reference"] == 4

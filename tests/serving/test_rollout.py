@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from served_world import KEY_NAME, TEACHER_KEY, export, label, live, toy_student, write_programme
+from served_world import KEY_NAME, TEACHER_KEY, certify, export, label, live, toy_student, write_programme
 
 from tutelage.config import AuditConfig
 from tutelage.errors import GateRefused, UsageError
@@ -184,3 +184,26 @@ def test_captures_of_the_shadow_are_its_evidence(programme):
         wish = Wish(Stage.CANARY, "anna")
         terms = {item["term"]: item for item in served.server.rollouts.judged(wish).to_json()["evidence"]}
         assert terms["shadow"]["n"] == 3 and terms["shadow"]["more_needed"] == 297
+
+
+def test_a_certificate_that_ends_takes_the_right_back_but_not_what_a_person_decided_without_one(
+    tmp_path, faulty_teacher, monkeypatch
+):
+    monkeypatch.setenv(KEY_NAME, TEACHER_KEY)
+    serving = {"promotion": {"shadow": 0, "audits": 0}}
+    programme = write_programme(tmp_path / "inbox", faulty_teacher, serving)
+    with live(programme) as served:
+        now = float(int(time.time()))
+        certify(programme.folder, issued=now - 9, expires=now + 4)
+        stepped = served.ask("POST", "/v1/rollout", "admin", json={"stage": "canary", "share": 1.0})
+        assert stepped.status_code == 200, stepped.text
+        assert served.server.rollouts.now.threshold == 0.5
+        _soon(lambda: served.server.rollouts.now.stage is Stage.SHADOW)
+        assert time.time() >= now + 4
+        _soon(lambda: {alert.kind for alert in served.server.store.alerts()} == {"certificate"})
+        _soon(lambda: "expired" in served.server.store.rollout_changes(1)[0].reason)
+        again = served.ask("POST", "/v1/rollout", "admin", json={"stage": "canary", "share": 1.0})
+        assert again.status_code == 400 and "expired" in again.json()["error"]["message"]
+        served.roll("full")
+        time.sleep(2 * _LOOK_EVERY)
+        assert served.server.rollouts.now.stage is Stage.FULL

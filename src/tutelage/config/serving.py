@@ -61,6 +61,11 @@ class AuditConfig(Section):
     )
     delta: Share = Field(0.05, description="Probability that the alarm ever rings although it isn't.")
     slices: bool = Field(True, description="Whether each slice has an alarm of its own.")
+    drift: Share = Field(
+        0.01,
+        description="Probability that an alert ever tells of drift (of labels, confidence or length of "
+        "requests) although they are what they were at first.",
+    )
 
 
 class PromotionConfig(Section):

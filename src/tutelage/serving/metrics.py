@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from tutelage.serving.captures import Capture
+from tutelage.serving.drift import FEATURES
 from tutelage.serving.gateway import Gateway, Watch
 from tutelage.serving.monitor import Monitor
 from tutelage.serving.router import Stage
@@ -153,6 +154,13 @@ class ServerState(Collector):
             for family, value in zip(families.values(), values, strict=True):
                 family.add_metric([one.slice or "all"], value)
         yield from families.values()
+        drifted = GaugeMetricFamily(
+            "tutelage_drifted", "Whether requests have surely changed in it.", labels=["feature"]
+        )
+        found = {one.feature for one in self._monitor.drift.found}
+        for feature in FEATURES:
+            drifted.add_metric([feature], float(feature in found))
+        yield drifted
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -6,6 +6,7 @@ that is kept in the same transaction as the capture that moved it, so that a ser
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from typing import Any
 from tutelage.config import AuditConfig
 from tutelage.errors import UsageError
 from tutelage.serving.captures import Capture
+from tutelage.serving.drift import Drift, Drifted
 from tutelage.serving.router import By
 from tutelage.serving.sequences import Alarm, ConfidenceSequence
 
 ALL = ""  # the name of the alarm on every slice together
 _MOST_SLICES = 50  # with alarms of their own; later ones are watched together with all others
+_KEPT_EVERY = 50  # requests
 _BASEL = math.pi**2 / 6  # Σ 1/k²
 
 
@@ -59,13 +62,19 @@ class Watched:
 class Monitor:
     """Watches one revision of the student at a time; `watch` names it.
 
-    `restored` is what was kept of an earlier process. `ring` is told of every alarm, once.
+    `restored` is what was kept of an earlier process. `ring` is told of every alarm, once, and `drifted` of
+    each feature of requests that has surely changed.
     """
 
     def __init__(
-        self, config: AuditConfig, restored: Mapping[str, Any], ring: Callable[[Ringing], None]
+        self,
+        config: AuditConfig,
+        restored: Mapping[str, Any],
+        ring: Callable[[Ringing], None],
+        drifted: Callable[[Drifted], None] = lambda found: None,
     ) -> None:
         self._config, self._states, self._ring = config, dict(restored), ring
+        self._drifted, self.drift, self._noted = drifted, Drift(config.drift), 0
         self.revision, self._threshold = "", 0.0
         self._since = 0.0  # what was asked before was asked of another student
         self._alarms: dict[str, Alarm] = {}
@@ -80,7 +89,7 @@ class Monitor:
         if self.revision not in ("", revision):
             self._since = time()
         self.revision, self._threshold = revision, watched
-        self._alarms = self._kept_alarms()
+        self._alarms, self.drift = self._kept_alarms(), self._kept_drift()
         shadow = self._states.get(self._name("shadow"))
         self._shadow = ConfidenceSequence()
         if shadow is not None and shadow["threshold"] == threshold:
@@ -89,14 +98,24 @@ class Monitor:
     def note(self, capture: Capture) -> Mapping[str, Any]:
         """See `Watch.note`: what the student would have answered, beside what the teacher did."""
         said = capture.confidence
-        if capture.at - capture.latency < self._since:
+        if capture.at - capture.latency < self._since or said is None:
             return {}
+        drift = self._note_drift(capture, said)
         unheard = capture.by == By.TEACHER and capture.agree is not None
-        if not unheard or said is None or not said >= self._threshold:
-            return {}
+        if not unheard or not said >= self._threshold:
+            return drift
         errors, trials = self._shadow.errors + (not capture.agree), self._shadow.trials + 1
         self._shadow = ConfidenceSequence(errors, trials)
-        return self._moved("shadow", {"threshold": self._threshold, "wrong": errors, "n": trials})
+        return drift | self._moved("shadow", {"threshold": self._threshold, "wrong": errors, "n": trials})
+
+    def _note_drift(self, capture: Capture, said: float) -> dict[str, Any]:
+        """Take it in; its state is kept now and then, so that a kill costs as many requests at most."""
+        value = None if capture.student_value is None else json.loads(capture.student_value)
+        labels = value if isinstance(value, list) else [value] if isinstance(value, str) else []
+        for found in self.drift.add(labels, said, len(capture.text or "")):
+            self._drifted(found)
+        self._noted += 1
+        return self._moved("drift", self.drift.to_json()) if self._noted % _KEPT_EVERY == 0 else {}
 
     def audited(self, capture: Capture, agree: bool) -> Mapping[str, Any]:
         """See `Watch.audited`. An audit of a revision that answers no longer moves nothing."""
@@ -151,6 +170,12 @@ class Monitor:
             return {}
         same = ALL in kept and kept[ALL].delta == self._delta(ALL)
         return kept if same and all(alarm.limit == self._config.limit for alarm in kept.values()) else {}
+
+    def _kept_drift(self) -> Drift:
+        try:
+            return Drift(self._config.drift, self._states.get(self._name("drift")))
+        except (KeyError, TypeError):  # of another version
+            return Drift(self._config.drift)
 
     def _watched_slice(self, name: str) -> str:
         if not self._config.slices or (name not in self._alarms and len(self._alarms) > _MOST_SLICES):

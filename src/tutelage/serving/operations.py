@@ -17,6 +17,7 @@ from tutelage.serving.gateway import Gateway
 from tutelage.serving.metrics import Metrics
 from tutelage.serving.monitor import Monitor
 from tutelage.serving.openapi import openapi_document
+from tutelage.serving.overview import saved
 from tutelage.serving.rollout import Rollouts, Wish, parse_stage
 from tutelage.serving.store import Store
 
@@ -92,6 +93,8 @@ class Operations:
         body: dict[str, Any] = {
             **self._rollouts.state(),
             "audits": [asdict(watched) for watched in self._monitor.figures()],
+            "drift": self._monitor.drift.figures(),
+            "saved": asdict(saved(totals)),
             "last_day": [asdict(tally) for tally in totals.tallies],
             "audits_skipped": self._gateway.audits_skipped,
             "teacher": {"name": self._gateway.teacher.name, **self._gateway.calls.breaker.state()},

@@ -150,6 +150,7 @@ class Rollouts:
         self._book = Book(shelf, config)
         self._turn = asyncio.Lock()
         self._seen = 0
+        self._expires: float | None = None  # when what is deployed loses its right, in seconds since 1970
         self._loaded: dict[str, ServedStudent] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._follower: asyncio.Task[None] | None = None
@@ -199,6 +200,7 @@ class Rollouts:
     async def _deploy(self, change: RolloutChange) -> None:
         """Put a change in force. Where its student can't be loaded the teacher answers, and it is told."""
         self._seen = max(self._seen, change.sequence)
+        self._expires = None
         student, scope = await self._student(change)
         self._monitor.watch(change.revision, change.threshold)
         self._gateway.deployed = Deployed(now_of(change), student, scope)
@@ -207,6 +209,8 @@ class Rollouts:
     async def _student(self, change: RolloutChange) -> tuple[ServedStudent | None, Foreign | None]:
         try:
             candidate = self._shelf.of_revision(change.revision)
+            if candidate.certificate is not None and not change.evidence.get("override"):
+                self._expires = candidate.certificate.expires
             if change.revision not in self._loaded:
                 self._loaded[change.revision] = await self._load(candidate)
             return self._loaded[change.revision], await asyncio.to_thread(candidate.scope)
@@ -232,12 +236,25 @@ class Rollouts:
         deployed = self._gateway.deployed
         if not deployed.rollout.stage.live or deployed.rollout.revision != ringing.revision:
             return
+        self._step_down(str(ringing))
+
+    def _step_down(self, why: str) -> None:
+        deployed = self._gateway.deployed
         self._gateway.deployed = Deployed(
             Rollout(Stage.SHADOW, 0.0, deployed.rollout.threshold, deployed.rollout.revision),
             deployed.student,
             deployed.scope,
         )
-        self._spawn(self._write_back(Wish(Stage.SHADOW, ITSELF, str(ringing))))
+        self._spawn(self._write_back(Wish(Stage.SHADOW, ITSELF, why)))
+
+    def _look_at_the_clock(self) -> None:
+        """A certificate ends. Whoever went past the gate without one has decided so, and isn't undone."""
+        if not self.now.stage.live or self._expires is None or time() < self._expires:
+            return
+        day, self._expires = datetime.fromtimestamp(self._expires, UTC).date(), None
+        why = f"the certificate expired on {day}. Mend: run `tutelage certify`, best on new prompts"
+        self._announce(Alert(time(), "certificate", why))
+        self._step_down(why)
 
     async def _write_back(self, wish: Wish) -> None:
         try:
@@ -255,6 +272,7 @@ class Rollouts:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_EVERY)
+            self._look_at_the_clock()
             try:
                 last = await asyncio.to_thread(self._store.rollout)
             except Exception as error:  # noqa: BLE001 - a database that is away must not end this

@@ -79,6 +79,7 @@ def open_server(programme: Programme) -> Server:
     from tutelage.serving.access import KeyRing
     from tutelage.serving.alerts import Alerts, check_webhook
     from tutelage.serving.app import Service
+    from tutelage.serving.drift import Drifted
     from tutelage.serving.endpoints import Endpoints
     from tutelage.serving.gateway import Deployed, Gateway
     from tutelage.serving.metrics import MeasuredWatch, Metrics, ServerState
@@ -106,7 +107,10 @@ def open_server(programme: Programme) -> Server:
     def ring(ringing: Ringing) -> None:
         rollouts.ring(ringing)
 
-    monitor = Monitor(config.audit, store.monitors(), ring)
+    def drifted(found: Drifted) -> None:
+        alerts.announce(Alert(time(), "drift", str(found)))
+
+    monitor = Monitor(config.audit, store.monitors(), ring, drifted)
 
     def tell(text: str) -> None:
         alerts.announce(Alert(time(), "teacher", text))
