@@ -20,7 +20,6 @@ _MODULES = {
         "onnxruntime",
         "opentelemetry",
         "prometheus_client",
-        "python_multipart",
         "sqlalchemy",
         "starlette",
         "uvicorn",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tutelage.serving.access import Pace, Role, split_token
+from tutelage.serving.access import Overwhelmed, Pace, Role, split_token
 from tutelage.web.pages._page import Page, Pages, see
 from tutelage.web.site import asset
 
 _TEMPLATE = "pages_login.html.j2"
+_TOO_MANY = "Too many keys were tried. Wait some seconds."
 _TRIES = 60.0  # a minute and address; in a burst a tenth of it
 
 
@@ -37,9 +38,12 @@ class LoginPages:
         form = request.state.form
         onward = form.get("next", "/")
         if self._pace.wait(request.client.host if request.client else ""):
-            return self._ask(request, onward, 429, "Too many keys were tried. Wait some seconds.")
+            return self._ask(request, onward, 429, _TOO_MANY)
         token = form.get("key", "").strip()
-        principal = await self._pages.keys.principal(token)
+        try:
+            principal = await self._pages.keys.principal(token)
+        except Overwhelmed:
+            return self._ask(request, onward, 429, _TOO_MANY)
         key, _ = split_token(token)
         if principal is None or not key:
             told = "No such key, or it was revoked. `tutelage keys add NAME --role viewer` makes one."

@@ -25,7 +25,7 @@ class Pages:
     """What pages share: the site, and who its visitors are.
 
     A session is a signed cookie that names an API key and a time at which it ends. Whether the key still
-    holds is looked up at each request, so that a key that is revoked ends its sessions at once.
+    holds is asked at each request, so that a key that is revoked ends its sessions as soon as it is refused.
     """
 
     def __init__(self, site: Site, keys: KeyRing) -> None:
