@@ -47,6 +47,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/coverage.py
 	$(BIN)/python benchmarks/certificates.py
 	$(BIN)/python benchmarks/sequences.py
+	$(BIN)/python benchmarks/gateway.py $(if $(PEERS),--peer $(PEERS))
 	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/redaction.py
 	$(BIN)/python benchmarks/captures.py

@@ -15,8 +15,10 @@ a second up for so long. Say beside figures how busy the machine was: it is prin
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -43,17 +45,18 @@ from tutelage.students.static import Features, StaticStudent  # noqa: E402
 
 DATA = Path(os.environ.get("TUTELAGE_DATA", ROOT.parent / "shared" / "data"))
 WARM = 1.0  # seconds left out of a figure
-RATES = (50, 100, 200, 400, 600, 800, 1_200)
+RATES = (10, 25, 50, 100, 200, 400, 600, 800, 1_200)
 HELD = 0.1  # seconds of p99 beyond the teacher's delay, up to which a rate counts as held
 DELAY = 0.05
 
 
 def texts() -> list[str]:
     """Real messages; without the data, some of ours."""
-    path = next(iter(sorted((DATA / "banking77").glob("*test*.csv"))), None)
-    if path is None:
+    path = DATA / "banking77" / "test.csv"
+    if not path.exists():
         return [f"please refund payment number {number}" for number in range(1_000)]
-    return [line.rsplit(",", 1)[0].strip('"') for line in path.read_text().splitlines()[1:] if line.strip()]
+    with path.open(newline="") as lines:
+        return [row["text"] for row in csv.DictReader(lines) if row["text"].strip()]
 
 
 def static_student(messages: Sequence[str], labels: int = 77) -> StaticStudent:
@@ -61,7 +64,7 @@ def static_student(messages: Sequence[str], labels: int = 77) -> StaticStudent:
     words = sorted({word for text in messages for word in text.lower().split()})
     rng = np.random.default_rng(0)
     table = rng.normal(size=(len(words), labels)).astype(np.float32)
-    names = tuple(f"label {number}" for number in range(labels))
+    names = tuple(f"label {number:02}" for number in range(labels))
     vocabulary = {word: row for row, word in enumerate(words)}
     features = Features(pairs=False, pieces=())
     return StaticStudent(names, False, features, vocabulary, table, np.zeros(labels, np.float32))
@@ -168,25 +171,27 @@ def passing(server: ServerProcess, teacher: TeacherProcess, seconds: float) -> N
 
 
 @contextmanager
-def peer(python: Path, teacher: TeacherProcess, folder: Path) -> Iterator[str]:
-    """LiteLLM's proxy in front of the same teacher; its address."""
+def peer(python: Path, teacher: TeacherProcess, folder: Path) -> Iterator[tuple[str, str]]:
+    """LiteLLM's proxy in front of the same teacher: its address, and a key of its own, without which it
+    doesn't start."""
+    key = f"sk-{secrets.token_hex(32)}"
     params = {"model": "openai/big-model", "api_base": teacher.url, "api_key": "none"}
     config = folder / "litellm.yaml"
     config.write_text(yaml.safe_dump({"model_list": [{"model_name": "big-model", "litellm_params": params}]}))
     port = free_port()
     command = [str(python.parent / "litellm"), "--config", str(config), "--port", str(port)]
     environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_PROXY": "*"}
-    environment["LITELLM_LOG"] = "ERROR"
+    environment |= {"LITELLM_LOG": "ERROR", "LITELLM_MASTER_KEY": key}
     with (folder / "litellm.log").open("wb") as log:
         process = subprocess.Popen([*command, "--host", "127.0.0.1"], stdout=log, stderr=log, env=environment)
     try:
         url = f"http://127.0.0.1:{port}/v1/chat/completions"
         ends = time.monotonic() + 120
         while time.monotonic() < ends and process.poll() is None:
-            with Load(url, 1, completion, timeout=10) as tried:
+            with Load(url, 1, completion, {"Authorization": f"Bearer {key}"}, timeout=10) as tried:
                 time.sleep(1.5)
             if tried.statuses[200]:
-                yield url
+                yield url, key
                 return
         raise SystemExit(f"LiteLLM did not start: {(folder / 'litellm.log').read_text()[-2000:]}")
     finally:
@@ -213,13 +218,13 @@ def beside(
     server: ServerProcess, teacher: TeacherProcess, python: Path, folder: Path, seconds: float
 ) -> None:
     """Both in the same run, one after the other."""
-    with peer(python, teacher, folder) as url:
-        theirs = held("LiteLLM", url, "none", seconds)
+    with peer(python, teacher, folder) as (url, key):
+        theirs = held("LiteLLM", url, key, seconds)
     ours = held("Tutelage", f"{server.url}/v1/chat/completions", server.key, seconds)
     most, other = max(ours, default=0), max(theirs, default=0)
-    ratio = most / other if other else float("inf")
+    ratio = f"{most / other:.1f}×" if other else "no ratio"
     lower = all(ours[rate] < theirs[rate] for rate in ours.keys() & theirs.keys())
-    print(f"\nHighest rate held: {most}/s against {other}/s, {ratio:.1f}× (asked: ≥ 5×). ", end="")
+    print(f"\nHighest rate held: {most}/s against {other}/s, {ratio} (asked: ≥ 5×). ", end="")
     print(f"p99 lower at every rate that both hold: {'yes' if lower else 'NO'}.")
 
 

@@ -99,7 +99,8 @@ def test_one_that_hears_no_more_is_started_again(factory):
 
     async def scene():
         async with running() as student:
-            student._child.stdin.close()
+            student._child.stdin.transport.abort()
+            await asyncio.sleep(0)
             with pytest.raises(StudentUnavailable):
                 await student.predict("x")
             assert await value_once_up(student) == "card stolen"
