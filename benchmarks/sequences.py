@@ -11,11 +11,17 @@ until the alarm rings. Beside it what a usual test does that is repeated at ever
 from __future__ import annotations
 
 import argparse
+import random
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import bdtrc
 
+from tutelage.config import AuditConfig
 from tutelage.serving import Alarm, ConfidenceSequence
+from tutelage.serving.captures import Capture
+from tutelage.serving.drift import BLOCK, REFERENCE, Drift
+from tutelage.serving.monitor import Monitor, Ringing
 
 LOOKS = 100  # of the confidence sequence, evenly spaced in the logarithm: its ends take a bisection each
 
@@ -81,6 +87,53 @@ def main() -> None:
                     waits.append(float("inf") if at is None else at - before)
             low, middle, high = np.quantile(waits, [0.05, 0.5, 0.95])
             print(f"after {before:7,} at {usual:.3f}: {middle:7,.0f} ({low:,.0f} to {high:,.0f})")
+    slices(generator.integers(2**32).item(), limit, delta)
+    drift(generator.integers(2**32).item(), delta)
+
+
+def slices(seed: int, limit: float, delta: float, streams: int = 2_000, audits: int = 1_000) -> None:
+    """False alarms of a server's whole watch: over all requests and each of five slices together."""
+    generator = random.Random(seed)
+    capture = Capture("1", 0.0, "k", "", None, "", "full", "student", revision="r")
+    captures = [replace(capture, slice=f"slice {number}") for number in range(5)]
+    rang = 0
+    for _ in range(streams):
+        rung: list[Ringing] = []
+        monitor = Monitor(AuditConfig(limit=limit, delta=delta), {}, rung.append)
+        monitor.watch("r", None)
+        for _ in range(audits):
+            monitor.audited(generator.choice(captures), generator.random() >= limit)
+            if rung:
+                break
+        rang += bool(rung)
+    print(f"\nwatch over five slices: {rang / streams:.1%} of {streams:,} streams of {audits:,} audits ring")
+
+
+def drift(seed: int, delta: float, streams: int = 300, blocks: int = 10) -> None:
+    """False alerts of drift, and how large a change of a label's share the next block tells."""
+    generator = random.Random(seed)
+    labels = list("abcdefghij")
+
+    def feed(watch: Drift, n: int, more: float = 0.0) -> bool:
+        weights = [
+            10 + 90 * more,
+            *[10 - 10 * more] * 9,
+        ]  # label a has 10% of requests, and `more` of the rest
+        for label in generator.choices(labels, weights, k=n):
+            watch.add([label], generator.betavariate(8, 2), int(generator.lognormvariate(4, 0.5)))
+        return bool(watch.found)
+
+    false = sum(feed(Drift(delta), REFERENCE + blocks * BLOCK) for _ in range(streams))
+    print(
+        f"\ndrift: {false / streams:.1%} of {streams} streams of {blocks} blocks without any, delta {delta:g}"
+    )
+    for share in (0.13, 0.16, 0.2, 0.25):
+        told = 0
+        for _ in range(50):
+            watch = Drift(delta)
+            if not feed(watch, REFERENCE + blocks * BLOCK):
+                told += feed(watch, BLOCK, (share - 0.1) / 0.9)
+        print(f"a label's share from 10% to {share:.0%}: the next block tells it in {told / 50:.0%}")
 
 
 if __name__ == "__main__":
