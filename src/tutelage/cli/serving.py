@@ -38,6 +38,8 @@ def serve(programme: Programme, host: str, port: int, log_level: str, *, json_lo
     if json_logs:
         for handler in logging.getLogger().handlers:
             handler.setFormatter(JsonFormatter())
+    else:  # lines for people, who look at pages and metrics for what each request was
+        logging.getLogger("tutelage.requests").setLevel(logging.WARNING)
     begin_traces()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with programme.locked():  # no stage changes what is read here; the server itself holds nothing
