@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import openai
 import pytest
 from served_world import KEY_NAME, LABELS, TEACHER_KEY, Live, certify, label, live, write_programme
 
 from tutelage.errors import UsageError
+from tutelage.records import text_hash
 
 
 @pytest.fixture
@@ -166,6 +168,37 @@ def test_personal_data_is_not_kept_and_the_teacher_is_asked_as_the_application_a
     assert capture.text == "refund [redacted] of [EMAIL]"
     assert faulty_teacher.requests[0]["messages"][-1]["content"] == "refund order-17 of jane@example.com"
     assert not any(b"jane@" in path.read_bytes() for path in programme.folder.rglob("*") if path.is_file())
+
+
+def test_the_student_sees_what_it_was_trained_on_and_nothing_of_what_would_be_dropped(
+    tmp_path, faulty_teacher, monkeypatch
+):
+    """Its texts were redacted when it learned, and rows with a card would have been set aside."""
+    monkeypatch.setenv(KEY_NAME, TEACHER_KEY)
+    programme = write_programme(tmp_path / "inbox", faulty_teacher, privacy={"card": "drop"})
+    with live(programme) as served:
+        served.roll("full")
+        raw = served.server.gateway.deployed.student
+        seen = []
+
+        class Listening:
+            revision = raw.revision
+            close = raw.close
+
+            async def predict(self, text):
+                seen.append(text)
+                return await raw.predict(text)
+
+        deployed = served.server.gateway.deployed
+        served.server.gateway.deployed = replace(deployed, student=Listening())
+        assert served.predict("refund to jane@example.com").json()["by"] == "student"
+        dropped = served.predict("refund 4111 1111 1111 1111").json()
+        first, second = reversed(served.captures(2))
+        served.server.gateway.deployed = deployed
+    assert seen == ["refund to [EMAIL]"]
+    assert (dropped["by"], dropped["reason"]) == ("teacher", "personal data of a kind that is set aside")
+    assert first.text == "refund to [EMAIL]" and first.hash == text_hash(first.text)
+    assert second.text == "[CARD]"
 
 
 def test_from_its_certificates_confidence_on_the_student_answers_and_nothing_foreign(

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter, time
 from typing import Any, Protocol
@@ -84,6 +84,20 @@ class Foreign(Protocol):
         ...
 
 
+class Redaction(Protocol):
+    """An input without personal data; `dropped` where by policy nothing of it may be learned from or kept."""
+
+    @property
+    def text(self) -> str:
+        """What is left."""
+        ...
+
+    @property
+    def dropped(self) -> Sequence[str]:
+        """The kinds for which it is."""
+        ...
+
+
 class Watch(Protocol):
     """What looks at every capture and every audit; see `monitor`."""
 
@@ -138,11 +152,11 @@ class Gateway:
         *,
         keeper: Keeper,
         watch: Watch,
-        redact: Callable[[str], str] | None = None,
+        redact: Callable[[str], Redaction] | None = None,
         tell: Callable[[str], None] = _log.error,
     ) -> None:
-        """`redact` cuts personal data out of an input before it is kept; `tell` tells people that the teacher
-        is down."""
+        """`redact` cuts personal data out of an input before the student sees it or it is kept; `tell` tells
+        people that the teacher is down."""
         self.task, self.chat, self.teacher, self.deployed, self.config = task, chat, teacher, deployed, config
         self.audits_skipped = 0
         self._keeper, self._watch = keeper, watch
@@ -187,11 +201,15 @@ class Gateway:
             return _Turn(ask, deployed, Route(By.TEACHER))
         if len(ask.text) > self.config.max_characters:
             return _Turn(ask, deployed, Route(By.TEACHER, "too long for the student"))
-        said = asyncio.ensure_future(self._predict(deployed.student, ask.text))
+        redacted = None if self._personal is None else self._personal(ask.text)
+        if redacted is not None and redacted.dropped:
+            return _Turn(ask, deployed, Route(By.TEACHER, "personal data of a kind that is set aside"))
+        text = ask.text if redacted is None else redacted.text  # as the texts were that it learned from
+        said = asyncio.ensure_future(self._predict(deployed.student, text))
         waits = rollout.stage.live and (rollout.stage is not Stage.CANARY or chosen(ask.key, rollout.share))
         if not waits:
             return _Turn(ask, deployed, route(rollout, ask.key, None), said)
-        foreign = deployed.scope is not None and _is_foreign(deployed.scope, ask.text)
+        foreign = deployed.scope is not None and _is_foreign(deployed.scope, text)
         return _Turn(ask, deployed, route(rollout, ask.key, await said, foreign=foreign), said)
 
     async def _predict(self, student: ServedStudent, text: str) -> Prediction | None:
@@ -300,13 +318,14 @@ class Gateway:
         ask = turn.ask
         says = None if student is None else student.value
         told = None if teacher is None else teacher.value
+        kept = self._kept(ask.text)
         return Capture(
             id=ask.id,
             at=time(),
             key=ask.key,
             slice=ask.slice,
-            text=self._kept(ask.text),
-            hash=text_hash(ask.text),
+            text=kept if self.config.keep_text else None,
+            hash=text_hash(kept),
             stage=str(reply.stage),
             by=str(reply.by),
             reason=reply.reason,
@@ -321,12 +340,13 @@ class Gateway:
             cost=0.0 if teacher is None else teacher.cost,
         )
 
-    def _kept(self, text: str) -> str | None:
-        if not self.config.keep_text:
-            return None
+    def _kept(self, text: str) -> str:
         for pattern in self._patterns:
             text = pattern.sub("[redacted]", text)
-        return text if self._personal is None else self._personal(text)
+        if self._personal is None:
+            return text
+        redacted = self._personal(text)
+        return f"[{', '.join(redacted.dropped).upper()}]" if redacted.dropped else redacted.text
 
     async def _keep(self, capture: Capture) -> None:
         moved = self._watch.note(capture)

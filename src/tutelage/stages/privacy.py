@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tutelage.config import PrivacyConfig
-from tutelage.data.redaction import Action, Entity, Finding, Redactor, Vault, find, listed_names
+from tutelage.data.redaction import Action, Entity, Finding, Redacted, Redactor, Vault, find, listed_names
 from tutelage.data.rows import open_rows
 from tutelage.errors import UsageError
 from tutelage.programme import Programme, fingerprint
@@ -41,22 +41,14 @@ def redacting(programme: Programme, progress: Progress) -> Iterator[Redactor | N
         progress.note(f"personal data: {told}")
 
 
-def capture_redaction(programme: Programme) -> Callable[[str], str] | None:
-    """What a server does to an input before it is kept; None where there is no policy.
+def live_redaction(programme: Programme) -> Callable[[str], Redacted] | None:
+    """What a server does to an input before its student sees it or it is kept; None without a policy.
 
-    Where a row would be dropped, nothing of the input is kept. Pseudonyms are the programme's, and what
-    they stand for isn't kept. Raises as `redacting`.
+    Pseudonyms are the programme's, so that a student meets those it learned; what they stand for isn't kept.
+    Raises as `redacting`.
     """
     config = programme.config.privacy
-    if config is None:
-        return None
-    redactor = _redactor(config, None)
-
-    def redact(text: str) -> str:
-        redacted = redactor.redact(text)
-        return f"[{', '.join(redacted.dropped).upper()}]" if redacted.dropped else redacted.text
-
-    return redact
+    return None if config is None else _redactor(config, None).redact
 
 
 def _redactor(config: PrivacyConfig, remember: Callable[[str, str], None] | None) -> Redactor:

@@ -14,7 +14,7 @@ from tutelage.errors import ConfigError
 from tutelage.programme import Programme
 from tutelage.records import Gold
 from tutelage.stages.asking import prompted_task
-from tutelage.stages.privacy import capture_redaction
+from tutelage.stages.privacy import live_redaction
 from tutelage.stages.rights import require_rights
 from tutelage.stages.task import label_task
 from tutelage.tasks import LabelTask, with_labels
@@ -123,7 +123,7 @@ def open_server(programme: Programme) -> Server:
         config,
         keeper=store,
         watch=MeasuredWatch(monitor, metrics),
-        redact=capture_redaction(programme),
+        redact=live_redaction(programme),
         tell=tell,
     )
 
