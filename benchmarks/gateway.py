@@ -71,9 +71,12 @@ def static_student(messages: Sequence[str], labels: int = 77) -> StaticStudent:
 
 
 @contextmanager
-def served(folder: Path, teacher: TeacherProcess, exported: Path | None = None) -> Iterator[ServerProcess]:
+def served(
+    folder: Path, teacher: TeacherProcess, exported: Path | None = None, capture: str = "durable"
+) -> Iterator[ServerProcess]:
     """A server with the static student, or with one that was exported."""
-    programme = write_programme(folder / "inbox", teacher, {"audit": {"share": 0.05, "limit": 0.99}})
+    settings = {"audit": {"share": 0.05, "limit": 0.99}, "capture": capture}
+    programme = write_programme(folder / "inbox", teacher, settings)
     place = programme.folder / "exports" / "static"
     shutil.rmtree(place)
     if exported is None:
@@ -264,8 +267,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder)
             with served(place / "static", teacher) as server:
-                in_process("static student in process", server, options.seconds)
+                in_process("static student in process, capture durable", server, options.seconds)
                 passing(server, teacher, options.seconds)
+                with served(place / "batched", teacher, capture="batched") as other:
+                    in_process("static student in process, capture batched", other, options.seconds)
                 if options.export is not None:
                     with served(place / "int8", teacher, options.export) as other:
                         in_process("int8 student in process", other, options.seconds)

@@ -12,6 +12,7 @@ import pytest
 from tiny_world import save_writer
 from tutelage import storage
 from tutelage.errors import ConfigError, DataError, UsageError
+from tutelage.evaluation import measure_footprint
 from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.records import Fields, dump_value, load_value
@@ -210,7 +211,7 @@ SHORT = {
 def test_students_that_write_are_trained_with_their_control_and_judged(
     tmp_path, faulty_teacher, one_torch_thread, monkeypatch, task, student, control
 ):
-    monkeypatch.setattr("tutelage.stages.evaluate._TIMED_SECONDS", 0.2)
+    monkeypatch.setitem(measure_footprint.__kwdefaults__, "seconds", 0.2)
     answers = {
         "extract": lambda text: _record(text),
         "generate": lambda text: f"We look into the {text.split()[0]}.",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from inbox import inbox_programme
@@ -44,7 +45,7 @@ def test_the_run_that_left_it_is_named_though_another_came_after(folder):
     assert trace(programme, programme.prompts).entry.sequence > first
 
 
-def test_a_changed_file_is_no_stages(folder, tmp_path):
+def test_a_changed_file_is_no_stages(folder):
     programme = Programme.open(folder)
     path = programme.profile
     before = path.read_bytes()
@@ -57,7 +58,7 @@ def test_a_changed_file_is_no_stages(folder, tmp_path):
     with pytest.raises(UsageError, match="is not there"):
         trace(programme, folder / "absent")
     with pytest.raises(UsageError, match="no programme's folder"):
-        programme_of(tmp_path / "file")
+        programme_of(Path("/file"))
 
 
 def test_the_command_line_tells_it_in_words_and_as_json(folder):
@@ -71,7 +72,7 @@ def test_the_command_line_tells_it_in_words_and_as_json(folder):
     assert "whole. Head: " in run(app, ["audit", "verify", str(folder)]).stdout
 
 
-def test_a_broken_chain_traces_nothing(folder, tmp_path):
+def test_a_broken_chain_traces_nothing(folder):
     programme = Programme.open(folder)
     path = programme.journal.path
     before = path.read_bytes()
