@@ -103,6 +103,7 @@ def test_a_file_where_a_folder_has_to_be_is_one_line(tmp_path):
     assert re.fullmatch(r"tutelage: .*gold: .* Mend: .*\n", result.stderr)
 
 
+@pytest.mark.long
 def test_a_terminal_of_an_older_coding_ends_no_run(tmp_path):
     folder = tmp_path / "caf\udce9 – 日本"
     folder.mkdir()

@@ -366,6 +366,7 @@ def test_a_real_data_set_is_read_by_its_split(tmp_path):
     ]
 
 
+@pytest.mark.long
 def test_labels_that_a_real_data_set_numbers_come_by_their_names(tmp_path):
     # Most data sets for classification hold ClassLabel numbers; their names stand in `features`.
     folder = tmp_path / "owner" / "name"

@@ -70,6 +70,7 @@ def test_too_few_examples_are_a_data_error_that_counts_them(tmp_path, n):
     assert trained(tmp_path, given=SIGNALS.take(np.arange(0, 120, 12))).examples == 9
 
 
+@pytest.mark.long
 def test_the_same_run_twice_is_the_same_student(tmp_path):
     first, again = trained(tmp_path), trained(tmp_path)
     assert first.student.table.tobytes() == again.student.table.tobytes()

@@ -106,6 +106,7 @@ def test_reasons_as_a_second_task_teach_what_labels_do_not(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_reasons_before_the_answer_carry_it(models):
     right, none, shuffled = _accuracies(models, "causal", recipe="rationale-causal", epochs=40)
     assert right > none + 0.1 and right > shuffled + 0.1
@@ -129,6 +130,7 @@ def test_a_plan_says_where_reasons_stand(models, tmp_path):
     assert stepwise.to_json()["recipe"]["rationale_weight"] == 1.0
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_to_the_same_weights(models, tmp_path):
     config = config_of("seq2seq", recipe="step-by-step", epochs=8)
     whole = learn(models, world.taught(), config)

@@ -106,6 +106,7 @@ def test_a_failing_disk_ends_a_run_clearly_and_the_next_goes_on(
     assert clean and len(failures) >= 8
 
 
+@pytest.mark.long
 def test_the_command_line_tells_of_a_full_disk_in_words(
     tmp_path: Path, faulty_teacher: FaultyTeacher, failing_disk: Path
 ) -> None:

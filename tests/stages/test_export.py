@@ -50,6 +50,7 @@ def test_a_static_student_has_one_form_that_says_the_same(static):
     )
 
 
+@pytest.mark.long
 def test_an_encoder_has_two_forms(encoder):
     pytest.importorskip("onnxscript")
     found = run_export(encoder, Silent())

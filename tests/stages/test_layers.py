@@ -63,6 +63,7 @@ def test_run_json_tells_of_each_phase_of_both_arms(folder):
     )
 
 
+@pytest.mark.long
 def test_what_the_teacher_computed_is_kept_for_later_runs(folder, monkeypatch):
     from tutelage.distillation.teacher_body import TeacherBody
 

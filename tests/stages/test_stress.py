@@ -132,6 +132,7 @@ class Told(Silent):
     warn = note
 
 
+@pytest.mark.long
 def test_what_it_costs_is_told_before_and_a_spent_budget_keeps_what_was_answered(tmp_path, faulty_teacher):
     price = {"input": 1000.0, "output": 2000.0}
     usage = {"prompt_tokens": 800, "completion_tokens": 100}

@@ -88,6 +88,7 @@ def test_a_walk_over_every_page_and_decisions_on_the_way(tmp_path, served):
         assert all(url.startswith(f"{served.url}/") for url in browser.asked())
 
 
+@pytest.mark.long
 def test_ten_items_are_reviewed_by_keys(tmp_path, served):
     reviews = served.server.store.reviews
     ends = time.monotonic() + 30

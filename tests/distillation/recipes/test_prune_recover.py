@@ -74,6 +74,7 @@ def right(result):
     return float((result.student.predict(TEXTS).argmax(1) == TRUTH.argmax(1))[~TOLD].mean())
 
 
+@pytest.mark.long
 def test_what_the_unpruned_one_learned_is_recovered_and_a_shuffled_teacher_teaches_nothing(world):
     student = trained(world)
     control = trained(world, hard_labels(signals(), "gold", TASK), control=True)

@@ -80,6 +80,7 @@ def test_what_the_teacher_knows_reaches_the_last_one_and_a_shuffled_teacher_teac
 # Generations
 
 
+@pytest.mark.long
 def test_each_generation_is_taught_by_the_one_before(world, monkeypatch):
     """Where what it says is shuffled on its way, the next one learns nothing from it."""
     honest = recipe._taught_by
@@ -198,6 +199,7 @@ def test_nothing_flows_into_the_deepest_as_a_teacher(world):
         assert learner.body.encoder.layer[0].output.dense.weight.grad.any(), part
 
 
+@pytest.mark.long
 def test_a_shallower_exit_is_a_student_of_its_own(world, tmp_path):
     whole, shallow = trained(world, ENCODER), trained(world, ENCODER, exit=1)
     assert shallow.student.parameters < whole.student.parameters

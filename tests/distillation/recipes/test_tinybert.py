@@ -53,6 +53,7 @@ def test_an_explicit_map_is_taken_at_its_word(world):
     assert {"attention", "hidden"} <= parts.keys() and "embedding" not in parts
 
 
+@pytest.mark.long
 def test_the_model_that_answered_teaches_the_intermediate_stage(world):
     body = {"teacher": "mlm"}
     same, other = (
