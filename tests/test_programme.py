@@ -233,6 +233,10 @@ def test_a_stage_before_its_turn_names_the_verb_that_is_missing(tmp_path):
         ("teacher={type: plugin, rights: own-model, name: x, options: {api_key: sk-1}}", None),
         ("teacher={type: openai, rights: own-model, model: m, headers: {X-A: sk-1}}", None),
         ("teacher={type: openai, rights: own-model, model: m, extra: {user: sk-1}}", None),
+        ("serving.database=postgresql+psycopg://me:sk-1@host/db", None),
+        ("serving.webhook=https://hooks.example/sk-1", None),
+        ("serving={webhook: 'https://hooks.example/sk-1', allowed_hosts: [hooks.example]}", None),
+        ("serving.canary=0.1", "serving.canary=0.1"),
     ],
 )
 def test_the_journal_keeps_overrides_and_no_secret(tmp_path, override, journalled):

@@ -27,7 +27,7 @@ from tutelage.progress import Progress
 CONFIG_NAME = "tutelage.yaml"
 # Places of the schema that may, though they shouldn't.
 _MAY_HOLD_A_SECRET = re.compile(
-    r"\s*(judging|stress|((judging\s*\.\s*)?teacher|stress\s*\.\s*paraphraser)\s*(\.\s*judge\s*)?(\.\s*(options|headers|extra|members)\b.*)?)\s*"
+    r"\s*(judging|stress|serving(\s*\.\s*(database|webhook))?|((judging\s*\.\s*)?teacher|stress\s*\.\s*paraphraser)\s*(\.\s*judge\s*)?(\.\s*(options|headers|extra|members)\b.*)?)\s*"
 )
 
 

@@ -29,9 +29,7 @@ from tutelage.config.schema import (
     StudentConfig,
     TrafficConfig,
 )
-from tutelage.config.section import (
-    Section,
-)
+from tutelage.config.section import Section, environment_name
 from tutelage.config.serving import AuditConfig, PromotionConfig, RecogniseConfig, ServingConfig
 from tutelage.config.sources import ColumnsConfig, SourceConfig, located
 from tutelage.config.stress import STARTER_SUITE, StressConfig
@@ -127,6 +125,7 @@ __all__ = [
     "TrafficConfig",
     "TrainingPartConfig",
     "TransformersTeacherConfig",
+    "environment_name",
     "known_keys",
     "label_map",
     "load_config",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+_FROM_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
@@ -20,3 +22,9 @@ class Section(BaseModel):
         protected_namespaces=(),
         hide_input_in_errors=True,  # which may be a secret; what is safe to show, `reading` shows
     )
+
+
+def environment_name(value: str) -> str | None:
+    """The environment variable that a value `${NAME}` is taken from; None for any other value."""
+    found = _FROM_ENVIRONMENT.fullmatch(value)
+    return found[1] if found else None

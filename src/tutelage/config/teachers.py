@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from tutelage.config.section import Section
+from tutelage.config.section import Section, environment_name
 from tutelage.config.sources import SourceConfig
 
 EMBEDDED_ENCODER = "minilm-l6"
@@ -110,7 +110,6 @@ _MAY_CARRY_A_KEY = re.compile(
     r"auth(?!or(?:$|-))|secret|passw|credential|cookie|signature|api-?key|(?:^|-)(?:key|token)(?:$|-)", re.I
 )
 _BEHAVIOUR = re.compile(r"-(?:beta|version)$", re.I)
-_FROM_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LONGEST_WORD = 24  # characters of an environment variable's name that is one word with digits
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -170,8 +169,8 @@ class EndpointConfig(Section):
     @property
     def headers_in_environment(self) -> dict[str, str]:
         """The headers whose value is a `${NAME}`, with that name."""
-        found = {header: _FROM_ENVIRONMENT.fullmatch(value) for header, value in self.headers.items()}
-        return {header: match[1] for header, match in found.items() if match}
+        found = {header: environment_name(value) for header, value in self.headers.items()}
+        return {header: name for header, name in found.items() if name}
 
     @property
     def costs(self) -> bool:
@@ -226,12 +225,12 @@ class EndpointConfig(Section):
                     f"headers has {name!r}, and it is journalled. Mend: the key goes into the environment "
                     "variable that api_key_env names"
                 )
-            if _MAY_CARRY_A_KEY.search(name) and not _FROM_ENVIRONMENT.fullmatch(content):
+            if _MAY_CARRY_A_KEY.search(name) and not environment_name(content):
                 raise ValueError(
                     f"headers has {name!r}, which by its name carries a key. Mend: put it into an "
                     "environment variable, and ${NAME} here"
                 )
-            if "${" in content and not _FROM_ENVIRONMENT.fullmatch(content):
+            if "${" in content and not environment_name(content):
                 raise ValueError(
                     f"headers has {name!r}, of which a part is to come from the environment. Mend: put all "
                     "of its value into a variable, and ${NAME} alone here"

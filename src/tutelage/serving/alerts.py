@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +28,10 @@ class Alerts:
     webhook: str | None = None
     counted: Callable[[str], None] = lambda kind: None
     _background: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def tell(self, kind: str, text: str) -> None:
+        """Announce something that happens now."""
+        self.announce(Alert(time(), kind, text))
 
     def announce(self, alert: Alert) -> None:
         """Tell everybody."""

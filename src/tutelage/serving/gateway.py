@@ -203,14 +203,16 @@ class Gateway:
             return _Turn(ask, deployed, Route(By.TEACHER, "too long for the student"))
         redacted = None if self._personal is None else self._personal(ask.text)
         if redacted is not None and redacted.dropped:
-            return _Turn(ask, deployed, Route(By.TEACHER, "personal data of a kind that is set aside"))
+            return _Turn(
+                ask, deployed, Route(By.TEACHER, "personal data of a kind that is set aside"), None, redacted
+            )
         text = ask.text if redacted is None else redacted.text  # as the texts were that it learned from
         said = asyncio.ensure_future(self._predict(deployed.student, text))
         waits = rollout.stage.live and (rollout.stage is not Stage.CANARY or chosen(ask.key, rollout.share))
         if not waits:
-            return _Turn(ask, deployed, route(rollout, ask.key, None), said)
+            return _Turn(ask, deployed, route(rollout, ask.key, None), said, redacted)
         foreign = deployed.scope is not None and _is_foreign(deployed.scope, text)
-        return _Turn(ask, deployed, route(rollout, ask.key, await said, foreign=foreign), said)
+        return _Turn(ask, deployed, route(rollout, ask.key, await said, foreign=foreign), said, redacted)
 
     async def _predict(self, student: ServedStudent, text: str) -> Prediction | None:
         try:
@@ -318,7 +320,7 @@ class Gateway:
         ask = turn.ask
         says = None if student is None else student.value
         told = None if teacher is None else teacher.value
-        kept = self._kept(ask.text)
+        kept = self._kept(turn)
         return Capture(
             id=ask.id,
             at=time(),
@@ -340,13 +342,15 @@ class Gateway:
             cost=0.0 if teacher is None else teacher.cost,
         )
 
-    def _kept(self, text: str) -> str:
+    def _kept(self, turn: _Turn) -> str:
+        text, redacted = turn.ask.text, turn.redacted
+        if redacted is None and self._personal is not None:  # the student wasn't asked
+            redacted = self._personal(text)
+        if redacted is not None:
+            text = f"[{', '.join(redacted.dropped).upper()}]" if redacted.dropped else redacted.text
         for pattern in self._patterns:
             text = pattern.sub("[redacted]", text)
-        if self._personal is None:
-            return text
-        redacted = self._personal(text)
-        return f"[{', '.join(redacted.dropped).upper()}]" if redacted.dropped else redacted.text
+        return text
 
     async def _keep(self, capture: Capture) -> None:
         moved = self._watch.note(capture)
@@ -399,6 +403,7 @@ class _Turn:
     deployed: Deployed
     route: Route
     said: asyncio.Future[Prediction | None] | None = None
+    redacted: Redaction | None = None
 
     async def prediction(self) -> Prediction | None:
         """What the student says; None where it wasn't asked or can't."""

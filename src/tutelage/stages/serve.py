@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from time import time
+from functools import partial
 from typing import TYPE_CHECKING
 
-from tutelage.config import OpenAITeacherConfig, ServingConfig
+from tutelage.config import OpenAITeacherConfig, ServingConfig, environment_name
 from tutelage.errors import ConfigError
 from tutelage.programme import Programme
 from tutelage.records import Gold
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from tutelage.serving.store import Store
     from tutelage.serving.student import ServedStudent
     from tutelage.serving.upstream import ServedTeacher
-
-_FROM_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass(frozen=True)
@@ -58,18 +55,18 @@ def _database(programme: Programme) -> str:
     given = programme.config.serving.database
     if given is None:
         return f"sqlite:///{programme.server_state.resolve()}"
-    named = _FROM_ENVIRONMENT.fullmatch(given)
-    if named is None:
+    name = environment_name(given)
+    if name is None:
         return given
-    value = os.environ.get(named[1], "").strip()
+    value = os.environ.get(name, "").strip()
     if not value:
         raise ConfigError(
-            f"the environment variable {named[1]!r} (serving.database) is not set. "
-            f"Mend: export {named[1]}=..."
+            f"the environment variable {name!r} (serving.database) is not set. Mend: export {name}=..."
         )
     return value
 
 
+# Long: the one place where the parts meet, each named once, in the order in which they need each other.
 def open_server(programme: Programme) -> Server:
     """Put a server together; it begins with its application.
 
@@ -79,16 +76,14 @@ def open_server(programme: Programme) -> Server:
     from tutelage.serving.access import KeyRing
     from tutelage.serving.alerts import Alerts, check_webhook
     from tutelage.serving.app import Service
-    from tutelage.serving.drift import Drifted
     from tutelage.serving.endpoints import Endpoints
     from tutelage.serving.gateway import Deployed, Gateway
     from tutelage.serving.metrics import MeasuredWatch, Metrics, ServerState
-    from tutelage.serving.monitor import Monitor, Ringing
+    from tutelage.serving.monitor import Monitor
     from tutelage.serving.operations import Operations
     from tutelage.serving.rollout import Rollouts
     from tutelage.serving.router import Rollout
     from tutelage.serving.shelf import Shelf
-    from tutelage.serving.store import Alert
     from tutelage.serving.upkeep import Upkeep
 
     config = programme.config.serving
@@ -104,17 +99,12 @@ def open_server(programme: Programme) -> Server:
     metrics = Metrics()
     alerts = Alerts(store, config.webhook, metrics.alerted)
 
-    def ring(ringing: Ringing) -> None:
-        rollouts.ring(ringing)
-
-    def drifted(found: Drifted) -> None:
-        alerts.announce(Alert(time(), "drift", str(found)))
-
-    monitor = Monitor(config.audit, store.monitors(), ring, drifted)
-
-    def tell(text: str) -> None:
-        alerts.announce(Alert(time(), "teacher", text))
-
+    monitor = Monitor(
+        config.audit,
+        store.monitors(),
+        lambda ringing: rollouts.ring(ringing),
+        lambda found: alerts.tell("drift", str(found)),
+    )
     gateway = Gateway(
         task,
         chat,
@@ -124,12 +114,10 @@ def open_server(programme: Programme) -> Server:
         keeper=store,
         watch=MeasuredWatch(monitor, metrics),
         redact=live_redaction(programme),
-        tell=tell,
+        tell=partial(alerts.tell, "teacher"),
     )
 
-    async def load(candidate: Candidate) -> ServedStudent:
-        return await _load(candidate, task, config)
-
+    load = partial(_load, task=task, config=config)
     metrics.registry.register(ServerState(gateway, store, monitor))
     rollouts = Rollouts(gateway, shelf, store, monitor, load, config, alerts.announce)
     upkeep = Upkeep(store, config, alerts.announce)
