@@ -67,6 +67,7 @@ def _plain(content: Any) -> Any:
 Value = str | tuple[str, ...] | Fields
 
 NORMAL_SLICE = "normal"
+PROMPT_COLUMNS = ("id", "text", "source", "slice", "group", "hash")
 
 
 def text_hash(text: str) -> str:
@@ -103,6 +104,9 @@ class Prompt:
 
     `row` is its row there, from 1, for whoever has to find it again; 0 where it isn't known. It is no part
     of what the prompt is: two that differ in it alone are equal, and tables don't keep it.
+
+    Prompts of the same `group` belong together (near duplicates, or what one session asked), so that a split
+    has all of them on one side; empty for one that stands alone.
     """
 
     id: str
@@ -110,6 +114,7 @@ class Prompt:
     source: str = ""
     slice: str = NORMAL_SLICE
     row: int = field(default=0, compare=False)
+    group: str = ""
 
     @property
     def hash(self) -> str:
@@ -197,7 +202,7 @@ def prompt_schema() -> pa.Schema:
     """`prompts/prompts.parquet`."""
     import pyarrow as pa
 
-    return pa.schema([(name, pa.string()) for name in ("id", "text", "source", "slice", "hash")])
+    return pa.schema([(name, pa.string()) for name in PROMPT_COLUMNS])
 
 
 def gold_schema() -> pa.Schema:

@@ -16,7 +16,7 @@ from tutelage.data.gold import (
     verify_seal,
 )
 from tutelage.data.profile import profile
-from tutelage.data.sources import RejectReason, Rows, read_gold, read_prompts
+from tutelage.data.sources import RejectReason, Rows, read_gold, read_prompts, reject_repeated_id, row_reader
 from tutelage.data.suites import Suite, SuitePrompt, read_suite
 from tutelage.data.tables import gold_to_table, prompts_from_table, prompts_to_table, rejections_to_table
 
@@ -45,8 +45,10 @@ __all__ = [
     "read_sealed",
     "read_suite",
     "read_training",
+    "reject_repeated_id",
     "rejections_to_table",
     "resolve_labels",
+    "row_reader",
     "split_training",
     "verify_seal",
 ]

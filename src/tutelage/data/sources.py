@@ -80,7 +80,7 @@ class _Reader(Generic[T]):
     columns: ColumnsConfig
     make: Callable[[Prompt, Row], T]
     redactor: Redactor | None = None
-    ids: set[str] = field(default_factory=set)
+    ids: set[str] | None = field(default_factory=set)
 
     def read(self, rows: Iterator[Row], limit: int | None) -> Rows[T]:
         accepted: list[T] = []
@@ -88,11 +88,19 @@ class _Reader(Generic[T]):
         total = 0
         for row in islice(rows, limit):
             total += 1
-            try:
-                accepted.append(self._take(row))
-            except _Refused as refused:
-                rejected.append(self._rejection(row, refused))
+            taken = self.take(row)
+            if isinstance(taken, Rejection):
+                rejected.append(taken)
+            else:
+                accepted.append(taken)
         return Rows(accepted, rejected, total)
+
+    def take(self, row: Row) -> T | Rejection:
+        """What a row gives. Where `ids` is None, whether its id came before is seen by whoever asks."""
+        try:
+            return self._take(row)
+        except _Refused as refused:
+            return self._rejection(row, refused)
 
     def _take(self, row: Row) -> T:
         if row.fault is not None:
@@ -102,15 +110,16 @@ class _Reader(Generic[T]):
         if self.columns.id and (given is None or str(given).strip() == ""):
             raise _Refused(RejectReason.MISSING_COLUMN, f"no {self.columns.id!r}")
         id_ = str(given).strip() if self.columns.id else f"{Path(self.source).stem}-{row.number}"
-        if id_ in self.ids:
-            raise _Refused(RejectReason.DUPLICATE_ID, f"{id_[:80]!r} stands in an earlier row")
+        if self.ids is not None and id_ in self.ids:
+            raise _Refused(RejectReason.DUPLICATE_ID, _repeated(id_))
         slice_ = (
             str(row.cells.get(self.columns.slice) or NORMAL_SLICE) if self.columns.slice else NORMAL_SLICE
         )
         for name, value in (("id", id_), ("slice", slice_)):
             _check_name(value, name)
         made = self.make(Prompt(id_, text, self.source, slice_.strip() or NORMAL_SLICE, row.number), row)
-        self.ids.add(id_)
+        if self.ids is not None:
+            self.ids.add(id_)
         return made
 
     def _redacted(self, text: str) -> str:
@@ -168,12 +177,39 @@ def _check_name(name: str, what: str) -> None:
 def _refuse_undecodable(text: str, what: str) -> None:
     if "\0" in text:
         raise _Refused(RejectReason.NUL, f"{what}holds a NUL character")
+    try:
+        text.encode()
+        return
+    except UnicodeEncodeError:
+        pass
     for character in text:
         # Bytes that aren't UTF-8 were read as U+DC80 to U+DCFF (surrogateescape).
         if "\udc80" <= character <= "\udcff":
             raise _Refused(RejectReason.NOT_UTF8, f"{what}byte 0x{ord(character) - 0xDC00:02x} is not UTF-8")
         if "\ud800" <= character <= "\udfff":
             raise _Refused(RejectReason.LONE_SURROGATE, f"{what}U+{ord(character):04X} stands alone")
+
+
+def row_reader(
+    source: Path | str, columns: ColumnsConfig, redactor: Redactor | None
+) -> Callable[[Row], Prompt | Rejection]:
+    """What makes a prompt, redacted, or a rejection of each row of a source, each row by itself.
+
+    So that rows can be read in several processes: whether an id came before isn't looked at.
+    """
+    return _Reader(str(source), columns, lambda prompt, row: prompt, redactor, ids=None).take
+
+
+def reject_repeated_id(prompt: Prompt) -> Rejection:
+    """The rejection of a prompt whose id an earlier row has."""
+    detail = _repeated(prompt.id)
+    return Rejection(
+        prompt.source, prompt.row, prompt.id, RejectReason.DUPLICATE_ID, detail, _printable(prompt.text)
+    )
+
+
+def _repeated(id_: str) -> str:
+    return f"{id_[:80]!r} stands in an earlier row"
 
 
 def read_prompts(

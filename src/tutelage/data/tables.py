@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from sys import intern
 from typing import TYPE_CHECKING
 
 from tutelage.records import (
@@ -20,6 +21,8 @@ from tutelage.records import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_BATCH = 65_536  # rows whose values are in memory twice while they are read
+
 
 def _prompt_row(prompt: Prompt) -> dict[str, str]:
     return {
@@ -27,6 +30,7 @@ def _prompt_row(prompt: Prompt) -> dict[str, str]:
         "text": prompt.text,
         "source": prompt.source,
         "slice": prompt.slice,
+        "group": prompt.group,
         "hash": prompt.hash,
     }
 
@@ -39,8 +43,16 @@ def prompts_to_table(prompts: Sequence[Prompt]) -> pa.Table:
 
 
 def prompts_from_table(table: pa.Table) -> list[Prompt]:
-    """The inverse of `prompts_to_table`; further columns are passed over."""
-    return [Prompt(row["id"], row["text"], row["source"], row["slice"]) for row in table.to_pylist()]
+    """The inverse of `prompts_to_table`; further columns are passed over. A table of old has no groups."""
+    prompts: list[Prompt] = []
+    for batch in table.to_batches(max_chunksize=_BATCH):
+        columns = [batch[name].to_pylist() for name in ("id", "text", "source", "slice")]
+        groups = batch["group"].to_pylist() if "group" in batch.schema.names else [""] * batch.num_rows
+        prompts += [
+            Prompt(id_, text, intern(source), intern(slice_), group=group or "")
+            for id_, text, source, slice_, group in zip(*columns, groups, strict=True)
+        ]
+    return prompts
 
 
 def gold_to_table(examples: Sequence[Gold]) -> pa.Table:

@@ -11,6 +11,7 @@ from tutelage.errors import IntegrityError
 from tutelage.labelling._ledger_columns import AT_ONCE, RAW_START
 from tutelage.labelling.ledger import AnswerLedger, LedgerKey
 from tutelage.records import (
+    PROMPT_COLUMNS,
     AnswerStatus,
     DistributionOrigin,
     Prompt,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tutelage.tasks import Task
+
+_PROMPT = tuple(name for name in PROMPT_COLUMNS if name != "hash")
 
 
 def export_answers(
@@ -81,7 +84,7 @@ def _answered(
     _require_fitting(prompts, answers["distribution"], labels)
     schema = answered_schema()
     columns = {name: answers[name] for name in answers.schema.names}
-    for name in ("id", "text", "source", "slice"):
+    for name in _PROMPT:
         columns[name] = _column(map(attrgetter(name), prompts))
     columns["gold"] = columns["teacher_value"] = pa.nulls(len(prompts), pa.string())
     if gold_values:
@@ -157,7 +160,7 @@ def export_quarantined(prompts: Sequence[Prompt], ledger: AnswerLedger, key: Led
     rows = [
         {
             **answers[hash_],
-            **{name: getattr(prompt, name) for name in ("id", "text", "source", "slice")},
+            **{name: getattr(prompt, name) for name in _PROMPT},
             "raw": answers[hash_]["raw_start"].decode("utf-8", "ignore")[:RAW_START],
         }
         for prompt, hash_ in zip(prompts, hashes, strict=True)
