@@ -67,7 +67,7 @@ def _plain(content: Any) -> Any:
 Value = str | tuple[str, ...] | Fields
 
 NORMAL_SLICE = "normal"
-PROMPT_COLUMNS = ("id", "text", "source", "slice", "group", "hash")
+PROMPT_COLUMNS = ("id", "text", "source", "slice", "group", "subject", "time", "hash")
 
 
 def text_hash(text: str) -> str:
@@ -106,7 +106,9 @@ class Prompt:
     of what the prompt is: two that differ in it alone are equal, and tables don't keep it.
 
     Prompts of the same `group` belong together (near duplicates, or what one session asked), so that a split
-    has all of them on one side; empty for one that stands alone.
+    has all of them on one side; empty for one that stands alone. `subject` is whose it is, a customer,
+    session or account as the source has it, empty where it isn't known; `time` when it was, in seconds since
+    the epoch.
     """
 
     id: str
@@ -115,6 +117,8 @@ class Prompt:
     slice: str = NORMAL_SLICE
     row: int = field(default=0, compare=False)
     group: str = ""
+    subject: str = ""
+    time: float | None = None
 
     @property
     def hash(self) -> str:
@@ -202,7 +206,7 @@ def prompt_schema() -> pa.Schema:
     """`prompts/prompts.parquet`."""
     import pyarrow as pa
 
-    return pa.schema([(name, pa.string()) for name in PROMPT_COLUMNS])
+    return pa.schema([(name, pa.float64() if name == "time" else pa.string()) for name in PROMPT_COLUMNS])
 
 
 def gold_schema() -> pa.Schema:

@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from tutelage.config import ClassifyConfig, ColumnsConfig
 from tutelage.data import read_gold, read_prompts
-from tutelage.data.sources import RejectReason
+from tutelage.data.redaction import Action, Entity, Redactor
+from tutelage.data.sources import RejectReason, kept_subject
 from tutelage.errors import ConfigError, DataError, MissingExtraError, TutelageError
 from tutelage.tasks import Classify, declared_labels
 
@@ -480,3 +481,34 @@ def test_what_the_csv_and_json_modules_write_is_read_back(tmp_path_factory, text
 def test_what_is_no_csv_says_what_it_is(tmp_path, content, message):
     with pytest.raises(DataError, match=message):
         read_gold(_write(tmp_path, "gold.csv", content), COLUMNS, task=ONE_LABEL)
+
+
+def test_a_row_says_whose_it_is_and_when_it_was(tmp_path):
+    path = _write(
+        tmp_path,
+        "traffic.csv",
+        "text,who,at\nfirst,anna,2025-06-16T12:00:00Z\nsecond,,\nthird,bob,yesterday\nfourth,"
+        + "x" * 300
+        + ",1\n",
+    )
+    read = read_prompts(path, ColumnsConfig(subject="who", time="at"))
+    assert [(p.text, p.subject, p.group, p.time) for p in read.accepted] == [
+        ("first", "anna", "anna", 1_750_075_200.0),
+        ("second", "", "", None),
+    ]
+    assert _reasons(read) == ["unreadable_time", "too_long"]
+    assert read.rejected[0].detail == "'at' holds 'yesterday'"
+    with pytest.raises(DataError, match=r"no column 'customer'.*columns.subject"):
+        read_prompts(path, ColumnsConfig(subject="customer"))
+
+
+def test_a_subject_that_is_personal_data_is_kept_as_a_hash_of_its_own(tmp_path):
+    path = _write(
+        tmp_path, "t.csv", "text,who\na,anna@example.com\nb,bob@example.com\nc,anna@example.com\nd,4711\n"
+    )
+    redactor = Redactor({entity: Action.MASK for entity in Entity}, b"")
+    subjects = [
+        p.subject for p in read_prompts(path, ColumnsConfig(subject="who"), redactor=redactor).accepted
+    ]
+    assert subjects[0] == subjects[2] != subjects[1] and subjects[3] == "4711"
+    assert "example" not in "".join(subjects) and subjects[0] == kept_subject("anna@example.com", redactor)

@@ -9,7 +9,16 @@ from tutelage.data import gold_to_table, prompts_from_table, prompts_to_table, r
 from tutelage.data.tables import gold_from_table
 from tutelage.records import Gold, Prompt, Rejection, gold_schema, prompt_schema, rejection_schema
 
-_prompts = st.builds(Prompt, id=st.text(), text=st.text(), source=st.text(), slice=st.text())
+_prompts = st.builds(
+    Prompt,
+    id=st.text(),
+    text=st.text(),
+    source=st.text(),
+    slice=st.text(),
+    group=st.text(),
+    subject=st.text(),
+    time=st.none() | st.floats(allow_nan=False),
+)
 _values = st.text() | st.sampled_from(['["a"]', "null", "3"]) | st.lists(st.text()).map(tuple)
 _gold = st.builds(Gold, prompt=_prompts, value=_values)
 
@@ -53,6 +62,12 @@ def test_rejections_stand_in_a_table_that_any_tool_reads(tmp_path_factory, rejec
     table = pq.read_table(path)
     assert table.schema.equals(rejection_schema())
     assert [Rejection(**row) for row in table.to_pylist()] == rejections
+
+
+def test_a_table_of_before_there_were_groups_subjects_and_times_is_read():
+    prompts = [Prompt("1", "one", "a.csv", "hard", group="g", subject="s", time=1.0)]
+    old = prompts_to_table(prompts).drop_columns(["group", "subject", "time"])
+    assert prompts_from_table(old) == [Prompt("1", "one", "a.csv", "hard")]
 
 
 def test_the_same_examples_are_the_same_bytes(tmp_path):

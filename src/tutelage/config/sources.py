@@ -33,6 +33,14 @@ class ColumnsConfig(Section):
     label: str = Field("label", description="The human answer; several labels are joined by `separator`.")
     id: str | None = Field(None, description="A unique id; rows are numbered where absent.")
     slice: str | None = Field(None, description="The slice of a row; `normal` where absent.")
+    subject: str | None = Field(
+        None,
+        description="Whose a row is: customer, session or account. Rows of one stay on one side of every "
+        "split.",
+    )
+    time: str | None = Field(
+        None, description="When a row was: ISO 8601, UTC where it names no zone, or a number since the epoch."
+    )
     separator: str = Field("|", min_length=1, description="Between labels of a multi-label cell.")
 
 

@@ -17,7 +17,8 @@ from typing import Any, Generic, TypeVar
 from tutelage.config import LONGEST_NAME, ColumnsConfig
 from tutelage.data.redaction import Redactor
 from tutelage.data.rows import Row, open_rows
-from tutelage.records import NORMAL_SLICE, Fields, Gold, Prompt, Rejection, Value, storable
+from tutelage.data.times import read_time
+from tutelage.records import NORMAL_SLICE, Fields, Gold, Prompt, Rejection, Value, storable, text_hash
 from tutelage.tasks import CellFault, CellFaultKind, Task
 
 MOST_CHARACTERS = 100_000
@@ -47,6 +48,7 @@ class RejectReason(StrEnum):
     DUPLICATE_OF_GOLD = "duplicate_of_gold"
     NEAR_DUPLICATE_OF_GOLD = "near_duplicate_of_gold"
     PERSONAL_DATA = "personal_data"
+    UNREADABLE_TIME = "unreadable_time"
 
 
 _REASONS = {
@@ -115,12 +117,38 @@ class _Reader(Generic[T]):
         slice_ = (
             str(row.cells.get(self.columns.slice) or NORMAL_SLICE) if self.columns.slice else NORMAL_SLICE
         )
-        for name, value in (("id", id_), ("slice", slice_)):
+        subject = self._subject(row)
+        for name, value in (("id", id_), ("slice", slice_), ("subject", subject)):
             _check_name(value, name)
-        made = self.make(Prompt(id_, text, self.source, slice_.strip() or NORMAL_SLICE, row.number), row)
+        prompt = Prompt(
+            id_,
+            text,
+            self.source,
+            slice_.strip() or NORMAL_SLICE,
+            row.number,
+            group=subject,
+            subject=subject,
+            time=self._time(row),
+        )
+        made = self.make(prompt, row)
         if self.ids is not None:
             self.ids.add(id_)
         return made
+
+    def _subject(self, row: Row) -> str:
+        cell = row.cells.get(self.columns.subject) if self.columns.subject else None
+        subject = "" if cell is None else str(cell).strip()
+        return kept_subject(subject, self.redactor)
+
+    def _time(self, row: Row) -> float | None:
+        if self.columns.time is None:
+            return None
+        cell = row.cells.get(self.columns.time)
+        try:
+            return read_time(cell)
+        except (ValueError, OverflowError):
+            detail = storable(f"{self.columns.time!r} holds {str(cell)[:40]!r}")
+            raise _Refused(RejectReason.UNREADABLE_TIME, detail) from None
 
     def _redacted(self, text: str) -> str:
         if self.redactor is None:
@@ -190,6 +218,16 @@ def _refuse_undecodable(text: str, what: str) -> None:
             raise _Refused(RejectReason.LONE_SURROGATE, f"{what}U+{ord(character):04X} stands alone")
 
 
+def kept_subject(subject: str, redactor: Redactor | None) -> str:
+    """A subject as prompts name it: where it is personal data by the policy, a hash that stands for it.
+
+    A mask would be the same for everybody, and their prompts one group.
+    """
+    if redactor is None or not subject or redactor.redact(subject).text == subject:
+        return subject
+    return f"subject-{text_hash(subject)[:16]}"
+
+
 def row_reader(
     source: Path | str, columns: ColumnsConfig, redactor: Redactor | None
 ) -> Callable[[Row], Prompt | Rejection]:
@@ -254,9 +292,9 @@ def _wanted(columns: ColumnsConfig, *, labelled: bool) -> dict[str, str]:
     wanted = {columns.text: "columns.text"}
     if labelled:
         wanted[columns.label] = "columns.label"
-    for name, key in ((columns.id, "columns.id"), (columns.slice, "columns.slice")):
-        if name is not None:
-            wanted[name] = key
+    for key in ("id", "slice", "subject", "time"):
+        if (name := getattr(columns, key)) is not None:
+            wanted[name] = f"columns.{key}"
     return wanted
 
 

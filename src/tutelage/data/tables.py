@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from sys import intern
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tutelage.records import (
+    PROMPT_COLUMNS,
     Gold,
     Prompt,
     Rejection,
@@ -24,15 +25,8 @@ if TYPE_CHECKING:
 _BATCH = 65_536  # rows whose values are in memory twice while they are read
 
 
-def _prompt_row(prompt: Prompt) -> dict[str, str]:
-    return {
-        "id": prompt.id,
-        "text": prompt.text,
-        "source": prompt.source,
-        "slice": prompt.slice,
-        "group": prompt.group,
-        "hash": prompt.hash,
-    }
+def _prompt_row(prompt: Prompt) -> dict[str, Any]:
+    return {name: getattr(prompt, name) for name in PROMPT_COLUMNS}
 
 
 def prompts_to_table(prompts: Sequence[Prompt]) -> pa.Table:
@@ -43,14 +37,21 @@ def prompts_to_table(prompts: Sequence[Prompt]) -> pa.Table:
 
 
 def prompts_from_table(table: pa.Table) -> list[Prompt]:
-    """The inverse of `prompts_to_table`; further columns are passed over. A table of old has no groups."""
+    """The inverse of `prompts_to_table`; further columns are passed over.
+
+    A table of old has no groups, subjects and times.
+    """
     prompts: list[Prompt] = []
     for batch in table.to_batches(max_chunksize=_BATCH):
-        columns = [batch[name].to_pylist() for name in ("id", "text", "source", "slice")]
-        groups = batch["group"].to_pylist() if "group" in batch.schema.names else [""] * batch.num_rows
+
+        def column(name: str, batch: pa.RecordBatch = batch) -> list[Any]:
+            there = name in batch.schema.names
+            return batch[name].to_pylist() if there else [None] * batch.num_rows
+
+        columns = [column(name) for name in ("id", "text", "source", "slice", "group", "subject", "time")]
         prompts += [
-            Prompt(id_, text, intern(source), intern(slice_), group=group or "")
-            for id_, text, source, slice_, group in zip(*columns, groups, strict=True)
+            Prompt(id_, text, intern(source), intern(slice_), 0, group or "", intern(subject or ""), time)
+            for id_, text, source, slice_, group, subject, time in zip(*columns, strict=True)
         ]
     return prompts
 

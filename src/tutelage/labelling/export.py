@@ -85,7 +85,7 @@ def _answered(
     schema = answered_schema()
     columns = {name: answers[name] for name in answers.schema.names}
     for name in _PROMPT:
-        columns[name] = _column(map(attrgetter(name), prompts))
+        columns[name] = pa.array(map(attrgetter(name), prompts), schema.field(name).type)
     columns["gold"] = columns["teacher_value"] = pa.nulls(len(prompts), pa.string())
     if gold_values:
         hashes = answers["hash"].to_pylist()

@@ -189,7 +189,17 @@ def _new_prompts(captures: Iterable[Capture], known: set[str]) -> list[Prompt]:
 
 
 def _prompt(capture: Capture) -> Prompt:
-    return Prompt(f"{_SOURCE}-{capture.id}", capture.text or "", _SOURCE, capture.slice)
+    """Where a request didn't say whose it was, the text's hash stands for that: nobody's."""
+    subject = "" if capture.key == capture.hash else capture.key
+    return Prompt(
+        f"{_SOURCE}-{capture.id}",
+        capture.text or "",
+        _SOURCE,
+        capture.slice,
+        subject=subject,
+        time=capture.at,
+        group=subject,
+    )
 
 
 def _correct(programme: Programme, chosen: Sequence[tuple[Reviewed, Consensus]]) -> tuple[int, int]:
