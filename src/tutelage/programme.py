@@ -146,6 +146,11 @@ class Programme:
         return self.folder / "answers" / "transfer.parquet"
 
     @property
+    def plan(self) -> Path:
+        """The prompts that the teacher is to be asked, where only a part of the traffic is."""
+        return self.folder / "answers" / "plan.parquet"
+
+    @property
     def quarantined(self) -> Path:
         """Answers that can't teach, each with its reason."""
         return self.folder / "answers" / "quarantined.parquet"

@@ -181,6 +181,36 @@ def coverage(
 
 
 @app.command()
+def plan(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    force: Force = False,
+    prompts: Annotated[
+        int | None, typer.Option("--prompts", min=1, help="Compare plans of so many prompts; keep none.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget", metavar="DOLLARS", min=0.01, help="Likewise, by their cost.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Which prompts to have labelled: each plan's cost and what it covers; keep that of labelling.sample."""
+    from tutelage.cli.display import RichProgress
+    from tutelage.cli.plans import print_plans
+    from tutelage.programme import Programme
+    from tutelage.progress import Silent
+    from tutelage.stages import run_stage
+    from tutelage.stages.plans import compare_plans
+
+    programme = Programme.open(folder, overrides or ())
+    with programme.locked():
+        progress = Silent() if as_json else RichProgress()
+        found = compare_plans(programme, progress, prompts, budget)
+        print_plans(found, as_json=as_json)
+        if found.chosen is not None:
+            run_stage(programme, "plan", progress, force=force)
+
+
+@app.command()
 def label(
     folder: Folder = Path(),
     overrides: Overrides = None,

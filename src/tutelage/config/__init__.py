@@ -18,6 +18,7 @@ from tutelage.config.reading import (
     sections_in,
 )
 from tutelage.config.release import ReleaseConfig
+from tutelage.config.sampling import SampleConfig, SamplingName
 from tutelage.config.schema import (
     ComparisonConfig,
     LabellingConfig,
@@ -113,6 +114,8 @@ __all__ = [
     "RecogniseConfig",
     "ReleaseConfig",
     "RightsConfig",
+    "SampleConfig",
+    "SamplingName",
     "Section",
     "ServingConfig",
     "SoleTeacherConfig",

@@ -19,6 +19,7 @@ from tutelage.config.judging import JudgingConfig
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.privacy import PrivacyConfig
 from tutelage.config.release import ReleaseConfig
+from tutelage.config.sampling import SampleConfig
 from tutelage.config.section import Probability, Section, Share
 from tutelage.config.serving import ServingConfig
 from tutelage.config.sources import SourceConfig
@@ -111,6 +112,9 @@ class LabellingConfig(Section):
         0,
         ge=0,
         description="Gold prompts asked a second time, to measure how far the teacher repeats itself.",
+    )
+    sample: SampleConfig | None = Field(
+        None, description="The part of the traffic that is asked, see `tutelage plan`; all where absent."
     )
     corrections: SourceConfig | None = Field(
         None, description="Verdicts of people on answers; theirs win, and the teacher's is kept beside them."

@@ -2,7 +2,7 @@
 
 from tutelage.economics.break_even import Economics, Estimated, economics
 from tutelage.economics.energy import EnergyMeter
-from tutelage.economics.estimate import LEAST_SAMPLE, Estimate, added_up, estimate
+from tutelage.economics.estimate import LEAST_SAMPLE, Estimate, added_up, cost_of_each, estimate
 from tutelage.economics.prices import Price, describe, price_of
 from tutelage.economics.quantities import Ends, Origin, Quantities, Quantity
 
@@ -18,6 +18,7 @@ __all__ = [
     "Quantities",
     "Quantity",
     "added_up",
+    "cost_of_each",
     "describe",
     "economics",
     "estimate",

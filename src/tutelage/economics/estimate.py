@@ -79,11 +79,7 @@ def estimate(
     """
     import numpy as np
 
-    if len(sample) < LEAST_SAMPLE:
-        raise UsageError(
-            f"an estimate needs at least {LEAST_SAMPLE} answers, and there are {len(sample)}. "
-            "Mend: ask a larger sample (tutelage label --pilot)"
-        )
+    _require_sample(sample)
     lengths = _lengths([prompt for prompt, _ in sample])
     rest = _lengths(remaining)
     usages = [answer.usage for _, answer in sample]
@@ -103,6 +99,22 @@ def estimate(
         seconds=latency * len(remaining) / max(at_once, 1.0),
         most=most,
     )
+
+
+def cost_of_each(sample: Sequence[tuple[Prompt, Answer]], remaining: Sequence[Prompt]) -> Column:
+    """What each of `remaining` will cost, float64 [n] in US dollars, by the line that `estimate` sums over.
+
+    Raises UsageError for fewer than `LEAST_SAMPLE` answers.
+    """
+    import numpy as np
+
+    _require_sample(sample)
+    lengths, rest = _lengths([prompt for prompt, _ in sample]), _lengths(remaining)
+    costs = np.array([answer.usage.cost for _, answer in sample])
+    found: Column = _design(rest, straight := _is_straight(lengths)) @ (
+        np.linalg.pinv(_design(lengths, straight)) @ costs
+    )
+    return np.clip(found, 0.0, None)
 
 
 def added_up(estimates: Sequence[Estimate]) -> Estimate:
@@ -127,12 +139,31 @@ def added_up(estimates: Sequence[Estimate]) -> Estimate:
     )
 
 
+def _require_sample(sample: Sequence[tuple[Prompt, Answer]]) -> None:
+    if len(sample) < LEAST_SAMPLE:
+        raise UsageError(
+            f"an estimate needs at least {LEAST_SAMPLE} answers, and there are {len(sample)}. "
+            "Mend: ask a larger sample (tutelage label --pilot)"
+        )
+
+
 def _lengths(prompts: Sequence[Prompt]) -> Column:
     import numpy as np
 
     return np.array(
         [len(prompt.text.encode("utf-8", "surrogatepass")) for prompt in prompts], dtype=np.float64
     )
+
+
+def _is_straight(lengths: Column) -> bool:
+    """Whether there are answers enough for a line over the length."""
+    return len(lengths) >= _LEAST_LINE and float(lengths.max() - lengths.min()) > 0
+
+
+def _design(lengths: Column, straight: bool) -> Column:
+    import numpy as np
+
+    return np.column_stack([np.ones_like(lengths), lengths] if straight else [np.ones_like(lengths)])
 
 
 def _total(lengths: Column, amounts: Column, rest: Column) -> tuple[float, float, float]:
@@ -142,8 +173,8 @@ def _total(lengths: Column, amounts: Column, rest: Column) -> tuple[float, float
 
     if not len(rest):
         return 0.0, 0.0, 0.0
-    straight = len(lengths) >= _LEAST_LINE and float(np.ptp(lengths)) > 0
-    design = np.column_stack([np.ones_like(lengths), lengths] if straight else [np.ones_like(lengths)])
+    straight = _is_straight(lengths)
+    design = _design(lengths, straight)
     target = np.array([len(rest), rest.sum()] if straight else [len(rest)], dtype=np.float64)
     inverse = np.linalg.pinv(design.T @ design)
     residuals = amounts - design @ (inverse @ design.T @ amounts)

@@ -85,7 +85,7 @@ def _work(programme: Programme, progress: Progress) -> str:
             texts.traffic,
             texts.gold,
             texts.training,
-            _space(programme, texts),
+            text_space(programme, [item.prompt.text for item in texts.traffic]),
             clusters=config.clusters,
             seed=config.seed,
         )
@@ -128,13 +128,13 @@ def _read(programme: Programme) -> _Texts:
     )
 
 
-def _space(programme: Programme, texts: _Texts) -> Space:
-    """The space that `coverage.embedding` names; that of words is fitted on the traffic."""
+def text_space(programme: Programme, texts: Sequence[str]) -> Space:
+    """The space that `coverage.embedding` names; that of words is fitted on `texts`."""
     config = programme.config.coverage
     if config.embedding == WORDS:
         from tutelage.data.word_space import WordSpace
 
-        return WordSpace.fit([item.prompt.text for item in texts.traffic], seed=config.seed)
+        return WordSpace.fit(texts, seed=config.seed)
     from tutelage.teachers.sentence_encoder import SentenceEncoder
 
     return SentenceEncoder.named(config.embedding, programme.folder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tutelage import storage
-from tutelage.data import prompts_from_table, read_calibration, read_sealed, read_training
+from tutelage.data import read_calibration, read_sealed, read_training
 from tutelage.economics import Economics, Ends, Origin, Quantities, Quantity, economics
 from tutelage.errors import UsageError
 from tutelage.labelling import AnswerLedger, TeacherSummary
@@ -17,6 +17,7 @@ from tutelage.stages.answer_costs import AnswerCosts
 from tutelage.stages.asking import prompted_task
 from tutelage.stages.gold import label_set, read_gold_rows
 from tutelage.stages.label import LABEL
+from tutelage.stages.planned import planned_prompts
 from tutelage.stages.sources import require_usable
 from tutelage.stages.subjects import Evaluated, Subject, left_by
 from tutelage.stages.traffic import read_traffic
@@ -107,7 +108,7 @@ def _texts(programme: Programme) -> _Texts:
         unprompted = task_from_config(config.task, label_set(programme, gold), programme.folder)
         task, source = prompted_task(programme, training, task=unprompted), "gold's file"
     if programme.prompts.exists():
-        traffic = prompts_from_table(storage.read_table(programme.prompts))
+        traffic = planned_prompts(programme)
     else:
         rows = read_traffic(programme, Silent())
         require_usable(config.traffic.path, len(rows.accepted), rows.total)

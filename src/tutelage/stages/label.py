@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from tutelage import faults, storage
 from tutelage.config import TeacherConfig
 from tutelage.config.teachers import sole_teachers
-from tutelage.data import gold_gate, prompts_from_table, read_calibration, read_sealed, read_training
+from tutelage.data import gold_gate, read_calibration, read_sealed, read_training
 from tutelage.errors import AwaitingPeople, TeacherUnavailable
 from tutelage.gates import Decision
 from tutelage.labelling import (
@@ -32,6 +32,7 @@ from tutelage.stages.batches import tell_stray_batches
 from tutelage.stages.costs import estimate_of
 from tutelage.stages.findings import tell_bound, tell_estimate, tell_price, tell_rejected
 from tutelage.stages.gold import calibration_inputs
+from tutelage.stages.planned import plan_inputs, planned_prompts
 from tutelage.stages.review import corrections_fingerprint, programme_corrections
 from tutelage.stages.rights import require_rights, rights_fingerprint
 from tutelage.stages.signals import keep_signals, require_revealing
@@ -64,6 +65,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
             [config.labelling.signals, config.labelling.top_k, config.labelling.hidden_layers]
         ),
         "labelling.corrections": corrections_fingerprint(programme),
+        **plan_inputs(programme),
         "rights": rights_fingerprint(programme),
     }
 
@@ -107,7 +109,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     require_revealing(programme, teacher)
     require_gold(programme, teacher, progress)
     prices = tell_price(programme.config.teacher, progress)
-    traffic = prompts_from_table(storage.read_table(programme.prompts))
+    traffic = planned_prompts(programme)
     transfer = _distinct([item.prompt for item in training], traffic)
     corrections = programme_corrections(programme, task, transfer, progress)
     with AnswerLedger(programme.answers) as ledger:

@@ -30,6 +30,7 @@ from tutelage.stages.findings import tell_bound, tell_price
 from tutelage.stages.gold import held_out
 from tutelage.stages.label import require_gold
 from tutelage.stages.lifecycle import require_earlier
+from tutelage.stages.planned import planned_prompts
 from tutelage.stages.rights import require_rights
 from tutelage.tasks import Task
 
@@ -145,7 +146,7 @@ def _estimate(
 ) -> Estimate | None:
     """What the big run will take in this version, from the sample's answers."""
     teacher = open_teacher(programme, training, task)
-    traffic = prompts_from_table(storage.read_table(programme.prompts))
+    traffic = planned_prompts(programme)
     rest = [*held_out(programme), *(item.prompt for item in training), *traffic]
     at_once = teacher.concurrency or programme.config.labelling.concurrency
     return estimate_of(shares_of(teacher, task, ledger, sample, rest), at_once)
