@@ -57,19 +57,21 @@ class World:
     labelling_seconds: float
 
 
-def load(name: str) -> World:
-    """30% of the training labels, stratified, are known; the teacher answers all training texts."""
+def load(
+    name: str, share: float = 0.3, seed: int = 0, teacher_class: type[EncoderTeacher] = EncoderTeacher
+) -> World:
+    """That share of the training labels, stratified, is known; the teacher answers all training texts."""
     train, test, columns = SOURCES[name]
     labelled = read_gold(DATA / train, columns, task=Classify(())).accepted
     sealed = read_gold(DATA / test, columns, task=Classify(())).accepted
-    part, _ = split_training(labelled, 0.3, seed=0)
+    part = split_training(labelled, share, seed=seed)[0] if share < 1 else labelled
     gold = clean_gold(sealed, part, NEAR_DUPLICATE)
-    task = Classify(tuple(sorted({item.value for item in (*gold.sealed, *gold.training)})))
+    task = Classify(tuple(sorted({item.value for item in (*gold.sealed, *labelled)})))
     traffic, _ = drop_repeats(read_prompts(DATA / train, columns).accepted)
     traffic, _ = exclude_gold(traffic, [item.prompt for item in gold.sealed], NEAR_DUPLICATE)
     known = {item.prompt.text: item.value for item in gold.training}
     texts = list(dict.fromkeys([*known, *(prompt.text for prompt in traffic)]))
-    teacher = EncoderTeacher(EncoderTeacherConfig(), TeacherContext(task, gold.training, DATA))
+    teacher = teacher_class(EncoderTeacherConfig(), TeacherContext(task, gold.training, DATA))
     started = time.perf_counter()
     answers = teacher.predict(texts)
     seconds = time.perf_counter() - started

@@ -18,6 +18,8 @@ from tutelage.distillation.losses import (
     hidden_cosine,
     hidden_mse,
     relation,
+    score_variance,
+    state_variance,
     token_divergence,
 )
 from tutelage.distillation.masking import UNMASKED
@@ -113,6 +115,10 @@ class TransformerObjective(BodyObjective):
 
     `attention` compares scores before the softmax, `hidden` states and `embedding` embeddings, the latter two
     through learned projections, W_h (one for all layers, as in the paper) and W_e; none if widths agree.
+
+    Each is divided by the teacher's own variance in the batch, layer by layer: these are eq. 11's λ, 1 in the
+    paper. A sentence encoder's scores may vary some hundred times as much as its last states do, and with
+    equal weights the student would learn the scores alone.
     """
 
     def __init__(
@@ -138,18 +144,14 @@ class TransformerObjective(BodyObjective):
         """See `BodyObjective.compared`."""
         parts: dict[str, Tensor] = {}
         for pair in self._attended:
-            loss = attention_mse(
-                _scores(ours, pair.student, self._heads),
-                _scores(theirs, pair.teacher, self._heads),
-                ours.mask,
-            )
-            parts["attention"] = parts.get("attention", 0.0) + loss
+            scores = _scores(theirs, pair.teacher, self._heads)
+            loss = attention_mse(_scores(ours, pair.student, self._heads), scores, ours.mask)
+            parts["attention"] = parts.get("attention", 0.0) + loss / score_variance(scores, ours.mask)
         for pair in self._pairs:
             part = self._part(pair.student)
-            loss = hidden_mse(
-                ours.states[pair.student], theirs.states[pair.teacher], ours.mask, self._projection(part)
-            )
-            parts[part] = parts.get(part, 0.0) + loss
+            states = theirs.states[pair.teacher]
+            loss = hidden_mse(ours.states[pair.student], states, ours.mask, self._projection(part))
+            parts[part] = parts.get(part, 0.0) + loss / state_variance(states, ours.mask)
         return parts
 
 

@@ -19,7 +19,9 @@ from tutelage.distillation.losses import (  # noqa: E402
     new_projection,
     relation,
     relations,
+    score_variance,
     similarity_mse,
+    state_variance,
 )
 from tutelage.errors import ConfigError  # noqa: E402
 
@@ -381,3 +383,37 @@ def test_similarities_are_computed_in_float32_under_autocast():
     wanted = similarity_mse(student, teacher)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(similarity_mse(student, teacher), wanted)
+
+
+# What losses are divided by
+
+
+def test_a_states_variance_is_over_real_tokens_and_the_mean_over_width():
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    teacher = torch.randn(2, 3, 5, dtype=torch.float64)
+    teacher[~mask] = 1e6
+    wanted = teacher[mask].numpy().var(axis=0).mean()
+    torch.testing.assert_close(state_variance(teacher, mask).item(), wanted)
+
+
+def test_a_scores_variance_is_over_real_pairs_and_the_mean_over_heads():
+    mask = torch.tensor([[True, True, False]])
+    teacher = torch.randn(1, 4, 3, 3, dtype=torch.float64)
+    real = teacher[0, :, :2, :2].reshape(4, 4).numpy()
+    teacher[:, :, 2], teacher[:, :, :, 2] = -1e4, -1e4
+    torch.testing.assert_close(score_variance(teacher, mask).item(), real.var(axis=1).mean())
+
+
+def test_a_student_that_says_the_mean_explains_nothing_of_the_states():
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    teacher = 0.01 * torch.randn(2, 3, 5) + 7.0
+    mean = teacher.mean((0, 1)).expand_as(teacher)
+    share = hidden_mse(mean, teacher, mask) / mask.sum() / state_variance(teacher, mask)
+    assert share.item() == pytest.approx(1.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("tokens", [1, 3])
+def test_a_teacher_that_always_says_the_same_is_divided_by_no_zero(tokens):
+    mask = torch.ones(1, tokens, dtype=torch.bool)
+    assert state_variance(torch.ones(1, tokens, 4), mask) > 0
+    assert score_variance(torch.ones(1, 2, tokens, tokens), mask) > 0

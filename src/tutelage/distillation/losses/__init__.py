@@ -20,7 +20,9 @@ from tutelage.distillation.losses.layers import (
     new_projection,
     relation,
     relations,
+    score_variance,
     similarity_mse,
+    state_variance,
 )
 from tutelage.distillation.losses.lean import lean_cross_entropy, lean_divergence
 from tutelage.distillation.losses.tokens import TopK, completion_cross_entropy, token_divergence
@@ -48,8 +50,10 @@ __all__ = [
     "new_projection",
     "relation",
     "relations",
+    "score_variance",
     "similarity_mse",
     "soft_target_loss",
     "soften",
+    "state_variance",
     "token_divergence",
 ]

@@ -77,6 +77,26 @@ def attention_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     return (rows / _length(mask, rows.dtype)).sum()
 
 
+def state_variance(teacher: Tensor, mask: Tensor) -> Tensor:
+    """Of a teacher's states over a batch's real tokens, the mean over width: a scalar above 0.
+
+    What `hidden_mse` divided by it says, a mean over tokens, is the share of the states that isn't explained.
+    """
+    real = teacher.detach()[mask]
+    return _above_zero((real - real.mean(0)).square().mean())
+
+
+def score_variance(teacher: Tensor, mask: Tensor) -> Tensor:
+    """As `state_variance`, for `attention_mse`: of scores [batch, heads, tokens, tokens] over real pairs."""
+    scores = _unmasked_scores(teacher.detach()).transpose(0, 1)
+    real = scores[:, mask[:, :, None] & mask[:, None, :]]
+    return _above_zero((real - real.mean(1, keepdim=True)).square().mean())
+
+
+def _above_zero(variance: Tensor) -> Tensor:
+    return variance.clamp_min(torch.finfo(variance.dtype).eps)
+
+
 def attention_distribution(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """KL(A_T ‖ A_S) of attention distributions: MiniLM (Wang et al. 2020) eq. 5, on the last layer of either.
 
