@@ -85,7 +85,7 @@ def test_a_key_of_another_teacher_is_not_proposed_for_itself(key):
         ({"gold__margin": 0.5}, "gold.margin", "less than 0.5 (given: 0.5)"),
         ({"gold__expected_accuracy": 90}, "gold.expected_accuracy", "less than or equal to 1; as a share that is 0.9 (given: 90)"),
         ({"gold__limit": 0}, "gold.limit", "greater than 0"),
-        ({"gold__format": "xlsx"}, "gold.format", "'csv', 'jsonl', 'parquet' or 'lines' (given: 'xlsx')"),
+        ({"gold__format": "xlsx"}, "gold.format", "'langfuse' or 'litellm' (given: 'xlsx')"),
         ({"gold__columns__separator": ""}, "gold.columns.separator", "at least 1 character"),
         ({"traffic__near_duplicate": 1.01}, "traffic.near_duplicate", "less than or equal to 1"),
         ({"task__type": "extrct"}, "task.type", "'extrct' is no kind of task; one of 'classify', 'extract', "),
@@ -211,7 +211,7 @@ def test_a_key_of_another_teacher_is_not_proposed_for_itself(key):
             "needed, and absent",
         ),
         ({"teacher": {"type": "openai", "model": "m"}}, "teacher.rights", "needed, and absent"),
-        ({"traffic": {}}, "traffic.path", "needed, and absent"),
+        ({"traffic": {}}, "traffic", "path is needed, and absent"),
     ],
 )  # fmt: skip
 def test_each_fault_is_named_with_its_key_its_limit_and_what_was_given(changes, key, message):

@@ -116,10 +116,11 @@ def test_a_text_file_has_a_prompt_a_line(tmp_path, name, form):
         read_gold(path, ColumnsConfig(), task=ONE_LABEL, form=form)
 
 
-def test_a_json_list_says_how_it_can_be_read(tmp_path):
-    path = _write(tmp_path, "traffic.json", '[{"text": "a"}]')
-    with pytest.raises(DataError, match="ending '.json'.* JSONL, an object a line"):
-        read_prompts(path, ColumnsConfig())
+def test_a_json_list_is_read_like_json_lines(tmp_path):
+    path = _write(tmp_path, "traffic.json", '[{"text": "a"}, {"text": ""},\n {"text": "b"}]')
+    read = read_prompts(path, ColumnsConfig())
+    assert [item.text for item in read.accepted] == ["a", "b"]
+    assert _reasons(read) == ["empty_text"]
 
 
 def test_paired_lines(tmp_path):

@@ -32,7 +32,7 @@ from tutelage.config.schema import (
 )
 from tutelage.config.section import Section, environment_name
 from tutelage.config.serving import AuditConfig, PromotionConfig, RecogniseConfig, ServingConfig
-from tutelage.config.sources import ColumnsConfig, SourceConfig, located
+from tutelage.config.sources import ColumnsConfig, RowsConfig, SourceConfig, located
 from tutelage.config.stress import STARTER_SUITE, StressConfig
 from tutelage.config.tasks import (
     LONGEST_NAME,
@@ -114,6 +114,7 @@ __all__ = [
     "RecogniseConfig",
     "ReleaseConfig",
     "RightsConfig",
+    "RowsConfig",
     "SampleConfig",
     "SamplingName",
     "Section",

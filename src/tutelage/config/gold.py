@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
 from tutelage.config.section import Probability, Section
-from tutelage.config.sources import ColumnsConfig, SourceConfig
+from tutelage.config.sources import ColumnsConfig, Format, SourceConfig
 
 
 class GoldPartConfig(Section):
@@ -17,9 +17,7 @@ class GoldPartConfig(Section):
 
     path: str | None = Field(None, description="Their file; the gold file itself where absent.")
     columns: ColumnsConfig | None = Field(None, description="The column map; gold's where absent.")
-    format: Literal["csv", "jsonl", "parquet", "lines"] | None = Field(
-        None, description="Guessed from the file's ending."
-    )
+    format: Format | None = Field(None, description="Guessed from the file's ending.")
     share: float | None = Field(
         None,
         gt=0.0,

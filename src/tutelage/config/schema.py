@@ -22,22 +22,52 @@ from tutelage.config.release import ReleaseConfig
 from tutelage.config.sampling import SampleConfig
 from tutelage.config.section import Probability, Section, Share
 from tutelage.config.serving import ServingConfig
-from tutelage.config.sources import SourceConfig
+from tutelage.config.sources import RowsConfig, SourceConfig, no_password_in
 from tutelage.config.stress import StressConfig
 from tutelage.config.tasks import ClassifyConfig, TaskConfig
 from tutelage.config.teachers import TeacherConfig
 from tutelage.config.tokens import TOKEN_RECIPES, TokensConfig, check_tokens
 
 
-class TrafficConfig(SourceConfig):
-    """Unlabelled prompts of the task, from which the transfer set is made."""
+class TrafficConfig(RowsConfig):
+    """Unlabelled prompts of the task, from which the transfer set is made: of one source, or of `sources`."""
 
+    path: str | None = Field(None, description="As in `sources`, where there is one source alone.")
+    sources: tuple[SourceConfig, ...] = Field((), description="Several, each with its own columns.")
     near_duplicate: float = Field(
         0.85,
         gt=0.0,
         le=1.0,
         description="Jaccard similarity of character 5-gram sets from which two prompts count as the same.",
     )
+
+    @field_validator("path")
+    @classmethod
+    def _keeps_secrets_out(cls, path: str | None) -> str | None:
+        return path if path is None else no_password_in(path)
+
+    @model_validator(mode="after")
+    def _says_where_once(self) -> TrafficConfig:
+        own = sorted(self.model_fields_set & (RowsConfig.model_fields.keys() | {"path"}))
+        if self.sources and own:
+            raise ValueError(
+                f"{own[0]} stands beside sources, each of which has its own. Mend: move it into one of them"
+            )
+        if self.path is None and not self.sources:
+            raise ValueError("path is needed, and absent. Mend: add it, or sources")
+        return self
+
+    @property
+    def every(self) -> tuple[SourceConfig, ...]:
+        """The sources, whether one or several."""
+        if self.path is None:
+            return self.sources
+        return (SourceConfig(**{name: getattr(self, name) for name in SourceConfig.model_fields}),)
+
+    @property
+    def named(self) -> str:
+        """The sources' paths as the file has them, for people."""
+        return ", ".join(source.path for source in self.every)
 
 
 class OverrideConfig(Section):

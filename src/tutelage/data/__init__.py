@@ -16,7 +16,16 @@ from tutelage.data.gold import (
     verify_seal,
 )
 from tutelage.data.profile import profile
-from tutelage.data.sources import RejectReason, Rows, read_gold, read_prompts, reject_repeated_id, row_reader
+from tutelage.data.sources import (
+    RejectReason,
+    Rows,
+    read_gold,
+    read_prompts,
+    read_rows,
+    reject_repeated_id,
+    row_reader,
+    wanted_columns,
+)
 from tutelage.data.suites import Suite, SuitePrompt, read_suite
 from tutelage.data.tables import gold_to_table, prompts_from_table, prompts_to_table, rejections_to_table
 
@@ -42,6 +51,7 @@ __all__ = [
     "read_calibration",
     "read_gold",
     "read_prompts",
+    "read_rows",
     "read_sealed",
     "read_suite",
     "read_training",
@@ -51,4 +61,5 @@ __all__ = [
     "row_reader",
     "split_training",
     "verify_seal",
+    "wanted_columns",
 ]

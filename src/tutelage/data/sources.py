@@ -1,4 +1,4 @@
-"""Sources: rows of CSV, JSONL, Parquet, paired line files or `hf://` as prompts or gold.
+"""Sources: rows of CSV, JSONL, Parquet, paired line files a database, a log or `hf://` as prompts or gold.
 
 A row that can't be taken becomes a Rejection; a source that can't be read at all is one DataError. Whatever
 the bytes, `len(accepted) + len(rejected) == total`.
@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from tutelage.config import LONGEST_NAME, ColumnsConfig
 from tutelage.data.redaction import Redactor
-from tutelage.data.rows import Row, open_rows
+from tutelage.data.rows import Row, open_rows, source_name
 from tutelage.data.times import read_time
 from tutelage.records import NORMAL_SLICE, Fields, Gold, Prompt, Rejection, Value, storable, text_hash
 from tutelage.tasks import CellFault, CellFaultKind, Task
@@ -49,6 +49,7 @@ class RejectReason(StrEnum):
     NEAR_DUPLICATE_OF_GOLD = "near_duplicate_of_gold"
     PERSONAL_DATA = "personal_data"
     UNREADABLE_TIME = "unreadable_time"
+    OTHER_TASK = "other_task"
 
 
 _REASONS = {
@@ -106,12 +107,9 @@ class _Reader(Generic[T]):
 
     def _take(self, row: Row) -> T:
         if row.fault is not None:
-            raise _Refused(RejectReason.MALFORMED_ROW, row.fault)
+            raise _Refused(RejectReason(row.reason), row.fault)
         text = self._redacted(_checked_text(row, self.columns.text))
-        given = row.cells.get(self.columns.id) if self.columns.id else None
-        if self.columns.id and (given is None or str(given).strip() == ""):
-            raise _Refused(RejectReason.MISSING_COLUMN, f"no {self.columns.id!r}")
-        id_ = str(given).strip() if self.columns.id else f"{Path(self.source).stem}-{row.number}"
+        id_ = self._id(row)
         if self.ids is not None and id_ in self.ids:
             raise _Refused(RejectReason.DUPLICATE_ID, _repeated(id_))
         slice_ = (
@@ -135,19 +133,30 @@ class _Reader(Generic[T]):
             self.ids.add(id_)
         return made
 
+    def _id(self, row: Row) -> str:
+        name = self.columns.id or ("id" if row.native and "id" in row.cells else None)
+        if name is None:
+            return f"{Path(self.source).stem}-{row.number}"
+        given = row.cells.get(name)
+        if given is None or str(given).strip() == "":
+            raise _Refused(RejectReason.MISSING_COLUMN, f"no {name!r}")
+        return str(given).strip()
+
     def _subject(self, row: Row) -> str:
-        cell = row.cells.get(self.columns.subject) if self.columns.subject else None
+        name = self.columns.subject or ("subject" if row.native else None)
+        cell = None if name is None else row.cells.get(name)
         subject = "" if cell is None else str(cell).strip()
         return kept_subject(subject, self.redactor)
 
     def _time(self, row: Row) -> float | None:
-        if self.columns.time is None:
+        name = self.columns.time or ("time" if row.native else None)
+        if name is None:
             return None
-        cell = row.cells.get(self.columns.time)
+        cell = row.cells.get(name)
         try:
             return read_time(cell)
         except (ValueError, OverflowError):
-            detail = storable(f"{self.columns.time!r} holds {str(cell)[:40]!r}")
+            detail = storable(f"{name!r} holds {str(cell)[:40]!r}")
             raise _Refused(RejectReason.UNREADABLE_TIME, detail) from None
 
     def _redacted(self, text: str) -> str:
@@ -235,7 +244,7 @@ def row_reader(
 
     So that rows can be read in several processes: whether an id came before isn't looked at.
     """
-    return _Reader(str(source), columns, lambda prompt, row: prompt, redactor, ids=None).take
+    return _Reader(source_name(source), columns, lambda prompt, row: prompt, redactor, ids=None).take
 
 
 def reject_repeated_id(prompt: Prompt) -> Rejection:
@@ -262,8 +271,20 @@ def read_prompts(
 
     Raises DataError (see the module), MissingExtraError for `hf://` without datasets.
     """
-    rows = open_rows(path, form, _wanted(columns, labelled=False))
-    return _Reader(str(path), columns, lambda prompt, row: prompt, redactor).read(rows, limit)
+    rows = open_rows(path, form, wanted_columns(columns))
+    return read_rows(source_name(path), columns, islice(rows, limit), redactor)
+
+
+def read_rows(
+    source: str,
+    columns: ColumnsConfig,
+    rows: Iterator[Row],
+    redactor: Redactor | None,
+    ids: set[str] | None = None,
+) -> Rows[Prompt]:
+    """Rows that were opened as prompts; `ids` are those of sources before, and get these too."""
+    reader = _Reader(source, columns, lambda prompt, row: prompt, redactor, set() if ids is None else ids)
+    return reader.read(rows, None)
 
 
 def read_gold(
@@ -274,6 +295,7 @@ def read_gold(
     form: str | None = None,
     limit: int | None = None,
     redactor: Redactor | None = None,
+    query: str | None = None,
 ) -> Rows[Gold]:
     """Read human-labelled examples, their texts redacted; a cell that holds no value of the task is refused.
 
@@ -283,11 +305,11 @@ def read_gold(
     def make(prompt: Prompt, row: Row) -> Gold:
         return Gold(prompt, _value_of(row, columns, task))
 
-    rows = open_rows(path, form, _wanted(columns, labelled=True))
-    return _Reader(str(path), columns, make, redactor).read(rows, limit)
+    rows = open_rows(path, form, wanted_columns(columns, labelled=True), query=query)
+    return _Reader(source_name(path), columns, make, redactor).read(rows, limit)
 
 
-def _wanted(columns: ColumnsConfig, *, labelled: bool) -> dict[str, str]:
+def wanted_columns(columns: ColumnsConfig, *, labelled: bool = False) -> dict[str, str]:
     """The columns that have to be there, each with the key that maps it."""
     wanted = {columns.text: "columns.text"}
     if labelled:

@@ -19,7 +19,7 @@ from tutelage.stages.gold import label_set, read_gold_parts
 from tutelage.stages.rights import rights_decision, rights_fingerprint
 from tutelage.stages.sources import require_usable, source_fingerprint
 from tutelage.stages.task import described_values
-from tutelage.stages.traffic import read_traffic
+from tutelage.stages.traffic import read_traffic, traffic_inputs
 from tutelage.tasks import task_from_config, with_labels
 
 _LOOKED_AT = 1_000
@@ -30,7 +30,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
     return {
         "tutelage.yaml": fingerprint(config),
         "gold's file": source_fingerprint(programme, config.gold.path),
-        "traffic's file": source_fingerprint(programme, config.traffic.path),
+        **traffic_inputs(programme),
         "rights": rights_fingerprint(programme),
         "version": __version__,
     }
@@ -48,7 +48,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     tell_labels(gold, labels, config.gold.columns.separator, task.multi_label, progress)
     traffic = read_traffic(programme, progress, _LOOKED_AT)
     tell_rejected(traffic.rejected, progress, " in traffic")
-    require_usable(config.traffic.path, len(traffic.accepted), traffic.total)
+    require_usable(config.traffic.named, len(traffic.accepted), traffic.total)
     teacher = open_teacher(programme, gold.training, task)
     size = gold_gate({"n": len(gold.sealed)}, config.gold)
     if teacher.paid:

@@ -19,15 +19,15 @@ from tutelage.records import Prompt
 from tutelage.stages.findings import tell_rejected
 from tutelage.stages.gold import calibration_inputs, held_out
 from tutelage.stages.privacy import privacy_inputs
-from tutelage.stages.sources import require_usable, source_fingerprint
-from tutelage.stages.traffic import read_traffic
+from tutelage.stages.sources import require_usable
+from tutelage.stages.traffic import read_traffic, traffic_inputs
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
     traffic = programme.config.traffic
     inputs = {
         "traffic": fingerprint(traffic),
-        "traffic's file": source_fingerprint(programme, traffic.path),
+        **traffic_inputs(programme),
         "gold/sealed.parquet": fingerprint(programme.sealed),
         **calibration_inputs(programme),
         **privacy_inputs(programme),
@@ -49,7 +49,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     storage.write_table(programme.prompts_rejected, rejections_to_table(rejected))
     storage.write_json(programme.profile, about)
     tell_rejected(rejected, progress, "; prompts/rejected.parquet")
-    require_usable(traffic.path, len(kept), rows.total)
+    require_usable(traffic.named, len(kept), rows.total)
     taken = f"{len(kept):,} of {rows.total + len(served):,} rows taken"
     return f"{taken}, {len(served):,} of which were served" if served else taken
 

@@ -111,7 +111,7 @@ def _texts(programme: Programme) -> _Texts:
         traffic = planned_prompts(programme)
     else:
         rows = read_traffic(programme, Silent())
-        require_usable(config.traffic.path, len(rows.accepted), rows.total)
+        require_usable(config.traffic.named, len(rows.accepted), rows.total)
         traffic = list(rows.accepted)
     texts = {prompt.text for prompt in traffic}
     texts.update(item.prompt.text for item in (*sealed, *apart, *training))

@@ -75,9 +75,21 @@ def _read_rows(programme: Programme, redactor: Redactor | None) -> GoldSet:
     repeats = with_labels(task) is not None  # open values hardly ever do
     rejected: list[Rejection] = []
 
-    def read(path: str, columns: ColumnsConfig, form: str | None, limit: int | None = None) -> list[Gold]:
+    def read(
+        path: str,
+        columns: ColumnsConfig,
+        form: str | None,
+        limit: int | None = None,
+        query: str | None = None,
+    ) -> list[Gold]:
         rows = read_gold(
-            source_path(programme, path), columns, task=task, form=form, limit=limit, redactor=redactor
+            source_path(programme, path),
+            columns,
+            task=task,
+            form=form,
+            limit=limit,
+            redactor=redactor,
+            query=query,
         )
         rejected.extend(rows.rejected)
         return rows.accepted
@@ -85,7 +97,7 @@ def _read_rows(programme: Programme, redactor: Redactor | None) -> GoldSet:
     def split(examples: list[Gold], share: float, seed: int) -> tuple[list[Gold], list[Gold]]:
         return split_training(examples, share, seed, by_value=repeats)
 
-    rest = read(gold.path, gold.columns, gold.format, gold.limit)
+    rest = read(gold.path, gold.columns, gold.format, gold.limit, gold.query)
     left = 1.0  # of gold's own file
     parts: list[list[Gold]] = []
     for part in (gold.training, gold.calibration):

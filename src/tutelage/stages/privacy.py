@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 from tutelage.config import PrivacyConfig
 from tutelage.data.redaction import Action, Entity, Finding, Redacted, Redactor, Vault, find, listed_names
@@ -14,7 +15,7 @@ from tutelage.data.rows import open_rows
 from tutelage.errors import UsageError
 from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress
-from tutelage.stages.sources import source_path
+from tutelage.stages.sources import source_paths
 
 _SHOWN = 3  # examples of each kind
 _AROUND = 24  # characters on each side of one
@@ -128,14 +129,13 @@ def personal_data(programme: Programme, *, most: int | None = None) -> tuple[lis
 
 
 def _texts(programme: Programme, most: int | None) -> Iterator[str]:
-    for section in (programme.config.gold, programme.config.traffic):
+    for section in (programme.config.gold, *programme.config.traffic.every):
         column = section.columns.text
-        path = source_path(programme, section.path)
-        for number, row in enumerate(open_rows(path, section.format, {column: "columns.text"})):
-            if most is not None and number >= most:
-                break
-            if isinstance(text := row.cells.get(column), str):
-                yield text
+        for path in source_paths(programme, section.path):
+            rows = open_rows(path, section.format, {column: "columns.text"}, query=section.query)
+            for row in islice(rows, most):
+                if isinstance(text := row.cells.get(column), str):
+                    yield text
 
 
 def _around(text: str, finding: Finding, findings: list[Finding]) -> str:

@@ -56,7 +56,7 @@ def _data(programme: Programme) -> Iterator[DataSet]:
     sets = [
         ("sealed gold", "evaluation; training can't read it", programme.sealed, gold.path),
         ("gold to learn from", "people's labels that may be learned from", programme.gold_training, training),
-        ("traffic", "unlabelled prompts that the teacher answered", programme.prompts, traffic.path),
+        ("traffic", "unlabelled prompts that the teacher answered", programme.prompts, traffic.path or ""),
         ("transfer set", "prompts with answers, from which the student learned", programme.transfer, ""),
     ]
     part = gold.calibration

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeGuard
 
 from tutelage import storage
 from tutelage.checkpoints import checkpoint_path
+from tutelage.data.rows import is_database
 from tutelage.errors import DataError
 from tutelage.programme import Programme, fingerprint
 
@@ -15,9 +17,37 @@ def source_path(programme: Programme, path: str) -> Path | str:
     return programme.locate(path)
 
 
-def source_fingerprint(programme: Programme, path: str) -> str:
-    """Of a file's content; of a hub address only the address, since asking the hub would cost every start."""
+def source_paths(programme: Programme, path: str) -> list[Path | str]:
+    """The files that a pattern as `logs/*.jsonl` names, in the order of their names; else the path alone.
+
+    Raises DataError where there is none.
+    """
     located = source_path(programme, path)
+    if not is_pattern(located):
+        return [located]
+    found = sorted(one for one in located.parent.glob(located.name) if not one.name.startswith("."))
+    if not found:
+        raise DataError(f"no file is named as {located}. Mend: correct the pattern, or put a file there")
+    return list(found)
+
+
+def is_pattern(located: Path | str) -> TypeGuard[Path]:
+    """Whether a located path names files by a pattern in its last part."""
+    return isinstance(located, Path) and any(mark in located.name for mark in "*?[") and not located.exists()
+
+
+def source_fingerprint(programme: Programme, path: str) -> str:
+    """Of what files hold; of a hub data set or a database only the address, as it stands in the file.
+
+    Asking them would cost every start.
+    """
+    located = source_path(programme, path)
+    if is_database(located):
+        return fingerprint(path)
+    if is_pattern(located):
+        return fingerprint(
+            [[one.name, fingerprint(one)] for one in sorted(located.parent.glob(located.name))]
+        )
     return fingerprint(located)
 
 

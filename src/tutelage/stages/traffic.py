@@ -2,23 +2,106 @@
 
 from __future__ import annotations
 
-from tutelage.data import Rows, read_prompts
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from tutelage.config import SourceConfig
+from tutelage.data import Rows, read_rows, wanted_columns
+from tutelage.data.rows import Row, open_rows, source_name
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import Prompt
 from tutelage.stages.privacy import redacting
-from tutelage.stages.sources import source_path
+from tutelage.stages.sources import source_fingerprint, source_paths
+from tutelage.stages.task import resolved_task, unsealed_task
+
+if TYPE_CHECKING:
+    from tutelage.data.logs import InputOf
+
+
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """The rows of one file, table or data set of the traffic; `name` is how prompts name it."""
+
+    source: SourceConfig
+    name: str
+    rows: Iterator[Row]
+
+
+def open_traffic(programme: Programme) -> Iterator[Feed]:
+    """Each source's files in turn, opened when they are asked for; rows are read one by one.
+
+    A source's `limit` counts over all of its files. Raises as `open_rows`.
+    """
+    input_of = _recogniser(programme)
+    for source in programme.config.traffic.every:
+        wanted = wanted_columns(source.columns)
+        left = source.limit
+        for path in source_paths(programme, source.path):
+            rows = open_rows(path, source.format, wanted, query=source.query, input_of=input_of)
+            counted = _Counted(rows if left is None else islice(rows, left))
+            yield Feed(source, source_name(path), counted)
+            if left is not None:
+                left -= counted.count
+                if left <= 0:
+                    break
+
+
+class _Counted:
+    """Rows that are counted as they are taken."""
+
+    def __init__(self, rows: Iterator[Row]) -> None:
+        self._rows, self.count = rows, 0
+
+    def __iter__(self) -> Iterator[Row]:
+        return self
+
+    def __next__(self) -> Row:
+        row = next(self._rows)
+        self.count += 1
+        return row
 
 
 def read_traffic(programme: Programme, progress: Progress, most: int | None = None) -> Rows[Prompt]:
-    """Its rows, `most` at most, duplicates still in them. Raises as `read_prompts` and `redacting`."""
-    traffic = programme.config.traffic
-    limits = [limit for limit in (traffic.limit, most) if limit is not None]
+    """Its rows, `most` at most, duplicates still in them. Raises as `open_rows` and `redacting`."""
+    accepted, rejected, total = [], [], 0
+    ids: set[str] = set()
     with redacting(programme, progress) as redactor:
-        return read_prompts(
-            source_path(programme, traffic.path),
-            traffic.columns,
-            form=traffic.format,
-            limit=min(limits, default=None),
-            redactor=redactor,
-        )
+        for feed in open_traffic(programme):
+            rows = feed.rows if most is None else islice(feed.rows, most - total)
+            read = read_rows(feed.name, feed.source.columns, rows, redactor, ids)
+            accepted += read.accepted
+            rejected += read.rejected
+            total += read.total
+            if most is not None and total >= most:
+                break
+    return Rows(accepted, rejected, total)
+
+
+def traffic_inputs(programme: Programme) -> Mapping[str, str]:
+    """What the rows depend on: each source's content."""
+    sources = programme.config.traffic.every
+    if len(sources) == 1:
+        return {"traffic's file": source_fingerprint(programme, sources[0].path)}
+    return {
+        f"traffic's source {number}": source_fingerprint(programme, source.path)
+        for number, source in enumerate(sources, start=1)
+    }
+
+
+def _recogniser(programme: Programme) -> InputOf | None:
+    """What finds the task's input in a log's requests, as the gateway does; None where nobody said how.
+
+    Without `serving.recognise` a log is taken for one of the task alone, and what the user said last for its
+    input.
+    """
+    recognise = programme.config.serving.recognise
+    if recognise.system is None and recognise.input is None and not recognise.models:
+        return None
+    from tutelage.serving.chat import ChatFormat
+
+    names = [programme.folder.resolve().name]
+    task = resolved_task(programme) if programme.seal.exists() else unsealed_task(programme)
+    return ChatFormat(task, names, recognise, programme.config.serving.reply).input_of
