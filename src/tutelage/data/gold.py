@@ -69,15 +69,15 @@ def split_training(
     part would be those that come first in the alphabet.
 
     Examples with the same text (normalised) go together, so that `clean_gold` sees every repeat and
-    contradiction: parted, one of two contradictory labels would be sealed as the truth. Shares are counted in
-    texts; contradicted ones are a stratum of their own. Each stratum gives its share rounded so that the
-    totals come out right (largest remainders); which of its texts go follows from `seed` and the order in the
-    file.
+    contradiction: parted, one of two contradictory labels would be sealed as the truth. So do those of one
+    group. Shares are counted in what goes together; where labels differ in it, it is a stratum of its own.
+    Each stratum gives its share rounded so that the totals come out right (largest remainders); which of its
+    texts go follows from `seed` and the order in the file.
     """
     import numpy as np
 
     strata: dict[tuple[str, str], list[list[int]]] = defaultdict(list)
-    for group in _by_text(examples):
+    for group in _inseparable(examples):
         value, slice_ = _stratum([examples[index] for index in group])
         strata[value if by_value else "", slice_].append(group)
     generator = np.random.default_rng(seed)
@@ -101,6 +101,25 @@ def _by_text(examples: Sequence[Gold]) -> list[list[int]]:
     for index, item in enumerate(examples):
         groups[normalise(item.prompt.text)].append(index)
     return list(groups.values())
+
+
+def _inseparable(examples: Sequence[Gold]) -> list[list[int]]:
+    """`_by_text`, and together what is of one group too, through however many of either.
+
+    Where that is all of them no split can spare the group, and texts alone count.
+    """
+    units: dict[int, list[int]] = {}
+    unit_of: dict[str, int] = {}
+    for number, same in enumerate(_by_text(examples)):
+        names = {examples[index].prompt.group for index in same} - {""}
+        members = list(same)
+        for other in sorted({unit_of[name] for name in names if name in unit_of}):
+            members = [*units.pop(other), *members]
+        units[number] = sorted(members)
+        for index in members:
+            if name := examples[index].prompt.group:
+                unit_of[name] = number
+    return sorted(units.values()) if len(units) > 1 else _by_text(examples)
 
 
 def _stratum(group: Sequence[Gold]) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tutelage.data.splits import groups_of, held_rows, others
 from tutelage.records import AnswerStatus, DistributionOrigin, load_value
 from tutelage.tasks import LabelTask
 
@@ -22,7 +23,8 @@ class Signals:
     `teacher`: float32 [n, labels], the teacher's distribution, or indicators of its label where it gave none.
     `softened`: bool [n], whether the row is a true distribution, so that a temperature means something.
     `gold`: float32 [n, labels], indicators of the human labels; `has_gold`: bool [n].
-    `has_teacher`: bool [n], False for rows that only a human has answered.
+    `has_teacher`: bool [n], False for rows that only a human has answered. `groups`: of each row, see
+    `data.splits`; none where no row has one.
     """
 
     texts: tuple[str, ...]
@@ -31,6 +33,7 @@ class Signals:
     has_teacher: npt.NDArray[np.bool_]
     gold: Floats
     has_gold: npt.NDArray[np.bool_]
+    groups: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -50,6 +53,7 @@ class Signals:
             np.concatenate([self.has_teacher, np.ones(n, bool)]),
             np.concatenate([self.gold, np.zeros_like(teacher, np.float32)]),
             np.concatenate([self.has_gold, np.zeros(n, bool)]),
+            (*self.groups, *[""] * n) if self.groups else (),
         )
 
     def take(self, indices: npt.NDArray[np.int64]) -> Signals:
@@ -61,6 +65,7 @@ class Signals:
             self.has_teacher[indices],
             self.gold[indices],
             self.has_gold[indices],
+            tuple(self.groups[index] for index in indices) if self.groups else (),
         )
 
 
@@ -83,7 +88,8 @@ def read_signals(transfer: pa.Table, task: LabelTask) -> Signals:
         if row["gold"] is not None:
             gold[index] = task.encode([load_value(row["gold"])])[0]
     has_gold = np.array([row["gold"] is not None for row in rows], bool)
-    return Signals(tuple(row["text"] for row in rows), teacher, softened, has_teacher, gold, has_gold)
+    texts, groups = tuple(row["text"] for row in rows), groups_of([row.get("group") for row in rows])
+    return Signals(texts, teacher, softened, has_teacher, gold, has_gold, groups)
 
 
 def hard_labels(signals: Signals, source: str, task: LabelTask) -> Signals:
@@ -101,6 +107,7 @@ def hard_labels(signals: Signals, source: str, task: LabelTask) -> Signals:
             np.zeros(len(part), bool),
             part.gold,
             part.has_gold,
+            part.groups,
         )
     labels = np.where(signals.has_teacher[:, None], task.encode(task.decide(signals.teacher)), 0.0)
     return Signals(
@@ -110,11 +117,15 @@ def hard_labels(signals: Signals, source: str, task: LabelTask) -> Signals:
         signals.has_teacher,
         signals.gold,
         signals.has_gold,
+        signals.groups,
     )
 
 
 def hold_back(signals: Signals, share: float, seed: int) -> tuple[Signals, Signals]:
-    """Split into (learning, validation) at random; either has at least one row where there are two."""
+    """Split into (learning, validation) at random, no group on both sides.
+
+    Either has at least one row where there are two.
+    """
     count = min(max(1, round(share * len(signals))), len(signals) - 1)
-    order = np.random.default_rng(seed).permutation(len(signals))
-    return signals.take(np.sort(order[count:])), signals.take(np.sort(order[:count]))
+    held = held_rows(len(signals), count, seed, signals.groups)
+    return signals.take(others(len(signals), held)), signals.take(held)

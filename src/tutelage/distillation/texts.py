@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tutelage.data.splits import groups_of, held_rows, others
 from tutelage.distillation.token_cache import TokenCache
 from tutelage.records import AnswerStatus, Value, dump_value, load_value
 from tutelage.tasks import Task
@@ -21,7 +22,8 @@ class TextSignals:
 
     `values` are the teacher's answers, None where it has none; `rationales` its reasons, empty where it gave
     none; `gold` the humans' answers, None where there is none. `tokens` are the distributions over
-    tokens that the teacher's answers came from, where they were kept.
+    tokens that the teacher's answers came from, where they were kept. `groups` are those of the rows, see
+    `data.splits`; none where no row has one.
     """
 
     texts: tuple[str, ...]
@@ -29,6 +31,7 @@ class TextSignals:
     rationales: tuple[str, ...]
     gold: tuple[Value | None, ...]
     tokens: TokenCache | None = None
+    groups: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -49,7 +52,9 @@ class TextSignals:
         """The rows at `indices`."""
         columns = (self.texts, self.values, self.rationales, self.gold)
         texts, values, rationales, gold = (tuple(column[at] for at in indices) for column in columns)
-        return TextSignals(texts, values, rationales, gold, self.tokens and self.tokens.take(indices))
+        tokens = self.tokens and self.tokens.take(indices)
+        groups = tuple(self.groups[at] for at in indices) if self.groups else ()
+        return TextSignals(texts, values, rationales, gold, tokens, groups)
 
     def and_then(self, other: TextSignals) -> TextSignals:
         """These rows and then those of `other`; without tokens, whose distributions `other` needn't have."""
@@ -58,6 +63,7 @@ class TextSignals:
             self.values + other.values,
             self.rationales + other.rationales,
             self.gold + other.gold,
+            groups=groups_of([group for one in (self, other) for group in one.groups or [""] * len(one)]),
         )
 
     def without_rationales(self) -> TextSignals:
@@ -103,6 +109,7 @@ def read_texts(transfer: pa.Table, refusals: Mapping[str, str] | None = None) ->
         tuple(values),
         tuple((row["rationale"] or "") if ok else "" for row, ok in zip(rows, is_ok, strict=True)),
         tuple(None if row["gold"] is None else load_value(row["gold"]) for row in rows),
+        groups=groups_of([row.get("group") for row in rows]),
     )
 
 
@@ -110,14 +117,17 @@ def humans_alone(signals: TextSignals) -> TextSignals:
     """The rows that a human answered, with that answer alone: what a team has without a teacher."""
     chosen = np.flatnonzero([gold is not None for gold in signals.gold])
     part = signals.take(chosen)
-    return TextSignals(part.texts, part.gold, ("",) * len(part), part.gold)
+    return TextSignals(part.texts, part.gold, ("",) * len(part), part.gold, groups=part.groups)
 
 
 def hold_texts_back(signals: TextSignals, share: float, seed: int) -> tuple[TextSignals, TextSignals]:
-    """Split into (learning, validation) at random; either has at least one row where there are two."""
+    """Split into (learning, validation) at random, no group on both sides.
+
+    Either has at least one row where there are two.
+    """
     count = min(max(1, round(share * len(signals))), len(signals) - 1)
-    order = np.random.default_rng(seed).permutation(len(signals))
-    return signals.take(np.sort(order[count:])), signals.take(np.sort(order[:count]))
+    held = held_rows(len(signals), count, seed, signals.groups)
+    return signals.take(others(len(signals), held)), signals.take(held)
 
 
 def best_of(task: Task, samples: Sequence[Value], reference: Value | None = None) -> Value:

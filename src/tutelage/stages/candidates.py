@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from tutelage import storage
 from tutelage.config import StudentConfig
+from tutelage.data.splits import held_rows, others
 from tutelage.distillation import (
     Signals,
     TextSignals,
@@ -76,12 +77,12 @@ def split_transfer(programme: Programme) -> Ground:
             f"{count} of {len(texts):,} answers are left to compare on; {_LEAST_SELECTION} are the least. "
             "Mend: label more traffic, or raise comparison.selection"
         )
-    order = np.random.default_rng(_SPLIT_SEED).permutation(len(texts))
+    selection = held_rows(len(texts), count, _SPLIT_SEED, texts.groups)
     labelled = with_labels(task)
     labels = read_signals(table, labelled) if labelled is not None else None
-    learning = np.sort(order[count:])
+    learning = others(len(texts), selection)
     require_enough(texts.take(learning))
-    return Ground(task, labels, texts, _declined(programme, task), learning, np.sort(order[:count]))
+    return Ground(task, labels, texts, _declined(programme, task), learning, selection)
 
 
 def _declined(programme: Programme, task: Task) -> TextSignals:
