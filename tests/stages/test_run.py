@@ -147,8 +147,9 @@ def test_the_readme_shows_how_to_use_the_student(finished):
 
 def test_another_student_reuses_the_labels(finished):
     folder, _ = finished
-    _run(folder, "student.name=static-warm", "student.temperature=2.0")
-    assert {path.name for path in (folder / "evaluation").iterdir()} == {"static", "static-warm"}
+    programme = Programme.open(folder, ["student.name=static-warm", "student.temperature=2.0"])
+    assert run_stage(programme, "train", Silent())
+    assert {path.name for path in (folder / "students").iterdir()} == {"static", "static-warm"}
     labelled = [entry for entry in Programme.open(folder).journal.entries() if entry.event == "labelled"]
     assert len(labelled) == 2  # gold, then the transfer set, of the first run alone
 
@@ -192,6 +193,7 @@ def test_gold_that_was_evaluated_on_is_not_changed_by_the_way(tmp_path, finished
     assert (programme.sealed.read_bytes(), programme.seal.read_bytes()) == before
 
 
+@pytest.mark.long
 def test_resealing_is_journalled_and_told(tmp_path, finished):
     programme = _grown(finished, tmp_path / "copy")
     old = storage.read_json(programme.seal)
@@ -229,6 +231,7 @@ def test_what_an_outdated_reading_of_terms_allowed_trains_nothing_more(tmp_path,
     assert not changed.student.exists()
 
 
+@pytest.mark.long
 def test_few_human_labels_leave_the_control_to_the_teachers(tmp_path):
     folder = inbox_programme(tmp_path, gold={"path": "gold.csv", "training": {"share": 0.1}, "margin": 0.2})
     programme = Programme.open(folder)

@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 STATIC = {"family": "static", "recipe": "self", "members": 1, "epochs": 12, "batch_size": 16, "seed": 1}
+LONG = pytest.mark.long
 ENCODER = {
     "recipe": "self",
     "exits": True,
@@ -69,7 +70,9 @@ def right(result):
     return float((result.student.predict(TEXTS).argmax(1) == TRUTH.argmax(1))[~TOLD].mean())
 
 
-@pytest.mark.parametrize("config", [STATIC, ENCODER, {**ENCODER, "exit": 2}])
+@pytest.mark.parametrize(
+    "config", [STATIC, pytest.param(ENCODER, marks=LONG), pytest.param({**ENCODER, "exit": 2}, marks=LONG)]
+)
 def test_what_the_teacher_knows_reaches_the_last_one_and_a_shuffled_teacher_teaches_nothing(world, config):
     student = trained(world, config)
     control = trained(world, config, hard_labels(signals(), "gold", TASK), control=True)
@@ -228,7 +231,12 @@ def test_heads_of_all_exits_learn_at_the_heads_rate(world):
 
 @pytest.mark.parametrize(
     ("config", "member", "step"),
-    [(STATIC, 0, 5), (STATIC, 1, 3), ({**STATIC, "ensemble": True}, 1, 4), (ENCODER, 0, 4)],
+    [
+        pytest.param(STATIC, 0, 5, marks=LONG),
+        (STATIC, 1, 3),
+        ({**STATIC, "ensemble": True}, 1, 4),
+        pytest.param(ENCODER, 0, 4, marks=LONG),
+    ],
 )
 def test_a_killed_run_goes_on_through_its_generations_bit_by_bit(world, tmp_path, config, member, step):
     config = {**config, "epochs": 2}

@@ -31,6 +31,7 @@ def test_every_layer_carries_what_the_teacher_knows_to_another_shape(world):
     assert last["loss"] == pytest.approx(last["attention"] + last["hidden"] + last["embedding"])
 
 
+@pytest.mark.long
 def test_the_intermediate_stage_goes_on_with_the_projections_of_the_general_one(world):
     checks = trained(world, config_of("tinybert", body={"epochs": 10})).record.history
     general = [check for check in checks if check["phase"] == 0]
