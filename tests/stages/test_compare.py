@@ -54,7 +54,7 @@ def test_what_is_trained_is_not_trained_again_and_what_changed_is(folder, monkey
     run_comparison(Programme.open(folder), Silent())
     trained = []
     monkeypatch.setattr(
-        "tutelage.stages.candidates._student",
+        "tutelage.stages.candidates.trained_on",
         lambda programme, named, *rest: trained.append(named) or pytest.fail("trained"),
     )
     run_comparison(Programme.open(folder), Silent())

@@ -351,6 +351,35 @@ def compare(
 
 
 @app.command()
+def curve(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    more: Annotated[
+        int | None, typer.Option("--more", min=1, help="Answers to add; the unlabelled traffic where absent.")
+    ] = None,
+    worth: Annotated[
+        float, typer.Option("--worth", min=0.0, max=1.0, help="Gain in quality from which they pay.")
+    ] = 0.005,
+    configured: Annotated[
+        bool, typer.Option("--configured", help="Train the configured student, not a static one.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Say whether more answers would pay: students of a tenth to all of them, and what the fit foretells."""
+    from tutelage.cli.curve import print_curve
+    from tutelage.cli.display import RichProgress
+    from tutelage.programme import Programme
+    from tutelage.progress import Silent
+    from tutelage.stages.curve import run_curve
+
+    programme = Programme.open(folder, overrides or ())
+    with programme.locked():
+        progress = Silent() if as_json else RichProgress()
+        found = run_curve(programme, progress, more=more, worth=worth, configured=configured)
+    print_curve(found, as_json=as_json)
+
+
+@app.command()
 def stress(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
     """Perturb sealed gold, ask safety suites: flips and refusals of teacher, control and student."""
     from tutelage.cli.stress import print_stress

@@ -142,19 +142,22 @@ def _trained(
     checkpoint: Path,
     number: int,
 ) -> dict[str, Any]:
-    student = _student(programme, named, config, ground, progress, checkpoint)
+    student = trained_on(programme, named, config, ground, progress, checkpoint)
+    footprint = _footprint(student, ground.task, ground.compared.texts) if number == 0 else Footprint()
+    return {"scores": scores_of(student, ground), "footprint": asdict(footprint)}
+
+
+def scores_of(student: Student | Writer, ground: Ground) -> list[float]:
+    """How right it is on each row compared on, in [0, 1]; 0 where it says nothing that can be read."""
     part = ground.compared
-    scores = [
+    said = predictions(student, ground.task, part.texts).values
+    return [
         0.0 if value is None else ground.task.compare(value, wanted).score
-        for value, wanted in zip(
-            predictions(student, ground.task, part.texts).values, part.targets, strict=True
-        )
+        for value, wanted in zip(said, part.targets, strict=True)
     ]
-    footprint = _footprint(student, ground.task, part.texts) if number == 0 else Footprint()
-    return {"scores": scores, "footprint": asdict(footprint)}
 
 
-def _student(
+def trained_on(
     programme: Programme,
     named: str,
     config: StudentConfig,
@@ -162,6 +165,7 @@ def _student(
     progress: Progress,
     checkpoint: Path,
 ) -> Student | Writer:
+    """A student of the rows that the ground is learned from. Raises as training does."""
     described = f"training {named}"
     if config.writes:
         return distil_texts(
