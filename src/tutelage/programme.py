@@ -96,6 +96,21 @@ class Programme:
         return self.folder / "gold" / "rejected.parquet"
 
     @property
+    def to_label(self) -> Path:
+        """Prompts drawn for gold, which people are to answer; nothing learns from them."""
+        return self.folder / "gold" / "to_label.jsonl"
+
+    @property
+    def annotations(self) -> Path:
+        """What people said the right answers are."""
+        return self.folder / "gold" / "annotations.sqlite"
+
+    @property
+    def annotated(self) -> Path:
+        """What they settled; `gold` reads it beside gold's own file."""
+        return self.folder / "gold" / "annotated.jsonl"
+
+    @property
     def prompts(self) -> Path:
         """The traffic that may enter the transfer set."""
         return self.folder / "prompts" / "prompts.parquet"

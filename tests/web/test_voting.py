@@ -11,7 +11,8 @@ from voting_world import BALLOTS, HOSTILE, Browser, served
 from tutelage.errors import UsageError
 from tutelage.records import Fields, Prompt
 from tutelage.review import Ballot, Choice
-from tutelage.web.voting import is_loopback, serve_poll
+from tutelage.web.local import is_loopback
+from tutelage.web.voting import serve_poll
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A poll that is served from a thread of its own, on loopback."""
+"""Pages that are served from a thread of their own, on loopback: a poll, or any application."""
 
 from __future__ import annotations
 
@@ -23,12 +23,9 @@ BALLOTS = [Ballot(Prompt(str(n), f"prompt {n}"), "yes", ("yes", "no")) for n in 
 
 
 @contextmanager
-def served(path: Path, ballots=BALLOTS, **settings) -> Iterator[tuple[str, int, VoteStore]]:
-    """Host, port and the store of votes at `path`."""
-    key = settings.pop("key", "")
-    store = VoteStore(path)
+def serving(app) -> Iterator[tuple[str, int]]:
+    """Host and port of an application that is served from a thread of its own."""
     listening = socket.create_server(("127.0.0.1", 0))
-    app = make_app(Poll(ballots, store, **settings), key=key)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
     thread = threading.Thread(target=server.run, args=[[listening]])
     thread.start()
@@ -36,11 +33,22 @@ def served(path: Path, ballots=BALLOTS, **settings) -> Iterator[tuple[str, int, 
         while not server.started:
             assert thread.is_alive()
             time.sleep(0.002)
-        yield "127.0.0.1", listening.getsockname()[1], store
+        yield "127.0.0.1", listening.getsockname()[1]
     finally:
         server.should_exit = True
         thread.join()
         listening.close()
+
+
+@contextmanager
+def served(path: Path, ballots=BALLOTS, **settings) -> Iterator[tuple[str, int, VoteStore]]:
+    """Host, port and the store of votes at `path`."""
+    key = settings.pop("key", "")
+    store = VoteStore(path)
+    try:
+        with serving(make_app(Poll(ballots, store, **settings), key=key)) as (host, port):
+            yield host, port, store
+    finally:
         store.close()
 
 

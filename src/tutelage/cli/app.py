@@ -95,8 +95,20 @@ def gold(
     reseal: Annotated[
         bool, typer.Option("--reseal", help="Give up a seal that evaluations stand on; it is journalled.")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what each slice needs, and draw prompts to label.")
+    ] = False,
+    most: Annotated[int | None, typer.Option(min=1, help="Draw so many at most, for --plan.")] = None,
+    seed: Annotated[int, typer.Option(help="Of that draw.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="The plan for machines.")] = False,
 ) -> None:
-    """Seal the human-labelled examples and say how much they can decide."""
+    """Seal the human-labelled examples and say how much they can decide; or plan what to label."""
+    if plan:
+        from tutelage.cli import annotating
+        from tutelage.programme import Programme
+
+        annotating.plan(Programme.open(folder, overrides or ()), seed, most, as_json)
+        return
     if not reseal:
         _stage_command("gold", folder, overrides, force)
         return
@@ -107,6 +119,35 @@ def gold(
     programme = Programme.open(folder, overrides or ())
     with programme.locked():
         reseal_gold(programme, RichProgress())
+
+
+@app.command()
+def annotate(
+    folder: Folder = Path(),
+    overrides: Overrides = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; beyond this machine a key is needed.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8422,
+    results: Annotated[
+        bool, typer.Option("--results", help="Tell how far it is and how far people agree; serve nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Results for machines.")] = False,
+    to_gold: Annotated[
+        bool, typer.Option("--to-gold", help="Put what is settled where `tutelage gold` reads it.")
+    ] = False,
+) -> None:
+    """Have people label what `gold --plan` drew, in the browser: independently, then to settle."""
+    from tutelage.cli import annotating
+    from tutelage.programme import Programme
+
+    programme = Programme.open(folder, overrides or ())
+    if to_gold:
+        annotating.make_gold(programme)
+    elif results or as_json:
+        annotating.tell_results(programme, as_json)
+    else:
+        annotating.hold(programme, host, port)
 
 
 @app.command()

@@ -77,7 +77,7 @@ def have_judged(programme: Programme, against: Rival) -> None:
     if found["steady"] is not None:
         out.print(f"It says the same of {found['steady']:.1%} of pairs turned round.", soft_wrap=True)
     if (judged := found["preference"]) is not None:
-        won = _share(judged["preferred"]) if judged["preferred"] else "none"
+        won = share_text(judged["preferred"]) if judged["preferred"] else "none"
         out.print(
             f"It judged {judged['pairs']['judged']:,} pairs that differ, and of those that either won "
             f"prefers the student in {won}",
@@ -108,7 +108,7 @@ def print_votes(found: Mapping[str, Any] | None, *, as_json: bool) -> None:
     rows = [*found["slices"], {"slice": "all", "judged": pairs["judged"], **found}]
     for row in rows if len(found["slices"]) > 1 else rows[-1:]:
         counts = [f"{count:,}" for count in row["outcomes"].values()]
-        drawn.add_row(Text(row["slice"]), f"{row['judged']:,}", *counts, _share(row["preferred"]))
+        drawn.add_row(Text(row["slice"]), f"{row['judged']:,}", *counts, share_text(row["preferred"]))
     out.print(drawn)
     out.print(
         f"preferred: {one} among pairs that either won, {_percent(found['confidence'])} exact intervals"
@@ -124,16 +124,18 @@ def _lines(found: Mapping[str, Any], one: str, other: str) -> list[str]:
             f"no preference at all would give as much with p = {found['p_value']:.3g} (exact sign test)"
         )
     if found["not_worse"]:
-        lines.append(f"{one} at least as good as {other}: {_share(found['not_worse'])} of pairs that differ")
+        lines.append(
+            f"{one} at least as good as {other}: {share_text(found['not_worse'])} of pairs that differ"
+        )
         net = found["net_of_all"]
         lines.append(
             f"over all pairs, {one} better less {other} better: {100 * net['estimate']:+.1f} points "
             f"({100 * net['low']:+.1f} to {100 * net['high']:+.1f}), same answers counted as ties"
         )
     if found["agreeing"]["judged"]:
-        lines.append(f"same answers found wrong: {_share(found['agreeing']['wrong'])}")
+        lines.append(f"same answers found wrong: {share_text(found['agreeing']['wrong'])}")
     lines.append("votes by " + ", ".join(f"{name} {count:,}" for name, count in found["reviewers"].items()))
-    lines += _agreement(found["agreement"])
+    lines += agreement_lines(found["agreement"], "pairs")
     sides = found["first_shown"]
     if sides["p_value"] < 1 - found["confidence"]:
         lines.append(
@@ -147,11 +149,13 @@ def _lines(found: Mapping[str, Any], one: str, other: str) -> list[str]:
     return lines
 
 
-def _agreement(found: Mapping[str, Any] | None) -> list[str]:
+def agreement_lines(found: Mapping[str, Any] | None, units: str) -> list[str]:
+    """How far reviewers agree on pairs, or whatever `units` are."""
     if found is None:
         return ["no pair has two votes yet, so nothing is known of how far reviewers agree"]
     alpha, kappa = found["alpha"], found["kappa"]
-    text = f"{found['units']:,} pairs by two or more: {found['same']:.1%} of pairs of votes the same"
+    said = "votes" if units == "pairs" else "answers"
+    text = f"{found['units']:,} {units} by two or more: {found['same']:.1%} of pairs of {said} the same"
     for name, value in (("Krippendorff's alpha", alpha), ("Cohen's kappa", kappa)):
         if value is not None:
             text += f"; {name} {_coefficient(value)}"
@@ -166,7 +170,8 @@ def _coefficient(value: Mapping[str, float | None]) -> str:
     return f"{value['estimate']:.2f} ({value['low']:.2f} to {value['high']:.2f})"
 
 
-def _share(value: Mapping[str, float] | None) -> str:
+def share_text(value: Mapping[str, float] | None) -> str:
+    """A share with its interval, in per cent."""
     if value is None:
         return "–"
     return f"{value['estimate']:.1%} ({100 * value['low']:.1f}–{100 * value['high']:.1f})"

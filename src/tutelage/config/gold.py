@@ -68,6 +68,9 @@ class GoldConfig(SourceConfig):
         description="Largest half-width of the 95% interval on accuracy at which paid labelling may start.",
     )
     expected_accuracy: Probability = Field(0.9, description="Assumed when that width is worked out.")
+    annotators: int = Field(
+        2, ge=1, le=9, description="How many people answer each prompt independently (`tutelage annotate`)."
+    )
 
     @model_validator(mode="after")
     def _leaves_something_to_seal(self) -> GoldConfig:

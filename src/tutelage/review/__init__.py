@@ -1,9 +1,11 @@
 """What people say of prompts and of answers: in files they fill in, and by votes."""
 
+from tutelage.review.annotations import Annotation, AnnotationStore, Standing, State
 from tutelage.review.ballots import Ballot, drawn
 from tutelage.review.consensus import Consensus, consensus, record_consensus
 from tutelage.review.corrections import read_corrections
 from tutelage.review.poll import Poll
+from tutelage.review.project import AnnotationProject, Assignment, Tally
 from tutelage.review.queue import Queue
 from tutelage.review.selection import Doubt, most_doubtful, write_review
 from tutelage.review.sheet import read_sheet
@@ -11,6 +13,10 @@ from tutelage.review.verdicts import HumanVerdict, read_verdicts
 from tutelage.review.votes import Choice, Vote, VoteStore, majority, reviewer_name
 
 __all__ = [
+    "Annotation",
+    "AnnotationProject",
+    "AnnotationStore",
+    "Assignment",
     "Ballot",
     "Choice",
     "Consensus",
@@ -18,6 +24,9 @@ __all__ = [
     "HumanVerdict",
     "Poll",
     "Queue",
+    "Standing",
+    "State",
+    "Tally",
     "Vote",
     "VoteStore",
     "consensus",

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 
-from tutelage.errors import DataError, UsageError
+from tutelage.errors import UsageError
 from tutelage.records import storable
+from tutelage.review.database import PeopleDatabase, now
 
 LONGEST_NAME = 60
 LONGEST_COMMENT = 2_000
-_SCHEMA_VERSION = 1
-_PATIENCE = 10.0  # seconds that a vote waits while another process writes
 _SCHEMA = """
 CREATE TABLE votes (
     id INTEGER PRIMARY KEY, ballot TEXT NOT NULL, prompt TEXT NOT NULL, reviewer TEXT NOT NULL,
@@ -75,34 +70,21 @@ def majority(said: Iterable[str]) -> str | None:
     return first if 2 * count > counts.total() else None
 
 
-class VoteStore:
-    """`votes.sqlite`. Of a reviewer's votes on a ballot the last stands; none is ever deleted.
+class VoteStore(PeopleDatabase):
+    """`votes.sqlite`. Of a reviewer's votes on a ballot the last stands; see `PeopleDatabase`."""
 
-    A vote is synced to disk when `cast` returns. Several servers may write to one file; of one store a single
-    thread at a time.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with self._errors():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(
-                path, isolation_level=None, timeout=_PATIENCE, check_same_thread=False
-            )
-            self._prepare()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
+    schema = _SCHEMA
+    schema_version = 1
+    holds = "votes"
 
     def cast(self, vote: Vote) -> None:
         """Record a vote in place of the reviewer's earlier one on this ballot, if any."""
         with self._transaction() as database:
             database.execute(
                 "UPDATE votes SET withdrawn=? WHERE ballot=? AND reviewer=? AND withdrawn IS NULL",
-                (_now(), vote.ballot, vote.reviewer),
+                (now(), vote.ballot, vote.reviewer),
             )
-            row = (vote.ballot, vote.prompt, vote.reviewer, vote.choice, vote.a, vote.b, vote.comment, _now())
+            row = (vote.ballot, vote.prompt, vote.reviewer, vote.choice, vote.a, vote.b, vote.comment, now())
             database.execute(
                 "INSERT INTO votes (ballot, prompt, reviewer, choice, a, b, comment, created) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -118,7 +100,7 @@ class VoteStore:
             )
             for id_, ballot in rows.fetchall():
                 if ballot in ballots:
-                    database.execute("UPDATE votes SET withdrawn=? WHERE id=?", (_now(), id_))
+                    database.execute("UPDATE votes SET withdrawn=? WHERE id=?", (now(), id_))
                     return str(ballot)
         return None
 
@@ -153,44 +135,3 @@ class VoteStore:
             Vote(ballot, prompt, reviewer, Choice(choice), a, b, comment)
             for ballot, prompt, reviewer, choice, a, b, comment in rows
         ]
-
-    def _prepare(self) -> None:
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")
-        with self._transaction() as database:
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version > _SCHEMA_VERSION:
-                raise UsageError(
-                    f"{self.path} has schema version {version}, and this Tutelage knows {_SCHEMA_VERSION}. "
-                    "Mend: use the newer Tutelage that wrote it"
-                )
-            if version == 0:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._errors():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise DataError(
-                f"{self.path} can't be used: {error}; confirmed votes are in it. Mend: check that it "
-                "is a file of votes, that it can be read and written, and that the disk has room"
-            ) from error
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

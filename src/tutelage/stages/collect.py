@@ -17,7 +17,7 @@ from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt
 from tutelage.stages.findings import tell_rejected
-from tutelage.stages.gold import calibration_inputs, held_out
+from tutelage.stages.gold import kept_apart, kept_apart_inputs
 from tutelage.stages.privacy import privacy_inputs
 from tutelage.stages.sources import require_usable
 from tutelage.stages.traffic import read_traffic, traffic_inputs
@@ -28,8 +28,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
     inputs = {
         "traffic": fingerprint(traffic),
         **traffic_inputs(programme),
-        "gold/sealed.parquet": fingerprint(programme.sealed),
-        **calibration_inputs(programme),
+        **kept_apart_inputs(programme),
         **privacy_inputs(programme),
     }
     if programme.served.exists():
@@ -42,7 +41,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     rows = read_traffic(programme, progress)
     served = read_served(programme)
     distinct, repeats = drop_repeats([*rows.accepted, *served])
-    kept, in_gold = exclude_gold(distinct, held_out(programme), traffic.near_duplicate)
+    kept, in_gold = exclude_gold(distinct, kept_apart(programme), traffic.near_duplicate)
     rejected = [*rows.rejected, *repeats, *in_gold]
     about = profile(kept, rejected, rows.total + len(served))
     storage.write_table(programme.prompts, prompts_to_table(kept))

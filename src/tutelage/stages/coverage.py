@@ -19,7 +19,7 @@ from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt, Rejection
 from tutelage.stages.asking import prompted_task
-from tutelage.stages.gold import calibration_inputs, held_out
+from tutelage.stages.gold import calibration_inputs, kept_apart
 from tutelage.stages.sources import model_fingerprint
 from tutelage.stages.task import labels_fingerprint
 
@@ -124,7 +124,7 @@ def _read(programme: Programme) -> _Texts:
     rejected = [Rejection(**row) for row in storage.read_table(programme.prompts_rejected).to_pylist()]
     prompts = prompts_from_table(storage.read_table(programme.prompts))
     return _Texts(
-        arrivals(prompts, rejected, held_out(programme)), gold, [item.prompt for item in training], shown
+        arrivals(prompts, rejected, kept_apart(programme)), gold, [item.prompt for item in training], shown
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from tutelage import storage
 from tutelage.config import ClassifyConfig, ColumnsConfig
@@ -26,18 +27,22 @@ from tutelage.extras import require_extra
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress, Silent
 from tutelage.records import Gold, Prompt, Rejection, Value
+from tutelage.review import read_sheet
 from tutelage.stages.findings import tell_labels, tell_rejected
 from tutelage.stages.privacy import privacy_inputs, redacting
 from tutelage.stages.sources import source_fingerprint, source_path
 from tutelage.stages.task import described_values, task_file, unsealed_task
 from tutelage.tasks import Task, declared_labels, with_labels
 
+OWN_COLUMNS = ColumnsConfig(id="id", slice="slice")
+"""Of `gold/annotated.jsonl`."""
+
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
     config = programme.config
     inputs = {
         # As it was before there was such a part, so that programmes without one aren't sealed anew.
-        "gold": fingerprint(config.gold.model_dump(mode="json", exclude={"calibration"})),
+        "gold": fingerprint(config.gold.model_dump(mode="json", exclude={"calibration", "annotators"})),
         "task": fingerprint(config.task),
         "traffic.near_duplicate": fingerprint(config.traffic.near_duplicate),
         "gold's file": source_fingerprint(programme, config.gold.path),
@@ -49,6 +54,8 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         inputs["gold.calibration"] = fingerprint(tested)
         if tested.path is not None:
             inputs["the calibration part's file"] = source_fingerprint(programme, tested.path)
+    if programme.annotated.exists():
+        inputs["gold/annotated.jsonl"] = fingerprint(programme.annotated)
     if (path := task_file(programme)) is not None:
         what = "labels" if isinstance(config.task, ClassifyConfig) else "record"
         inputs[f"the {what}' file"] = fingerprint(path)
@@ -97,7 +104,13 @@ def _read_rows(programme: Programme, redactor: Redactor | None) -> GoldSet:
     def split(examples: list[Gold], share: float, seed: int) -> tuple[list[Gold], list[Gold]]:
         return split_training(examples, share, seed, by_value=repeats)
 
-    rest = read(gold.path, gold.columns, gold.format, gold.limit, gold.query)
+    rest = (
+        []
+        if _names_annotated(programme)
+        else read(gold.path, gold.columns, gold.format, gold.limit, gold.query)
+    )
+    if programme.annotated.exists():
+        rest += read(str(programme.annotated.resolve()), OWN_COLUMNS, "jsonl")
     left = 1.0  # of gold's own file
     parts: list[list[Gold]] = []
     for part in (gold.training, gold.calibration):
@@ -112,6 +125,12 @@ def _read_rows(programme: Programme, redactor: Redactor | None) -> GoldSet:
         parts.append(taken)
     training, calibration = parts
     return GoldSet(rest, training, rejected, calibration)
+
+
+def _names_annotated(programme: Programme) -> bool:
+    """Whether gold's own file is what people annotated here, which isn't read twice."""
+    named = source_path(programme, programme.config.gold.path)
+    return isinstance(named, Path) and named.resolve() == programme.annotated.resolve()
 
 
 def _agree_in_gold(task: Task) -> Callable[[Value, Value], bool]:
@@ -186,10 +205,31 @@ def _to_certify(gold: GoldSet) -> str:
 
 
 def held_out(programme: Programme) -> list[Prompt]:
-    """The prompts that nothing may learn from: of sealed gold, then of its calibration part."""
+    """Gold's prompts that nothing may learn from: of sealed gold, then of its calibration part."""
     sealed = read_sealed(programme.sealed, programme.seal)
     calibration = read_calibration(programme.gold_calibration, programme.seal)
     return [item.prompt for item in (*sealed, *calibration)]
+
+
+def kept_apart(programme: Programme) -> list[Prompt]:
+    """What may not enter the transfer set: `held_out`, and what was drawn to become gold."""
+    gold = held_out(programme)
+    known = {prompt.hash for prompt in gold}
+    return [*gold, *(prompt for prompt in read_to_label(programme) if prompt.hash not in known)]
+
+
+def read_to_label(programme: Programme) -> list[Prompt]:
+    """What was drawn for gold; none where nothing was. Raises DataError where the file can't be read."""
+    return [
+        Prompt(
+            str(row["id"]),
+            str(row["text"]),
+            str(row.get("source") or ""),
+            str(row["slice"]),
+            group=str(row.get("group") or ""),
+        )
+        for row in read_sheet(programme.to_label)
+    ]
 
 
 def calibration_inputs(programme: Programme) -> Mapping[str, str]:
@@ -197,6 +237,14 @@ def calibration_inputs(programme: Programme) -> Mapping[str, str]:
     if programme.config.gold.calibration is None:
         return {}
     return {"gold/calibration.parquet": fingerprint(programme.gold_calibration)}
+
+
+def kept_apart_inputs(programme: Programme) -> Mapping[str, str]:
+    """Of all that `kept_apart` gives."""
+    inputs = {"gold/sealed.parquet": fingerprint(programme.sealed), **calibration_inputs(programme)}
+    if programme.to_label.exists():
+        inputs["gold/to_label.jsonl"] = fingerprint(programme.to_label)
+    return inputs
 
 
 def _refuse_to_move(programme: Programme, gold: GoldSet) -> None:

@@ -20,7 +20,7 @@ from tutelage.review.selection import COLUMNS
 from tutelage.review.sheet import write_sheet
 from tutelage.review.verdicts import HASH
 from tutelage.stages.collect import read_served
-from tutelage.stages.gold import held_out
+from tutelage.stages.gold import kept_apart
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.privacy import redacting
 from tutelage.stages.review import review_file
@@ -161,7 +161,7 @@ def _judged(store: Store, drawn: set[str], redactor: Redactor | None) -> _Judged
 
 def _known(programme: Programme) -> list[Prompt]:
     """What needn't be taken: prompts there are, and gold that nothing may learn from."""
-    gold = held_out(programme)
+    gold = kept_apart(programme)
     if not programme.prompts.exists():
         return gold
     return [*gold, *prompts_from_table(storage.read_table(programme.prompts))]

@@ -4,6 +4,7 @@ from tutelage.tasks._labelled import names_of
 from tutelage.tasks.building import declared_labels, task_from_config
 from tutelage.tasks.classify import Classify
 from tutelage.tasks.extract import Extract
+from tutelage.tasks.form import Form, FormField, FormKind, filled_in, form_of, read_form
 from tutelage.tasks.generate import Generate
 from tutelage.tasks.judge import Judge
 from tutelage.tasks.protocol import (
@@ -28,6 +29,9 @@ __all__ = [
     "Comparison",
     "Example",
     "Extract",
+    "Form",
+    "FormField",
+    "FormKind",
     "Generate",
     "Judge",
     "LabelTask",
@@ -36,7 +40,10 @@ __all__ = [
     "RationaleMode",
     "Task",
     "declared_labels",
+    "filled_in",
+    "form_of",
     "names_of",
+    "read_form",
     "task_from_config",
     "with_labels",
 ]

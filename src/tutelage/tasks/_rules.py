@@ -41,11 +41,11 @@ class _Builder:
     def node(self, part: Any, path: str, above: tuple[str, ...]) -> Node:
         """`above`: the references that led here, so that a schema that holds itself ends."""
         reference = part.get("$ref") if isinstance(part, dict) else None
-        body = _value_part(resolved(part, self._schema) or {}, self._schema)
+        body = value_part(resolved(part, self._schema) or {}, self._schema)
         if path:
             self.met.add(path)
         config = self._configured.get(path)
-        kinds = _kinds(body)
+        kinds = kinds_of(body)
         if config is not None and config.compare is not None:
             self._require_fit(path, config.compare, body, kinds)
             if config.compare in ("set", "ignore"):
@@ -64,8 +64,8 @@ class _Builder:
 
     def _require_fit(self, path: str, how: str, body: Mapping[str, Any], kinds: set[str]) -> None:
         allowed = _FOR_TYPE.get(how)
-        item = _value_part(resolved(body.get("items", {}), self._schema) or {}, self._schema)
-        there = _kinds(item) if kinds == {"array"} and how != "set" else kinds
+        item = value_part(resolved(body.get("items", {}), self._schema) or {}, self._schema)
+        there = kinds_of(item) if kinds == {"array"} and how != "set" else kinds
         if allowed is not None and there and not there & set(allowed):
             raise ConfigError(
                 f"task.fields.{path}: compare is {how!r}, which is for {' or '.join(allowed)}, and the "
@@ -77,17 +77,17 @@ def _rule(config: FieldConfig | None, how: str) -> Rule:
     return Rule(how) if config is None else Rule(how, config.tolerance, config.similarity)
 
 
-def _value_part(part: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+def value_part(part: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """Of a choice between one thing and null, that thing."""
     for name in ("anyOf", "oneOf"):
         branches = [resolved(branch, schema) or {} for branch in part.get(name, ())]
-        some = [branch for branch in branches if _kinds(branch) or "type" not in branch]
+        some = [branch for branch in branches if kinds_of(branch) or "type" not in branch]
         if branches and len(some) == 1 and "properties" not in part:
             return some[0]
     return part
 
 
-def _kinds(part: Mapping[str, Any]) -> set[str]:
+def kinds_of(part: Mapping[str, Any]) -> set[str]:
     """The types that a value may have, null aside."""
     given = part.get("type", ())
     return ({given} if isinstance(given, str) else set(given)) - {"null"}

@@ -48,6 +48,8 @@ _ASSETS = {  # where each stands, and what it is
     "site.css": ("templates", "text/css"),
     "vote.css": ("templates", "text/css"),
     "keys.js": ("templates", "text/javascript"),
+    "annotate.css": ("templates", "text/css"),
+    "annotate.js": ("templates", "text/javascript"),
     "pages.css": ("templates", "text/css"),
     "pages.js": ("templates", "text/javascript"),
     "htmx.min.js": ("static", "text/javascript"),

@@ -4,17 +4,17 @@ const comment = document.getElementById("comment");
 document.querySelectorAll(".keys").forEach((told) => { told.hidden = false; });
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  if (event.target.matches("input, textarea, select")) {
+  if (event.target.matches("input:not([type=checkbox]), textarea, select")) {
     if (event.key === "Escape") event.target.blur();
     return;
   }
   const key = event.key.toLowerCase();
-  if (key === "c" && comment) {
+  if (comment && key === (comment.accessKey || "c")) {
     event.preventDefault();
     comment.focus();
     return;
   }
-  const button = document.querySelector(`button[data-key="${CSS.escape(key)}"]:not(:disabled)`);
+  const button = document.querySelector(`:is(button, input)[data-key="${CSS.escape(key)}"]:not(:disabled)`);
   if (button) {
     event.preventDefault();
     button.click();

@@ -1,0 +1,131 @@
+"""The verb `annotate` and the table of `gold --plan`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from tutelage.cli._drawing import add_names, add_numbers, console, table
+from tutelage.cli.display import RichProgress
+from tutelage.cli.voting import agreement_lines, share_text
+from tutelage.programme import Programme
+from tutelage.progress import Silent
+from tutelage.stages.annotate import annotation_results, annotations_to_gold, open_project
+from tutelage.stages.gold_plan import plan_gold
+
+if TYPE_CHECKING:
+    from tutelage.stages.gold_plan import GoldPlan
+
+
+def hold(programme: Programme, host: str, port: int) -> None:
+    """Serve the pages until Ctrl-C. The folder is held only while the prompts are read."""
+    from tutelage.web.annotating import serve_project
+
+    with programme.locked():
+        project = open_project(programme, RichProgress())
+    out = console()
+
+    def ready(address: str) -> None:
+        out.print(f"Open {address} and answer. Ctrl-C ends it; answers are kept one by one.", soft_wrap=True)
+
+    serve_project(project, host=host, port=port, ready=ready)
+    tally = project.tally()
+    out.print(
+        f"{tally.settled:,} of {tally.total:,} are settled, {tally.disputed:,} disputed. "
+        f"Into gold: {programme.command('annotate --to-gold')}",
+        soft_wrap=True,
+    )
+
+
+def tell_results(programme: Programme, as_json: bool) -> None:
+    """How far it is, and how far people agree."""
+    with programme.locked():
+        found = annotation_results(programme, Silent() if as_json else RichProgress())
+    out = console()
+    if as_json:
+        out.out(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    for line in _lines(found):
+        out.print(Text(line), soft_wrap=True)
+
+
+def make_gold(programme: Programme) -> None:
+    """What is settled into gold's file."""
+    with programme.locked():
+        path = annotations_to_gold(programme, RichProgress())
+    console().print(f"Look at {path}, then run {programme.command('gold')}.", soft_wrap=True)
+
+
+def _lines(found: Mapping[str, Any]) -> list[str]:
+    prompts = found["prompts"]
+    lines = [
+        f"{prompts['settled']:,} of {prompts['all']:,} prompts are settled, {found['adjudicated']:,} of them "
+        f"after a disagreement; {prompts['disputed']:,} are disputed, {prompts['open']:,} open"
+    ]
+    if found["annotators"]:
+        lines.append("answers by " + ", ".join(f"{who} {n:,}" for who, n in found["annotators"].items()))
+    told = found["agreement"]
+    if told is None:
+        return [*lines, "no prompt has two answers yet, so nothing is known of how far people agree"]
+    lines.append(
+        f"answered alike: {share_text(told['alike'])} of {told['prompts']:,} prompts with two answers"
+    )
+    if told["agreement"] is not None:
+        lines += agreement_lines(told["agreement"], "prompts")
+    for name, part in told["parts"].items():
+        lines += [f"  {name}: {line}" for line in agreement_lines(part, "prompts")]
+    return lines
+
+
+def plan(programme: Programme, seed: int, most: int | None, as_json: bool) -> None:
+    """What gold needs, and what was drawn for it."""
+    with programme.locked():
+        found = plan_gold(programme, Silent() if as_json else RichProgress(), seed=seed, most=most)
+    print_plan(programme, found, as_json=as_json)
+
+
+def print_plan(programme: Programme, found: GoldPlan, *, as_json: bool) -> None:
+    """The table, and where what was drawn lies."""
+    out = console()
+    if as_json:
+        needs = [asdict(need) for need in found.needs]
+        told = {"slices": needs, "drawn": found.drawn, "waiting": found.waiting, "seed": found.seed}
+        out.out(json.dumps(told | {"path": str(found.path)}, indent=2, ensure_ascii=False))
+        return
+    drawn = table()
+    add_names(drawn, "slice")
+    add_numbers(drawn, "sealed", "gives", "needed", "for", "waiting", "to label", "in traffic")
+    add_names(drawn, "because of")
+    for need in found.needs:
+        drawn.add_row(
+            Text(need.slice),
+            f"{need.have:,}",
+            f"±{need.width:.1%}",
+            f"{need.need:,}",
+            f"±{need.margin:.1%}",
+            f"{need.waiting:,}",
+            f"{need.rows:,}",
+            f"{need.traffic:,}",
+            Text(need.why),
+        )
+    out.print(drawn)
+    for line in _after(programme, found):
+        out.print(Text(line), soft_wrap=True)
+
+
+def _after(programme: Programme, found: GoldPlan) -> list[str]:
+    if not found.waiting:
+        return ["gold is large enough for every margin asked for: nothing was drawn"]
+    lines = [f"{found.drawn:,} prompts drawn (seed {found.seed}); {found.waiting:,} wait in {found.path}"]
+    for need in found.needs:
+        if need.rows > need.traffic:
+            lines.append(
+                f"{need.slice}: the traffic has {need.traffic:,} prompts for the {need.rows:,} needed. "
+                "Mend: add traffic, write examples, or widen the margin"
+            )
+    lines.append(f"Have people answer them: {programme.command('annotate')}")
+    return lines
