@@ -63,6 +63,7 @@ def typed(browser, text):
         browser.press(letter)
 
 
+@pytest.mark.long
 def test_ten_prompts_by_keys_among_many_labels(browser, site):
     address, store = site(MANY)
     browser.open(f"{address}/")
