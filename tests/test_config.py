@@ -57,8 +57,8 @@ def _fault(content: Any) -> str:
         ({"student__temprature": 2}, "student.temprature", "temperature"),
         ({"student__budget": 2}, "student.budget", "labelling.budget"),
         ({"teacher__modle": "x"}, "teacher.modle", "model"),
-        ({"rights__override": {"nmae": "Ada Counsel"}}, "rights.override.nmae", "name"),
-        ({"rights__override": {"entri": "xai-api"}}, "rights.override.entri", "entry"),
+        ({"rights__override": {"nmae": "Ada Counsel"}}, "rights.override[number 1].nmae", "name"),
+        ({"rights__override": {"entri": "xai-api"}}, "rights.override[number 1].entri", "entry"),
     ],
 )
 def test_an_unknown_key_names_the_nearest(changes, key, nearest):
@@ -109,12 +109,12 @@ def test_a_key_of_another_teacher_is_not_proposed_for_itself(key):
         ({"rights__distribution": "sold"}, "rights.distribution", "'internal' or 'distributed'"),
         (
             {"rights__override": {"entry": "xai-api", "name": "A", "reason": "because"}},
-            "rights.override.name",
+            "rights.override[number 1].name",
             "at least 2 characters",
         ),
         (
             {"rights__override": {"entry": "xai-api", "name": "Ada", "reason": "because"}},
-            "rights.override.reason",
+            "rights.override[number 1].reason",
             "at least 10 characters",
         ),
         ({"labelling__budget": -1}, "labelling.budget", "greater than or equal to 0 (given: -1)"),
@@ -202,7 +202,7 @@ def test_a_key_of_another_teacher_is_not_proposed_for_itself(key):
         ({"teacher": {**TEACHERS["openai"], "base_url": "http://[::1/v1"}}, "teacher.base_url", "Invalid IPv6 URL"),
         ({"teacher": {"type": "encoder", "model": "other"}}, "teacher",
          "model is 'other', and rights is absent. Mend: name the entry"),
-        ({"rights__override": {"name": "Ada", "reason": "it is allowed"}}, "rights.override.entry", "needed, and absent"),
+        ({"rights__override": {"name": "Ada", "reason": "it is allowed"}}, "rights.override[number 1].entry", "needed, and absent"),
         ({"labelling__max_failed_share": 1.5}, "labelling.max_failed_share", "(given: 1.5)"),
         ({"teacher": {**TEACHERS["openai"], "samples": 65}}, "teacher.samples", "less than or equal to 64"),
         (

@@ -12,8 +12,8 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,10 @@ _MAY_HOLD_A_SECRET = re.compile(
 )
 
 
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
 @dataclass(frozen=True)
 class Programme:
     """One programme: its folder and what its `tutelage.yaml` says, overrides laid over it."""
@@ -38,14 +42,20 @@ class Programme:
     folder: Path
     config: ProgrammeConfig
     overrides: tuple[str, ...] = ()
+    today: Callable[[], date] = field(default=_today, compare=False)
 
     @classmethod
-    def open(cls, folder: Path | str, overrides: Sequence[str] = ()) -> Programme:
-        """Open the programme in `folder`. Raises ConfigError."""
+    def open(
+        cls, folder: Path | str, overrides: Sequence[str] = (), today: Callable[[], date] = _today
+    ) -> Programme:
+        """Open the programme in `folder`; `today` is the clock that rights and retention go by.
+
+        Raises ConfigError.
+        """
         folder = Path(folder)
         if not folder.is_dir():
             raise ConfigError(f"{folder} is no folder. Mend: name the folder that holds {CONFIG_NAME}")
-        return cls(folder, load_config(folder / CONFIG_NAME, overrides), tuple(overrides))
+        return cls(folder, load_config(folder / CONFIG_NAME, overrides), tuple(overrides), today)
 
     def command(self, words: str) -> str:
         """`tutelage` with these words and this folder, to be copied into a shell from where it was opened."""
@@ -64,6 +74,11 @@ class Programme:
     def journal(self) -> Journal:
         """`ledger.jsonl`."""
         return Journal(self.folder / "ledger.jsonl")
+
+    @property
+    def rulings(self) -> Path:
+        """What persons decided on entries of the rights registry."""
+        return self.folder / "rights" / "rulings.json"
 
     @property
     def sealed(self) -> Path:

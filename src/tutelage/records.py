@@ -238,7 +238,8 @@ def answered_schema() -> pa.Schema:
     `gold` is the human value (JSON) where one may be learned from, else null. In `answers/gold.parquet`,
     which only evaluation reads, it is null throughout: the sealed set stays the one place of its values.
     `teacher_value` is what the teacher said where a person corrected it (`origin` is then `human`), else
-    null.
+    null. `basis` is the right under which the teacher answered (see `rights.basis_text`), also where it was
+    corrected; empty where none was recorded.
     """
     import pyarrow as pa
 
@@ -254,6 +255,7 @@ def answered_schema() -> pa.Schema:
             ("rationale", pa.string()),
             ("repeatability", pa.float64()),
             ("teacher_value", pa.string()),
+            ("basis", pa.string()),
         ]
     )
 

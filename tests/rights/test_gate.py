@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tutelage.config import RightsConfig
 from tutelage.errors import GateRefused
 from tutelage.gates import Verdict
-from tutelage.rights import Subject, load_registry, rights_gate
+from tutelage.rights import Subject, Use, load_registry, rights_gate
 
 TODAY = date(2026, 11, 25)
 REGISTRY = load_registry()
@@ -37,7 +37,7 @@ def _subject(entry):
 
 
 def _decide(entry, kind="classifier", config=None, today=TODAY):
-    return rights_gate(_subject(entry), kind, config or RightsConfig(), REGISTRY, today)
+    return rights_gate(_subject(entry), Use(kind, config or RightsConfig(), REGISTRY, today))
 
 
 def _verdict(*arguments, **options):
@@ -113,7 +113,7 @@ def test_an_override_for_one_teacher_opens_no_other():
     ids=lambda value: value if isinstance(value, str) else value.entry,
 )
 def test_an_entry_cannot_stand_for_a_teacher_that_others_terms_bind(subject, word):
-    decision = rights_gate(subject, "classifier", RightsConfig(), REGISTRY, TODAY)
+    decision = rights_gate(subject, Use("classifier", RightsConfig(), REGISTRY, TODAY))
     assert decision.verdict is Verdict.FAIL and word in decision.evidence[0].reason
 
 
@@ -135,4 +135,4 @@ def test_an_entry_cannot_stand_for_a_teacher_that_others_terms_bind(subject, wor
     ids=lambda subject: f"{subject.entry} {subject.model}",
 )
 def test_names_that_do_not_object_pass(subject):
-    assert rights_gate(subject, "classifier", RightsConfig(), REGISTRY, TODAY).verdict is Verdict.PASS
+    assert rights_gate(subject, Use("classifier", RightsConfig(), REGISTRY, TODAY)).verdict is Verdict.PASS

@@ -11,7 +11,7 @@ from tutelage.config import RightsConfig, parse_config
 from tutelage.errors import ConfigError
 from tutelage.gates import Verdict
 from tutelage.programme import Programme
-from tutelage.rights import Subject, joint_gate, load_registry
+from tutelage.rights import Subject, Use, joint_gate, load_registry
 from tutelage.stages.rights import rights_decision
 
 TODAY = date(2026, 11, 25)
@@ -21,7 +21,7 @@ XAI = Subject("xai-api", "openai", "grok-9", "api.x.ai")
 
 
 def joint(config=None, **subjects):
-    return joint_gate(subjects, "classifier", config or RightsConfig(), load_registry(), TODAY)
+    return joint_gate(subjects, Use("classifier", config or RightsConfig(), load_registry(), TODAY))
 
 
 def test_one_that_may_not_teach_stops_all():

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tutelage.config import RightsConfig
 from tutelage.errors import ConfigError
 from tutelage.gates import Decision, Verdict
-from tutelage.rights import Registry, Subject, Terms, load_registry, rights_gate
+from tutelage.rights import Registry, Subject, Terms, Use, load_registry, rights_gate
 
 TODAY = date(2026, 11, 25)  # of this release
 REGISTRY = load_registry()
@@ -61,7 +61,7 @@ def _decide(entry: str, use: str = "internal", day: date = TODAY, registry: Regi
     host = terms.hosts[0] if terms and terms.hosts else ""
     model = terms.models[0].strip("*") if terms and terms.models else "some-model"
     subject = Subject(entry, "openai" if host else "plugin", model, host)
-    return rights_gate(subject, "classifier", RightsConfig(distribution=use), registry, day)
+    return rights_gate(subject, Use("classifier", RightsConfig(distribution=use), registry, day))
 
 
 @pytest.mark.parametrize("entry", FOUND)
@@ -307,8 +307,8 @@ def test_a_file_that_cannot_be_read_is_one_error(tmp_path):
 
 
 def test_a_registry_without_entries_allows_nothing(tmp_path):
-    registry = _registry(tmp_path, "[]")
-    assert _decide("own-model", registry=registry).verdict is Verdict.FAIL
+    assert _registry(tmp_path, "[]").find("own-model") is not None, "the package's stay"
+    assert _decide("own-model", registry=Registry([])).verdict is Verdict.FAIL
 
 
 def test_terms_cannot_be_changed_in_passing():

@@ -18,15 +18,14 @@ from tutelage.config.reading import (
     sections_in,
 )
 from tutelage.config.release import ReleaseConfig
+from tutelage.config.rights import OverrideConfig, RightsConfig
 from tutelage.config.sampling import SampleConfig, SamplingName
 from tutelage.config.schema import (
     ComparisonConfig,
     LabellingConfig,
     LoraConfig,
-    OverrideConfig,
     ProgrammeConfig,
     PromptingConfig,
-    RightsConfig,
     StudentConfig,
     TrafficConfig,
 )

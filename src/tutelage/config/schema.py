@@ -19,6 +19,7 @@ from tutelage.config.judging import JudgingConfig
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.privacy import PrivacyConfig
 from tutelage.config.release import ReleaseConfig
+from tutelage.config.rights import RightsConfig
 from tutelage.config.sampling import SampleConfig
 from tutelage.config.section import Probability, Section, Share
 from tutelage.config.serving import ServingConfig
@@ -68,25 +69,6 @@ class TrafficConfig(RowsConfig):
     def named(self) -> str:
         """The sources' paths as the file has them, for people."""
         return ", ".join(source.path for source in self.every)
-
-
-class OverrideConfig(Section):
-    """A person's decision to go past the rights gate for one entry. It is written to the journal."""
-
-    entry: str = Field(
-        description="The entry it is for, as in teacher.rights; another teacher's isn't opened."
-    )
-    name: str = Field(min_length=2, description="Who decided.")
-    reason: str = Field(min_length=10, description="Why it is right to.")
-
-
-class RightsConfig(Section):
-    """What will be done with the student, which decides whether a teacher's terms allow it."""
-
-    distribution: Literal["internal", "distributed"] = Field(
-        "internal", description="Whether the student leaves the organisation."
-    )
-    override: OverrideConfig | None = Field(None, description="A named decision past a refusal.")
 
 
 class LabellingConfig(Section):

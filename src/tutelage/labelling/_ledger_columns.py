@@ -39,6 +39,7 @@ _SQL = {
     "repeatability": "repeatability",
     "slice": "slice",
     "created": "created",
+    "basis": "basis",
     # The first bytes alone, as they are: a text's substr would end at a NUL, an empty blob's is null.
     "raw_start": f"coalesce(substr(CAST(raw AS BLOB), 1, {4 * RAW_START}), x'')",
 }
@@ -46,7 +47,17 @@ COLUMNS = tuple(_SQL)
 _OF_KEY = "WHERE teacher=? AND revision=? AND task_version=?"
 # One JSON text in place of a parameter a hash, of which SQLite takes a limited number.
 _AMONG = "prompt_hash IN (SELECT value FROM json_each(?))"
-EXPORTED = ("hash", "status", "value", "distribution", "origin", "cost", "rationale", "repeatability")
+EXPORTED = (
+    "hash",
+    "status",
+    "value",
+    "distribution",
+    "origin",
+    "cost",
+    "rationale",
+    "repeatability",
+    "basis",
+)
 
 
 def schema_of(columns: Sequence[str]) -> pa.Schema:

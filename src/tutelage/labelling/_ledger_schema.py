@@ -74,6 +74,10 @@ CREATE TRIGGER answer_went AFTER DELETE ON answers BEGIN
         AND status=OLD.status AND model=OLD.model;
 END;
 """,
+    # The right that an answer was given under; empty for those recorded before it was kept.
+    """
+ALTER TABLE answers ADD COLUMN basis TEXT NOT NULL DEFAULT '';
+""",
 )
 SCHEMA_VERSION = len(STEPS)
 

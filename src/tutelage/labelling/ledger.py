@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tutelage.errors import UsageError
@@ -83,6 +84,14 @@ class AnswerLedger(LedgerFile):
     the same object goes on once the disk does.
     """
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._under: dict[tuple[str, str], str] = {}
+
+    def under(self, bases: Mapping[tuple[str, str], str]) -> None:
+        """From now on answers of these teachers (name, revision) stand under these rights, as basis texts."""
+        self._under.update(bases)
+
     def __enter__(self) -> AnswerLedger:
         return self
 
@@ -113,6 +122,10 @@ class AnswerLedger(LedgerFile):
         """The answers there are, by prompt hash."""
         return {row[0]: answer_of(row[1:]) for row in self._select_by_hash(ANSWER_COLUMNS, key, hashes)}
 
+    def bases(self, key: LedgerKey, hashes: Iterable[str]) -> dict[str, str]:
+        """The rights under which answers there were given, as basis texts by prompt hash."""
+        return dict(self._select_by_hash("basis", key, hashes))
+
     def read_answers(
         self,
         key: LedgerKey,
@@ -124,9 +137,9 @@ class AnswerLedger(LedgerFile):
 
         `columns` are of `hash`, `status`, `value` (JSON), `distribution` (list of float32), `origin`, `raw`,
         `reason`, `model`, `input_tokens`, `output_tokens`, `cost` (US dollars), `latency` (seconds), `calls`,
-        `rationale`, `tokens`, `repeatability`, `slice`, `created` (ISO time) and `raw_start` (the first bytes
-        of `raw`). `hashes` restricts them to those prompts; `without` leaves one status out. The order means
-        nothing. Raises UsageError for another column.
+        `rationale`, `tokens`, `repeatability`, `slice`, `created` (ISO time), `basis` and `raw_start` (the
+        first bytes of `raw`). `hashes` restricts them to those prompts; `without` leaves one status out. The
+        order means nothing. Raises UsageError for another column.
         """
         import pyarrow as pa
 
@@ -164,15 +177,19 @@ class AnswerLedger(LedgerFile):
         answers: Sequence[tuple[Prompt, Answer]],
         attempts: Sequence[int] = (),
         batch: int | None = None,
+        bases: Mapping[str, str] | None = None,
     ) -> None:
         """Keep answers, in one transaction; with it the attempts or the batch that brought them are closed.
+
+        They stand under the right that `under` named; those combined of others' under `bases`, by hash.
 
         Raises IntegrityError where a prompt already has an answer under this key; then none is kept.
         """
         own, now = (key.teacher, key.revision, key.task_version), _now()
+        basis = self._under.get((key.teacher, key.revision), "")
         hashes = [prompt.hash for prompt, _ in answers]
         rows = [
-            (*own, hash_, *row_of(answer), prompt.slice, now)
+            (*own, hash_, *row_of(answer), prompt.slice, now, (bases or {}).get(hash_, basis))
             for hash_, (prompt, answer) in zip(hashes, answers, strict=True)
         ]
         with self.transaction():
@@ -398,10 +415,10 @@ def _insertion(count: int) -> str:
     SQLite's module lets other threads run at each statement and each row of `executemany`, and has to wait
     for its turn after that: beside an event loop that works to capacity many small steps take long.
     """
-    row = f"({','.join('?' * 21)})"
+    row = f"({','.join('?' * 22)})"
     return (
         f"INSERT INTO answers (teacher, revision, task_version, prompt_hash, {ANSWER_COLUMNS}, slice, "
-        f"created) VALUES {','.join([row] * count)}"
+        f"created, basis) VALUES {','.join([row] * count)}"
     )
 
 

@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from tutelage.config import EnsembleTeacherConfig, LabellingConfig
@@ -23,6 +24,7 @@ from tutelage.labelling.repeats import SecondAsking
 from tutelage.labelling.report import LabellingReport
 from tutelage.progress import Progress, Silent
 from tutelage.records import Answer, Prompt
+from tutelage.rights import basis_text, read_basis
 from tutelage.storage import hash_json
 
 if TYPE_CHECKING:
@@ -248,9 +250,30 @@ class _PanelRun:
                     missing.append(prompt.hash)
                 else:
                     pairs.append((prompt, answer))
-            self._ledger.record(key, pairs)
+            self._ledger.record(key, pairs, bases=self._bases([prompt for prompt, _ in pairs]))
             self._count([answer for _, answer in pairs])
         return missing
+
+    def _bases(self, prompts: Sequence[Prompt]) -> dict[str, str]:
+        """What combined answers stand under: the rights of all members that have one, and the judge's."""
+        texts: dict[str, list[str]] = {prompt.hash: [] for prompt in prompts}
+        for member in self._panel.members:
+            found = self._ledger.bases(LedgerKey.of(member.teacher, self._task), texts)
+            for hash_, text in found.items():
+                texts[hash_].append(text)
+        if self._panel.judge is not None:
+            asked = {disputed_.hash: hash_ for hash_, disputed_ in self._disputed(prompts)}
+            key = LedgerKey.of(self._panel.judge, Adjudication(self._task))
+            for hash_, text in self._ledger.bases(key, asked).items():
+                texts[asked[hash_]].append(text)
+        return {
+            hash_: basis_text(chain.from_iterable(map(read_basis, found))) for hash_, found in texts.items()
+        }
+
+    def _disputed(self, prompts: Sequence[Prompt]) -> Iterator[tuple[str, Prompt]]:
+        for prompt, voices in self._voices(prompts):
+            if values := disagree(self._task, voices):
+                yield prompt.hash, disputed(prompt, values)
 
     def sum_of(self, name: str) -> Mapping[str, int]:
         """Counts of that name of all reports, added up."""

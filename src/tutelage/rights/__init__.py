@@ -1,6 +1,26 @@
-"""Rights: what a teacher's terms allow, and the gate that asks before anything is sent or learned."""
+"""Rights: what a teacher's terms allow, what persons decided, and the gates that ask before anything is sent,
+learned, exported, released or served."""
 
-from tutelage.rights.gate import Subject, joint_gate, rights_gate
+from tutelage.rights.basis import Basis, bases_of, basis_text, read_basis
+from tutelage.rights.gate import TAUGHT, Subject, Use, joint_gate, rights_gate, standing_gate
 from tutelage.rights.registry import Registry, Terms, load_registry
+from tutelage.rights.rulings import Ruling, add_ruling, read_rulings
 
-__all__ = ["Registry", "Subject", "Terms", "joint_gate", "load_registry", "rights_gate"]
+__all__ = [
+    "TAUGHT",
+    "Basis",
+    "Registry",
+    "Ruling",
+    "Subject",
+    "Terms",
+    "Use",
+    "add_ruling",
+    "bases_of",
+    "basis_text",
+    "joint_gate",
+    "load_registry",
+    "read_basis",
+    "read_rulings",
+    "rights_gate",
+    "standing_gate",
+]

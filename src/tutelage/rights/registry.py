@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from fnmatch import fnmatchcase
 from functools import cache
@@ -11,9 +12,9 @@ from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from tutelage.errors import ConfigError
 
@@ -81,12 +82,14 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 class Registry:
-    """Entries by id."""
+    """Entries by id: the package's, and those of a programme's `own` file."""
 
-    def __init__(self, entries: list[Terms]) -> None:
-        self._entries = {entry.id: entry for entry in entries}
-        if len(self._entries) != len(entries):
-            raise ConfigError("the rights registry has an id twice")
+    def __init__(self, entries: Sequence[Terms], own: Sequence[Terms] = ()) -> None:
+        self._entries = {entry.id: entry for entry in (*entries, *own)}
+        self._own = frozenset(entry.id for entry in own)
+        if len(self._entries) != len(entries) + len(own):
+            twice = Counter(entry.id for entry in (*entries, *own)).most_common(1)[0][0]
+            raise ConfigError(f"the rights registry has the id {twice!r} twice. Mend: give each its own")
 
     def __iter__(self) -> Iterator[Terms]:
         return iter(self._entries.values())
@@ -95,30 +98,75 @@ class Registry:
         """The entry, or None."""
         return self._entries.get(entry_id)
 
+    def is_own(self, entry_id: str) -> bool:
+        """Whether it stands in the programme's own file."""
+        return entry_id in self._own
+
     def nearest(self, entry_id: str) -> list[str]:
         """Ids that look like this one."""
         return difflib.get_close_matches(entry_id, self._entries, n=3, cutoff=0.4)
 
 
-def load_registry(path: Path | None = None) -> Registry:
-    """Read the package's registry, or another file of the same form.
+def load_registry(own: Path | None = None) -> Registry:
+    """The package's registry, with the entries of a programme's `own` file beside them.
 
-    Raises ConfigError where it isn't sound.
+    Raises ConfigError where a file isn't sound: it names the entry, the key, and for an unknown key the
+    nearest. An own entry may not have the id of one of the package's: what that says would be gone unseen.
     """
-    return _read(path) if path else _read_own()
+    if own is None:
+        return _packaged()
+    packaged = _packaged()
+    entries = _read(own)
+    for entry in entries:
+        if packaged.find(entry.id) is not None:
+            raise ConfigError(
+                f"{own}: {entry.id!r} is an entry of Tutelage's own registry, which a programme can't "
+                f"replace. Mend: another id, such as {entry.id}-ours, and name that in teacher.rights; or "
+                "record a decision on the entry with `tutelage rights decide`"
+            )
+    return Registry(list(packaged), entries)
 
 
 @cache
-def _read_own() -> Registry:
-    return _read(files("tutelage.rights").joinpath("registry.yaml"))
+def _packaged() -> Registry:
+    return Registry(_read(files("tutelage.rights").joinpath("registry.yaml")))
 
 
-def _read(source: Traversable) -> Registry:
+def _read(source: Traversable) -> list[Terms]:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is
     try:
         content = yaml.load(source.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - safe ones
-        return Registry(TypeAdapter(list[Terms]).validate_python(content))
+        return TypeAdapter(list[Terms]).validate_python(content)
+    except ValidationError as error:
+        faults = "\n  ".join(_explain(item, content) for item in error.errors())
+        raise ConfigError(f"the rights registry {source} can't be used:\n  {faults}") from error
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"the rights registry {source} can't be used: it doesn't exist. Mend: write it (docs/rights.md), "
+            "or correct rights.registry, whose path starts at the programme's folder"
+        ) from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"the rights registry {source} can't be used: {error}") from error
+
+
+def _explain(item: Any, content: Any) -> str:
+    """One fault of a file: at which entry and key, and the nearest key for one that is unknown."""
+    if not item["loc"]:
+        return f"it holds {type(content).__name__}, and has to be a list of entries (docs/rights.md)"
+    number, *keys = item["loc"]
+    entry = content[number] if isinstance(number, int) else None
+    name = entry.get("id") if isinstance(entry, dict) else None
+    where = f"entry {name!r}" if name else f"entry number {int(number) + 1}"
+    place = ".".join(str(key) for key in keys if key != "[key]")
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(keys[-1]), Terms.model_fields, n=1, cutoff=0.4)
+        hint = f" Did you mean {near[0]!r}?" if near else f" Known are {', '.join(Terms.model_fields)}."
+        return f"{where}, {place}: unknown key.{hint}"
+    if item["type"] == "missing":
+        return f"{where}, {place}: required, and absent"
+    said = item["msg"].removeprefix("Value error, ")
+    return f"{where}{', ' + place if place else ''}: {said}" + (
+        f" (given: {item['input']!r:.60})" if place else ""
+    )

@@ -22,6 +22,7 @@ from tutelage.serving.store import Alert, RolloutChange, Store
 from tutelage.serving.student import ServedStudent
 
 _log = logging.getLogger(__name__)
+_RIGHTS_EVERY = 60.0  # seconds between two looks at the rights of what answers
 _LOOK_EVERY = 0.4  # seconds after which a replica has seen what another one changed
 _LEAST_REASON = 10
 ITSELF = "tutelage"  # the actor of what nobody decided
@@ -57,12 +58,14 @@ class Book:
     def step(self, wish: Wish, now: Rollout, monitor: Monitor) -> tuple[RolloutChange, bool]:
         """The step, and whether it is one forward, which the gate has to let pass.
 
-        Raises GateRefused where it doesn't and nobody overrides it, or without a reason; UsageError for a
-        revision that isn't there. A step back with the student that is deployed never raises.
+        Raises GateRefused where it doesn't and nobody overrides it, without a reason, and, whoever overrides
+        it, where rights forbid what the student learned from; UsageError for a revision that isn't there. A
+        step back with the student that is deployed never raises.
         """
         if self._is_back(wish, now):
             return self._back(wish, now), False
         decision, candidate = self.judged(wish, now, monitor), self._candidate(wish, now)
+        candidate.require_rights()
         if not wish.override:
             decision.require()
         elif len(wish.reason) < _LEAST_REASON:
@@ -112,10 +115,17 @@ class Book:
     def _planned(self, wish: Wish, candidate: Candidate, decision: Decision) -> RolloutChange:
         certificate = candidate.certificate
         threshold = None if certificate is None else certificate.threshold
-        return self._change(wish, candidate.revision, threshold, decision, candidate.name)
+        rights = None if candidate.rights is None else dict(candidate.rights.facts["bases"])
+        return self._change(wish, candidate.revision, threshold, decision, candidate.name, rights)
 
     def _change(
-        self, wish: Wish, revision: str, threshold: float | None, decision: Decision, name: str
+        self,
+        wish: Wish,
+        revision: str,
+        threshold: float | None,
+        decision: Decision,
+        name: str,
+        rights: dict[str, int] | None = None,
     ) -> RolloutChange:
         return RolloutChange(
             at=time(),
@@ -125,7 +135,7 @@ class Book:
             threshold=threshold,
             revision=revision,
             reason=wish.reason,
-            evidence={**decision.to_json(), "student": name, "override": wish.override},
+            evidence={**decision.to_json(), "student": name, "override": wish.override, "rights": rights},
         )
 
     def _share(self, wish: Wish) -> float:
@@ -151,6 +161,7 @@ class Rollouts:
         self._turn = asyncio.Lock()
         self._seen = 0
         self._expires: float | None = None  # when what is deployed loses its right, in seconds since 1970
+        self._rights_looked = 0.0  # when rights were last looked at, in seconds since 1970
         self._loaded: dict[str, ServedStudent] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._follower: asyncio.Task[None] | None = None
@@ -256,6 +267,18 @@ class Rollouts:
         self._announce(Alert(time(), "certificate", why))
         self._step_down(why)
 
+    async def _look_at_rights(self) -> None:
+        """An entry expires, or a person withdraws what they allowed, while the student answers."""
+        if not self.now.stage.live or time() - self._rights_looked < _RIGHTS_EVERY:
+            return
+        self._rights_looked = time()
+        try:
+            candidate = await asyncio.to_thread(self._shelf.of_revision, self.now.revision)
+            await asyncio.to_thread(candidate.require_rights)
+        except TutelageError as error:
+            self._announce(Alert(time(), "rights", f"the student answers no longer: {error}"))
+            self._step_down(str(error))
+
     async def _write_back(self, wish: Wish) -> None:
         try:
             await self.change(wish)
@@ -273,6 +296,7 @@ class Rollouts:
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             self._look_at_the_clock()
+            await self._look_at_rights()
             try:
                 last = await asyncio.to_thread(self._store.rollout)
             except Exception as error:  # noqa: BLE001 - a database that is away must not end this

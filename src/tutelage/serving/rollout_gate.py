@@ -57,6 +57,7 @@ def _evidence(wanted: Stage, standing: Standing, config: ServingConfig) -> Itera
         yield from rollout_gate_back(wanted).evidence
         return
     yield _released(standing.candidate)
+    yield from _permitted(standing.candidate)
     yield from _certified(wanted, standing.candidate)
     yield _shadowed(standing, config)
     if wanted is not Stage.CANARY:
@@ -79,6 +80,12 @@ def _released(candidate: Candidate) -> Evidence:
     return Evidence(
         "release", Verdict.FAIL, f"the release gate's answer for {candidate.run}: {candidate.released}"
     )
+
+
+def _permitted(candidate: Candidate) -> Iterator[Evidence]:
+    if candidate.rights is not None:
+        told = candidate.rights.reasons or [f"{candidate.run} learned from answers that may be used"]
+        yield Evidence("rights", candidate.rights.verdict, " ".join(told))
 
 
 def _certified(wanted: Stage, candidate: Candidate) -> Iterator[Evidence]:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from tutelage import storage
 from tutelage.errors import IntegrityError, UsageError
+from tutelage.gates import Decision
 from tutelage.programme import Programme
+from tutelage.rights import TAUGHT, Use, standing_gate
 from tutelage.serving.certificate import Certificate, read_certificate
 from tutelage.serving.novelty import Novelty, read_novelty
 from tutelage.serving.student import revision_of
@@ -21,6 +23,7 @@ class Candidate:
     """One form of one run. `released` is the verdict of its release decision, empty where there is none.
 
     `certificate` is one of this revision, whether or not it still holds; `guard` the file of its guard.
+    `rights` judges the answers that it learned from, as of now; None where an export doesn't tell of them.
     """
 
     run: str
@@ -30,6 +33,7 @@ class Candidate:
     released: str
     certificate: Certificate | None = None
     guard: Path | None = None
+    rights: Decision | None = None
 
     @property
     def name(self) -> str:
@@ -41,6 +45,11 @@ class Candidate:
         if self.certificate is None:
             return f"{self.name} has no certificate: run `tutelage certify` first"
         return self.certificate.refusal(self.revision, self._guard_hash())
+
+    def require_rights(self) -> None:
+        """Raise GateRefused where what it learned from may not be used now."""
+        if self.rights is not None:
+            self.rights.require()
 
     def scope(self) -> Novelty | None:
         """The guard that it was certified behind; None where it has no certificate, or one without a guard.
@@ -79,8 +88,22 @@ class Shelf:
         if certificate is not None and certificate.student != revision:
             certificate = None  # of an earlier export
         return Candidate(
-            run, form, folder, revision, self._released(run), certificate, guard if guard.is_file() else None
+            run,
+            form,
+            folder,
+            revision,
+            self._released(run),
+            certificate,
+            guard if guard.is_file() else None,
+            self._rights(run),
         )
+
+    def _rights(self, run: str) -> Decision | None:
+        about = self.programme.exports.parent / run / "export.json"
+        kept = storage.read_json(about).get("rights") if about.exists() else None
+        if not kept:
+            return None
+        return standing_gate(kept["bases"], Use.of(self.programme, kept["student_kind"]), TAUGHT)
 
     def _released(self, run: str) -> str:
         """The verdict on the student that was exported; of another that was trained since it says nothing."""

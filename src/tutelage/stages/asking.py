@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from tutelage.config import PromptingConfig
+from tutelage.gates import Decision
 from tutelage.labelling import (
     AnswerLedger,
     LabellingReport,
@@ -20,6 +21,7 @@ from tutelage.labelling import (
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import Gold, Prompt
+from tutelage.rights import bases_of, basis_text
 from tutelage.stages.task import resolved_task
 from tutelage.tasks import Prompting, RationaleMode, Task
 from tutelage.teachers import Teacher, TeacherContext, build_teacher
@@ -71,9 +73,14 @@ def put(
     task: Task,
     ledger: AnswerLedger,
     progress: Progress,
+    rights: Decision,
 ) -> LabellingReport:
-    """Ask what has no answer yet. What was spent is journalled however the asking ends. Raises as `label`."""
+    """Ask what has no answer yet, under the `rights` that were required before.
+
+    What was spent is journalled however the asking ends. Raises as `label`.
+    """
     config = programme.config.labelling
+    ledger.under(answers_stand_under(teacher, rights))
     with journalled(programme, teacher, ledger):
         try:
             if isinstance(teacher, Panel):
@@ -81,6 +88,13 @@ def put(
             return label(prompts, teacher, task, ledger, config, progress)
         finally:
             asyncio.run(teacher.close())
+
+
+def answers_stand_under(teacher: Teacher, rights: Decision) -> dict[tuple[str, str], str]:
+    """The rights that a teacher's answers are given under, of a panel each one's, by name and revision."""
+    bases = list(bases_of(rights.facts).values())
+    asked = teacher.teachers if isinstance(teacher, Panel) else (teacher,)
+    return {(one.name, one.revision): basis_text([basis]) for one, basis in zip(asked, bases, strict=True)}
 
 
 @contextmanager

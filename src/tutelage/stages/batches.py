@@ -12,8 +12,9 @@ from tutelage.labelling import AnswerLedger, LedgerKey, ProviderBatch, asked_of,
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import Prompt
-from tutelage.stages.asking import journalled, open_teacher, prompted_task
+from tutelage.stages.asking import answers_stand_under, journalled, open_teacher, prompted_task
 from tutelage.stages.gold import held_out
+from tutelage.stages.rights import rights_decision
 from tutelage.tasks import Task
 from tutelage.teachers import Batched, Teacher
 
@@ -51,6 +52,7 @@ def cancel_batches(programme: Programme, progress: Progress) -> str:
     prompts = [*held_out(programme), *(item.prompt for item in training), *traffic]
     asked = asked_of(teacher, task)
     with AnswerLedger(programme.answers) as ledger, journalled(programme, teacher, ledger):
+        ledger.under(answers_stand_under(teacher, rights_decision(programme)))
         open_ = len(ledger.open_batches())
         answered = asyncio.run(_end(asked, prompts, programme, ledger, progress))
         left = len(ledger.open_batches())

@@ -33,6 +33,7 @@ from tutelage.records import AnswerStatus
 from tutelage.stages.arms import layer_teaching, said_declining
 from tutelage.stages.predictions import predicting, predictions
 from tutelage.stages.task import label_task, resolved_task
+from tutelage.stages.transfer import read_transfer
 from tutelage.students import Student, Writer
 from tutelage.tasks import Task, with_labels
 
@@ -69,7 +70,7 @@ class Ground:
 
 def split_transfer(programme: Programme) -> Ground:
     """The transfer set, cut in two. Raises UsageError where too little is left to compare on."""
-    table, task = storage.read_table(programme.transfer), resolved_task(programme)
+    table, task = read_transfer(programme), resolved_task(programme)
     texts = read_texts(table)
     count = round(programme.config.comparison.selection * len(texts))
     if count < _LEAST_SELECTION:
@@ -87,7 +88,7 @@ def split_transfer(programme: Programme) -> Ground:
 
 def _declined(programme: Programme, task: Task) -> TextSignals:
     """The prompts that nobody answered and the teacher declined, with what it said."""
-    said, table = said_declining(programme, task), storage.read_table(programme.transfer)
+    said, table = said_declining(programme, task), read_transfer(programme)
     rows = zip(table["hash"].to_pylist(), table["status"].to_pylist(), table["gold"].to_pylist(), strict=True)
     alone = [key in said and status != AnswerStatus.OK and gold is None for key, status, gold in rows]
     return read_texts(table.filter(pa.array(alone, pa.bool_())), said)

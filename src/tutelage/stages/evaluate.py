@@ -20,6 +20,7 @@ from tutelage.records import AnswerStatus, Gold, Value, load_value
 from tutelage.stages.asking import open_teacher
 from tutelage.stages.covered import COVERAGE_SUBJECT
 from tutelage.stages.economics import ECONOMICS
+from tutelage.stages.rights import student_decision, student_rights
 from tutelage.stages.stress import STRESSED
 from tutelage.stages.subjects import Evaluated, Subject, with_sections
 from tutelage.stages.task import resolved_task
@@ -41,6 +42,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         f"students/{programme.config.student.run}": TRAIN.left(programme, programme.student),
         "gold.margin": fingerprint([programme.config.gold.margin, programme.config.gold.expected_accuracy]),
         "release": fingerprint(programme.config.release),
+        "rights": fingerprint(str(student_decision(programme).verdict)),
         **{name: value for subject in SUBJECTS for name, value in subject.inputs(programme).items()},
     }
 
@@ -60,9 +62,13 @@ def _work(programme: Programme, progress: Progress) -> str:
     metrics = with_sections(SUBJECTS, programme, Evaluated(task, gold, arms, scored))
     seal = storage.read_json(programme.seal)
     seal_decision = gold_gate(seal, programme.config.gold)
-    decision = release_decision(metrics, programme.config.release, gold_decision=seal_decision)
+    rights = student_decision(programme)
+    decision = release_decision(
+        metrics, programme.config.release, gold_decision=seal_decision, rights_decision=rights
+    )
     trained = TRAIN.left(programme, programme.student)
-    content = {**decision.to_json(), "gold": seal["hash"], "student": trained}
+    stands = student_rights(programme)
+    content = {**decision.to_json(), "gold": seal["hash"], "student": trained, "rights": stands}
     programme.journal.append("gate", run=programme.config.student.run, **content)
     storage.write_table(programme.evaluation / "predictions.parquet", predictions_table(gold, arms))
     storage.write_json(programme.evaluation / "metrics.json", metrics)

@@ -18,9 +18,10 @@ from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import AnswerStatus, Value, load_value
 from tutelage.stages.lifecycle import require_earlier
-from tutelage.stages.rights import require_rights
+from tutelage.stages.rights import require_rights, require_student_rights, student_rights
 from tutelage.stages.task import label_task
 from tutelage.stages.train import TRAIN
+from tutelage.stages.transfer import read_transfer
 from tutelage.tasks import LabelTask
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def run_export(programme: Programme, progress: Progress) -> Export:
     Forms that fail the gate aren't kept. Where none is, it raises GateRefused, and what was exported before
     stays; UsageError where the student writes or a stage before has to run first.
     """
+    require_student_rights(programme)
     require_earlier(programme, "train", "export", itself=True)
     require_rights(programme)
     if programme.config.student.writes:
@@ -75,6 +77,7 @@ def run_export(programme: Programme, progress: Progress) -> Export:
             "run": programme.config.student.run,
             "student": TRAIN.left(programme, programme.student),
             "trained": asdict(found.trained),
+            "rights": student_rights(programme),
             "forms": {item.form: _record(item) for item in found.forms},
             "version": __version__,
         }
@@ -168,7 +171,7 @@ def _compared_on(programme: Programme) -> tuple[list[str], list[Value]]:
     """Texts of the transfer set with the teacher's answers, so many as are asked for. Never gold."""
     import numpy as np
 
-    table = storage.read_table(programme.transfer).select(["text", "status", "value"])
+    table = read_transfer(programme).select(["text", "status", "value"])
     rows = [row for row in table.to_pylist() if row["status"] == AnswerStatus.OK]
     most = programme.config.export.texts
     if len(rows) > most:

@@ -15,11 +15,13 @@ from tutelage.config import JudgingConfig
 from tutelage.errors import UsageError
 from tutelage.evaluation.judging import judge_agreement, judged_preference
 from tutelage.evaluation.votes import SPLIT
+from tutelage.gates import Decision
 from tutelage.labelling import AnswerLedger, LedgerKey, label
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import Prompt, Value, dump_value
 from tutelage.review import Ballot, Vote, majority
+from tutelage.stages.asking import answers_stand_under
 from tutelage.stages.ballots import (
     Rival,
     arm_of,
@@ -75,10 +77,10 @@ def ask_judge(programme: Programme, progress: Progress, *, against: Rival = "tea
             f"nobody has voted on what student and {against} say, and a judge is heard only once it was seen "
             f"to agree with people. Mend: run {programme.command(f'vote --against {against}')}"
         )
-    require_helper_rights(programme, "the judge", config.teacher)
+    rights = require_helper_rights(programme, "the judge", config.teacher)
     voted = [differing[key] for key in people]
     others = [ballot for key, ballot in differing.items() if key not in people][: config.most]
-    judging = _Judging(programme, config, progress)
+    judging = _Judging(programme, config, progress, rights)
     said = judging.ask(voted, against)
     found = judge_agreement(people, said, config.min_kappa)
     if found["heard"]:
@@ -114,7 +116,10 @@ def _people(votes: Iterable[Vote], ballots: Mapping[str, Ballot], against: Rival
 class _Judging:
     """A judge, and the ledger in which what it said is kept."""
 
-    def __init__(self, programme: Programme, config: JudgingConfig, progress: Progress) -> None:
+    def __init__(
+        self, programme: Programme, config: JudgingConfig, progress: Progress, rights: Decision
+    ) -> None:
+        self._rights = rights
         self._programme, self._config, self._progress = programme, config, progress
         self._task = judge_task(config)
 
@@ -163,6 +168,7 @@ class _Judging:
             most = sum(teacher.most_expensive([prompt]) for prompt in prompts)
             self._progress.note(f"{len(prompts):,} questions to the judge could cost ${most:,.2f} at most")
         with self._ledger as ledger:
+            ledger.under(answers_stand_under(teacher, self._rights))
             try:
                 label(prompts, teacher, self._task, ledger, labelling, self._progress)
             finally:

@@ -34,10 +34,11 @@ from tutelage.stages.findings import tell_bound, tell_estimate, tell_price, tell
 from tutelage.stages.gold import calibration_inputs
 from tutelage.stages.planned import plan_inputs, planned_prompts
 from tutelage.stages.review import corrections_fingerprint, programme_corrections
-from tutelage.stages.rights import require_rights, rights_fingerprint
+from tutelage.stages.rights import require_rights, use_fingerprint
 from tutelage.stages.signals import keep_signals, require_revealing
 from tutelage.stages.sources import model_fingerprint, source_fingerprint
 from tutelage.stages.task import labels_fingerprint
+from tutelage.stages.transfer import basis_counts
 from tutelage.tasks import Task
 from tutelage.teachers import Selective, Teacher
 from tutelage.teachers.human import human_queue
@@ -66,7 +67,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         ),
         "labelling.corrections": corrections_fingerprint(programme),
         **plan_inputs(programme),
-        "rights": rights_fingerprint(programme),
+        "rights": use_fingerprint(programme),
     }
 
 
@@ -114,7 +115,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     corrections = programme_corrections(programme, task, transfer, progress)
     with AnswerLedger(programme.answers) as ledger:
         tell_stray_batches(ledger, asked_of(teacher, task), progress)
-        asking = _Asking(programme, teacher, task, ledger, progress)
+        asking = _Asking(programme, teacher, task, ledger, progress, rights)
         asking.people(gold, [*calibration, *transfer])
         record = {
             "name": teacher.name,
@@ -132,7 +133,7 @@ def _work(programme: Programme, progress: Progress) -> str:
             for line in figures.lines():
                 progress.note(line)
         human = {item.prompt.hash: item.value for item in training}
-        asking.export(transfer, [item.prompt for item in gold], human, corrections)
+        record["bases"] = asking.export(transfer, [item.prompt for item in gold], human, corrections)
         asking.export_calibration(calibration)
     keep_signals(programme, teacher, task, transfer, progress)
     faults.point("exported")
@@ -144,9 +145,15 @@ class _Asking:
     """One teacher, one task, one ledger: what is asked in which order, and what is written of it."""
 
     def __init__(
-        self, programme: Programme, teacher: Teacher, task: Task, ledger: AnswerLedger, progress: Progress
+        self,
+        programme: Programme,
+        teacher: Teacher,
+        task: Task,
+        ledger: AnswerLedger,
+        progress: Progress,
+        rights: Decision,
     ) -> None:
-        self._programme, self._teacher, self._task = programme, teacher, task
+        self._programme, self._teacher, self._task, self._rights = programme, teacher, task, rights
         self._ledger, self._progress = ledger, progress
         self._key = LedgerKey.of(teacher, task)
         self._labelling = programme.config.labelling
@@ -218,8 +225,12 @@ class _Asking:
         """Ask the transfer set. Raises TeacherUnavailable where too much of it lacks an answer."""
         self._put(prompts, may_lack=int(self._labelling.max_failed_share * len(prompts)))
 
+    def _asked(self, teacher: Teacher, prompts: Sequence[Prompt]) -> LabellingReport:
+        programme, task, ledger, progress = self._programme, self._task, self._ledger, self._progress
+        return put(programme, teacher, prompts, task, ledger, progress, self._rights)
+
     def _put(self, prompts: Sequence[Prompt], may_lack: int) -> None:
-        report = put(self._programme, self._teacher, prompts, self._task, self._ledger, self._progress)
+        report = self._asked(self._teacher, prompts)
         self.reports.append(report)
         _tell_calls(report, self._progress)
         if report.failed > may_lack:
@@ -260,7 +271,7 @@ class _Asking:
     def _repeat(self, prompts: Sequence[Prompt]) -> dict[str, object]:
         """Ask some of gold a second time: {agreeing, asked}."""
         again = asked_again(self._teacher)
-        put(self._programme, again, prompts, self._task, self._ledger, self._progress)
+        self._asked(again, prompts)
         hashes = [prompt.hash for prompt in prompts]
         first = self._ledger.get_many(self._key, hashes)
         second = self._ledger.get_many(LedgerKey.of(again, self._task), hashes)
@@ -278,14 +289,18 @@ class _Asking:
         gold: Sequence[Prompt],
         human: Mapping[str, Value],
         corrections: Mapping[str, Value],
-    ) -> None:
-        """Write the transfer set and the answers to gold, which only evaluation reads."""
+    ) -> dict[str, int]:
+        """Write the transfer set and the answers to gold, which only evaluation reads.
+
+        Returns how many rows of the transfer set stand under which rights.
+        """
         programme, ledger, key = self._programme, self._ledger, self._key
         faults.point("exporting")
         table = export_answers(transfer, ledger, key, self._task, human, corrections)
         storage.write_table(programme.transfer, table)
         storage.write_table(programme.gold_answers, export_answers(gold, ledger, key, self._task, {}))
         storage.write_table(programme.quarantined, export_quarantined(transfer, ledger, key))
+        return basis_counts(table)
 
     def export_calibration(self, prompts: Sequence[Prompt]) -> None:
         """Write the answers to gold's calibration part, which only certificates read; if there is one."""

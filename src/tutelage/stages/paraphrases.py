@@ -32,7 +32,7 @@ def paraphrased(
     Whether a paraphrase means the same nobody has looked at; that teacher and student get the same one is
     what makes their flips comparable. Raises as `label`; what was written is kept.
     """
-    require_helper_rights(programme, "the paraphraser", config)
+    rights = require_helper_rights(programme, "the paraphraser", config)
     context = TeacherContext(_TASK, read_training(programme.gold_training), programme.folder)
     paraphraser = build_teacher(config, context)
     require_gold(programme, paraphraser, progress)
@@ -43,7 +43,7 @@ def paraphrased(
         open_ = ledger.unanswered(key, prompts)
         progress.note(f"{len(prompts):,} examples in other words, {len(open_):,} of them yet to be written")
         tell_bound(paraphraser, open_, programme.config.labelling.budget, progress)
-        put(programme, paraphraser, prompts, _TASK, ledger, progress)
+        put(programme, paraphraser, prompts, _TASK, ledger, progress, rights)
         written = ledger.get_many(key, [prompt.hash for prompt in prompts])
     values = [answer.value if (answer := written.get(item.prompt.hash)) else None for item in gold]
     if unusable := sum(not isinstance(value, str) for value in values):

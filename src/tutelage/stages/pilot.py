@@ -20,6 +20,7 @@ from tutelage.config.teachers import sole_teachers
 from tutelage.data import prompts_from_table, read_training
 from tutelage.economics import Estimate
 from tutelage.errors import UsageError
+from tutelage.gates import Decision
 from tutelage.labelling import AnswerLedger, LedgerKey, repeated, shares_of, usage_by_prompt
 from tutelage.programme import Programme
 from tutelage.progress import Progress
@@ -102,7 +103,7 @@ def run_pilot(programme: Programme, size: int, progress: Progress) -> Pilot:
         raise UsageError(f"--pilot {size}: 1 prompt is the least. Mend: give e.g. 200")
     _require_prompted(programme.config.teacher, progress)
     require_earlier(programme, "label")
-    require_rights(programme)
+    rights = require_rights(programme)
     training = read_training(programme.gold_training)
     versions = {CURRENT: programme.config.prompting, **programme.config.prompt_versions}
     tasks = {name: prompted_task(programme, training, how) for name, how in versions.items()}
@@ -114,7 +115,7 @@ def run_pilot(programme: Programme, size: int, progress: Progress) -> Pilot:
     with AnswerLedger(programme.answers) as ledger:
         for name, task in tasks.items():
             progress.note(f"version {name}: {_describe(versions[name])}")
-            answers[name], usages, again = _ask(programme, training, task, sample, ledger, progress)
+            answers[name], usages, again = _ask(programme, training, task, sample, ledger, progress, rights)
             figures.append(_figures(name, task, human, answers[name], usages, again))
         pilot = _compare(tasks, figures, answers, human, programme.config.release.max_loss)
         pilot = replace(pilot, estimate=_estimate(programme, training, tasks[pilot.proposal], sample, ledger))
@@ -179,6 +180,7 @@ def _ask(
     sample: Sequence[Prompt],
     ledger: AnswerLedger,
     progress: Progress,
+    rights: Decision,
 ) -> tuple[dict[str, Answer], Mapping[str, Usage], tuple[int, int]]:
     """One version's answers and what they took, by prompt hash, and of those asked twice (agreeing, both)."""
     teacher = open_teacher(programme, training, task)
@@ -188,8 +190,8 @@ def _ask(
         *ledger.unanswered(LedgerKey.of(again, task), twice),
     ]
     tell_bound(teacher, open_, programme.config.labelling.budget, progress)
-    put(programme, teacher, sample, task, ledger, progress)
-    put(programme, again, twice, task, ledger, progress)
+    put(programme, teacher, sample, task, ledger, progress, rights)
+    put(programme, again, twice, task, ledger, progress, rights)
     hashes = [prompt.hash for prompt in sample]
     first = ledger.get_many(LedgerKey.of(teacher, task), hashes)
     second = ledger.get_many(LedgerKey.of(again, task), hashes)

@@ -177,7 +177,7 @@ def asked_teacher(programme: Programme, questions: Questions, progress: Progress
     if any(one.type == "human" for one in sole_teachers(config.teacher)):
         progress.warn("the teacher isn't asked: people don't answer perturbed prompts")
         return None
-    require_rights(programme)
+    rights = require_rights(programme)
     training = read_training(programme.gold_training)
     task = prompted_task(programme, training)
     teacher = open_teacher(programme, training, task)
@@ -186,7 +186,7 @@ def asked_teacher(programme: Programme, questions: Questions, progress: Progress
     prompts, key = questions.prompts, LedgerKey.of(teacher, task)
     with AnswerLedger(programme.answers) as ledger:
         _tell_costs(programme, teacher, task, ledger, questions, progress)
-        report = put(programme, teacher, prompts, task, ledger, progress)
+        report = put(programme, teacher, prompts, task, ledger, progress, rights)
         answers = ledger.get_many(key, [prompt.hash for prompt in prompts])
     if report.failed:
         progress.warn(

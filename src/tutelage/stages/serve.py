@@ -91,7 +91,7 @@ def open_server(programme: Programme) -> Server:
     require_rights(programme)
     label_task(programme, "a server")
     shelf = Shelf(programme)
-    shelf.usual(config.form)
+    shelf.usual(config.form).require_rights()
     task = _asked_task(programme)
     name = programme.folder.resolve().name
     teacher, chat = _teacher(programme, task, name)

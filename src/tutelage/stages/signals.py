@@ -15,6 +15,7 @@ from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt, text_hash
 from tutelage.stages.asking import open_teacher, prompted_task
+from tutelage.stages.transfer import read_transfer
 from tutelage.tasks import Task
 from tutelage.teachers import Teacher
 
@@ -100,7 +101,7 @@ def check_signals(programme: Programme) -> None:
 
     teacher = require_revealing(programme, open_teacher(programme, read_training(programme.gold_training)))
     assert teacher is not None  # noqa: S101  # there are kinds
-    hashes = storage.read_table(programme.transfer).column("hash").to_pylist()
+    hashes = read_transfer(programme).column("hash").to_pylist()
     require_signals(signals_folder(programme), {kind: teacher.manifest(kind) for kind in kinds}, hashes)
 
 

@@ -15,7 +15,7 @@ from tutelage import __version__, storage
 from tutelage.config import STARTER_SUITE, StressConfig
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
-from tutelage.stages.rights import rights_fingerprint
+from tutelage.stages.rights import use_fingerprint
 from tutelage.stages.sources import source_fingerprint
 from tutelage.stages.subjects import Evaluated, Subject, left_by
 from tutelage.stages.train import TRAIN
@@ -51,7 +51,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "stress": fingerprint(config),
         "task": fingerprint(programme.config.task),
         "prompting": fingerprint(programme.config.prompting),
-        "rights": rights_fingerprint(programme),
+        "rights": use_fingerprint(programme),
         "version": __version__,
         **suites,
     }

@@ -14,10 +14,11 @@ from tutelage.config import BODY_RECIPES, PROMPT_RECIPES
 from tutelage.economics import EnergyMeter
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
-from tutelage.stages.rights import require_rights, rights_fingerprint
+from tutelage.stages.rights import programme_use, require_rights
 from tutelage.stages.signals import check_signals, learns_online, signals_inputs
 from tutelage.stages.sources import model_fingerprint, own_body
 from tutelage.stages.task import labels_fingerprint
+from tutelage.stages.transfer import basis_counts, read_transfer, transfer_rights_fingerprint
 
 if TYPE_CHECKING:
     from tutelage.stages.arms import Arms
@@ -32,7 +33,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         **_body_inputs(programme),
         **_scoring_inputs(programme),
         "task": fingerprint(programme.config.task),
-        "rights": rights_fingerprint(programme),
+        "rights": transfer_rights_fingerprint(programme),
         **signals_inputs(programme),
         **_refusal_inputs(programme),
     }
@@ -96,7 +97,19 @@ def _record(programme: Programme, arms: Arms, meter: EnergyMeter) -> dict[str, A
         "student": arms.student.to_json(),
         "control": {**arms.control.to_json(), "labels": arms.source},
         "energy": meter.to_json(),  # of both arms, as far as this run of the stage trained them
+        "rights": _rights(programme),
         "version": __version__,
+    }
+
+
+def _rights(programme: Programme) -> dict[str, Any]:
+    """What the student stands under from now on, wherever it goes."""
+    counts, use = basis_counts(read_transfer(programme)), programme_use(programme)
+    return {
+        "bases": counts,
+        "student_kind": use.student_kind,
+        "distribution": use.config.distribution,
+        "duties": use.duties(counts),
     }
 
 
