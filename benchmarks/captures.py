@@ -1,7 +1,7 @@
 """What a durable capture adds to an answer, and how many captures a second are kept: `captures.py [URL]`.
 
 Captures of a real size (a text of 240 characters, two values, a monitor's state) come at 300 a second, each
-waited for, as answers do; then as fast as 200 requests at once can send them, durable and batched. Beside
+waited for, as answers do; then as fast as 200 requests at once can send them, durable, written and batched. Beside
 them what the disk itself needs to sync 24 kB, the pages of one commit. Five runs; medians, with the lowest
 and highest.
 """
@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tutelage.records import text_hash
-from tutelage.serving.captures import Capture, new_id
+from tutelage.serving.captures import Capture, Promise, new_id
 from tutelage.serving.store import Store, open_store
 
 RATE, SECONDS, RUNS = 300, 10, 5
@@ -44,7 +44,7 @@ async def paced(store: Store) -> list[float]:
 
     async def one(number: int) -> None:
         began = time.perf_counter()
-        await store.capture(capture(number), durable=True, monitors=state(number))
+        await store.capture(capture(number), promise="durable", monitors=state(number))
         waited.append(time.perf_counter() - began)
 
     begun, tasks = time.perf_counter(), []
@@ -57,11 +57,11 @@ async def paced(store: Store) -> list[float]:
     return waited
 
 
-async def at_most(store: Store, durable: bool) -> float:
+async def at_most(store: Store, promise: Promise) -> float:
     async def some(start: int) -> None:
         for number in range(start, MANY, AT_ONCE):
-            await store.capture(capture(number), durable=durable)
-            if not durable:
+            await store.capture(capture(number), promise=promise)
+            if promise != "durable":
                 await asyncio.sleep(0)
 
     begun = time.perf_counter()
@@ -98,8 +98,9 @@ async def measured(url: str, folder: Path) -> dict[str, float]:
         "the disk alone, p99 ms": 1e3 * quantile(disk, 0.99),
         f"durable at {RATE}/s, p50 ms": 1e3 * quantile(waited, 0.5),
         f"durable at {RATE}/s, p99 ms": 1e3 * quantile(waited, 0.99),
-        f"durable, {AT_ONCE} at once, captures/s": await at_most(store, True),
-        "batched, captures/s": await at_most(store, False),
+        f"durable, {AT_ONCE} at once, captures/s": await at_most(store, "durable"),
+        "written, captures/s": await at_most(store, "written"),
+        "batched, captures/s": await at_most(store, "batched"),
     }
     if store.lost or store.late:
         print(f"{store.lost} lost, {store.late} late")

@@ -52,14 +52,14 @@ def kept_up(path: Path, config: ServingConfig, use: Callable[[Store, list[Alert]
 def test_requests_come_before_people_also_those_of_before_the_start(tmp_path: Path) -> None:
     async def before() -> None:
         store = open_store(tmp_path / "s.sqlite")
-        await store.capture(made("earlier", agree=False), durable=True)
+        await store.capture(made("earlier", agree=False), promise="durable")
         await store.close()
 
     async def use(store: Store, told: list[Alert]) -> None:
         await until(lambda: len(store.reviews.waiting()) == 1)
         later = made("later")
-        await store.capture(later, durable=True)
-        await store.complete(later.id, teacher_value='"fee"', agree=False, cost=0.0, durable=True)
+        await store.capture(later, promise="durable")
+        await store.complete(later.id, teacher_value='"fee"', agree=False, cost=0.0, promise="durable")
         await until(lambda: len(store.reviews.waiting()) == 2)
         assert told == []
 
@@ -75,8 +75,8 @@ def test_what_is_too_old_goes(tmp_path: Path) -> None:
         store = open_store(tmp_path / "s.sqlite")
         old = time.time() - 2 * 86_400
         id = f"{int(old * 1000) << 80:032x}"[:20] + new_id()[20:]
-        await store.capture(made("old", id=id, at=old), durable=True)
-        await store.capture(made("new"), durable=True)
+        await store.capture(made("old", id=id, at=old), promise="durable")
+        await store.capture(made("new"), promise="durable")
         assert len(store.captures()) == 2
         await store.close()
 
@@ -90,9 +90,9 @@ def test_losses_are_told_once_while_they_last(tmp_path: Path, monkeypatch: pytes
             with monkeypatch.context() as full:
                 full.setattr(writer_module, "QUEUE", 0)
                 for _ in range(3):
-                    await store.capture(made(), durable=False)
+                    await store.capture(made(), promise="batched")
                     await asyncio.sleep(0.05)
-            await store.capture(made(), durable=True)
+            await store.capture(made(), promise="durable")
             await until(lambda: not store.failure)
             await asyncio.sleep(0.1)
         assert [alert.kind for alert in told] == ["captures lost"] * 2
@@ -103,7 +103,7 @@ def test_losses_are_told_once_while_they_last(tmp_path: Path, monkeypatch: pytes
 
 def test_a_database_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def use(store: Store, told: list[Alert]) -> None:
-        await store.capture(made(agree=False), durable=True)
+        await store.capture(made(agree=False), promise="durable")
         real, calls = store.reviews.enqueue, [0]
 
         def failing(*args: object, **more: object) -> int:
@@ -123,7 +123,7 @@ def test_items_that_wait_too_long_are_told_once(tmp_path: Path) -> None:
         for number in range(2):
             late = [made(f"{number} {again}", agree=False, at=time.time() - 2 * 86_400) for again in range(3)]
             for capture in late:
-                await store.capture(capture, durable=True)
+                await store.capture(capture, promise="durable")
             await until(lambda: store.reviews.counts(now=time.time()).overdue == 3)
             await until(lambda expected=number + 1: len(told) == expected)  # type: ignore[misc]
             await asyncio.sleep(0.1)

@@ -68,7 +68,7 @@ def served(
 
     async def keep(store: Store) -> None:
         for capture in captures:
-            await store.capture(capture, durable=True)
+            await store.capture(capture, promise="durable")
         store.reviews.enqueue(policy, since=0.0)
         for id, who, value in verdicts:
             store.reviews.decide(id, who, None if value is None else json.dumps(value), now=1.0)

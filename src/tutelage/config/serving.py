@@ -126,9 +126,12 @@ class ServingConfig(Section):
         description="Who answers what only the teacher may, while it is down: the student, flagged, or "
         "people (503 meanwhile).",
     )
-    capture: Literal["durable", "batched"] = Field(
-        "durable",
-        description="`durable`: on disk before the answer goes out. `batched`: some milliseconds later.",
+    capture: Literal["written", "durable", "batched"] = Field(
+        "written",
+        description="What holds of a capture when its answer goes out. `written`: it was handed to the "
+        "operating system; a server that is killed loses none, a power cut those of the last moments. "
+        "`durable`: it is on disk, which each answer waits for. "
+        "`batched`: it waits in memory for a tenth of a second.",
     )
     keep_text: bool = Field(True, description="Whether inputs are kept; else only their hash is.")
     redact: tuple[str, ...] = Field(

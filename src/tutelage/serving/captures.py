@@ -6,10 +6,15 @@ import os
 import threading
 import time
 from dataclasses import dataclass
+from typing import Literal
 
 _STEPS = 4096  # of a millisecond, the finest time that an id tells
 _RANDOM = 62  # bits of an id that nothing else decides
 _last = 0
+
+Promise = Literal["durable", "written", "batched"]
+"""What holds of a capture when its answer goes out: it is on disk, it was handed to the operating system
+(which keeps it when the server is killed), or it waits in memory."""
 _turn = threading.Lock()
 
 

@@ -15,7 +15,7 @@ from tutelage.config import ServingConfig
 from tutelage.errors import StudentUnavailable, TeacherError, TeacherUnavailable
 from tutelage.records import Value, dump_value, text_hash
 from tutelage.serving.calls import Calls
-from tutelage.serving.captures import Capture, new_id
+from tutelage.serving.captures import Capture, Promise, new_id
 from tutelage.serving.chat import ChatFormat, event
 from tutelage.serving.relay import Opened, Relay, open_stream
 from tutelage.serving.router import By, Rollout, Route, Stage, chosen, route
@@ -113,7 +113,7 @@ class Watch(Protocol):
 class Keeper(Protocol):
     """Where captures go; see `store`. Neither raises for a full disk."""
 
-    async def capture(self, capture: Capture, *, durable: bool, monitors: Mapping[str, Any]) -> None:
+    async def capture(self, capture: Capture, *, promise: Promise, monitors: Mapping[str, Any]) -> None:
         """Keep one."""
         ...
 
@@ -124,6 +124,7 @@ class Keeper(Protocol):
         teacher_value: str | None,
         agree: bool | None,
         cost: float,
+        promise: Promise,
         monitors: Mapping[str, Any],
     ) -> None:
         """Add what an audit found."""
@@ -354,7 +355,7 @@ class Gateway:
 
     async def _keep(self, capture: Capture) -> None:
         moved = self._watch.note(capture)
-        await self._keeper.capture(capture, durable=self.config.capture == "durable", monitors=moved)
+        await self._keeper.capture(capture, promise=self.config.capture, monitors=moved)
 
     def _is_audited(self) -> bool:
         if random.random() >= self.config.audit.share:  # noqa: S311 - no secret
@@ -380,7 +381,12 @@ class Gateway:
         agree = told is not None and self.task.compare(value, told).agree
         moved = self._watch.audited(replace(capture, teacher_value=_dumped(told), agree=agree), agree)
         await self._keeper.complete(
-            capture.id, teacher_value=_dumped(told), agree=agree, cost=said.cost, monitors=moved
+            capture.id,
+            teacher_value=_dumped(told),
+            agree=agree,
+            cost=said.cost,
+            promise="batched" if self.config.capture == "batched" else "written",
+            monitors=moved,
         )
 
     async def close(self) -> None:

@@ -48,7 +48,7 @@ def open_programme_store(programme: Programme) -> Store:
     """The state of this programme's servers. Raises ConfigError where its address can't be had."""
     from tutelage.serving.store import open_store
 
-    return open_store(_database(programme))
+    return open_store(_database(programme), programme.server_state.parent)
 
 
 def _database(programme: Programme) -> str:

@@ -132,7 +132,7 @@ def test_two_servers_on_one_database_see_each_other(url: str) -> None:
         captures = [made(str(number)) for number in range(200)]
         await asyncio.gather(
             *(
-                (one, other)[number % 2].capture(capture, durable=True)
+                (one, other)[number % 2].capture(capture, promise="durable")
                 for number, capture in enumerate(captures)
             )
         )

@@ -26,8 +26,8 @@ def test_no_byte_of_a_purged_subject_stays_and_none_of_the_others_goes(tmp_path:
             of_subject = number % 7 == 0
             text = ("ERASED" if of_subject else "stays") + "-" + "x" * draw.choice([3, 80, 900, 9_000])
             key = f"{'subject' if of_subject else 'other'}-{number % 4 if not of_subject else 0}"
-            await store.capture(made(text, key=key), durable=number % 500 == 0)
-        await store.capture(made(), durable=True)
+            await store.capture(made(text, key=key), promise="batched" if number % 500 else "durable")
+        await store.capture(made(), promise="durable")
         assert b"ERASED" in bytes_under(tmp_path) and b"subject-0" in bytes_under(tmp_path)
         assert store.purge(key="subject-0") == 200
         assert store.purge(key="subject-0") == 0
@@ -46,11 +46,11 @@ def test_a_purge_by_age_takes_what_is_older_and_with_a_key_only_its_own(tmp_path
         store = open_store(tmp_path / "s.sqlite")
         old = [made("ERASED", key=key) for key in ("a", "b")]
         for capture in old:
-            await store.capture(capture, durable=True)
+            await store.capture(capture, promise="durable")
         time.sleep(0.005)
         now = time.time()
         new = made("stays", key="a")
-        await store.capture(new, durable=True)
+        await store.capture(new, promise="durable")
         assert store.purge(before=now, key="b") == 1
         assert store.captures() == [new, old[0]]
         assert store.purge(before=now) == 1

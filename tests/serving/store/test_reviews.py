@@ -30,7 +30,7 @@ def with_captures(
     async def run() -> None:
         store = open_store(url)
         for capture in captures:
-            await store.capture(capture, durable=True)
+            await store.capture(capture, promise="durable")
         await use(store)
         await store.close()
 
@@ -54,9 +54,9 @@ def test_items_are_queued_once_the_pressing_always_the_chosen_while_there_is_roo
         }
         assert store.reviews.waiting()[0].capture == nobody, "the most urgent is due first"
         assert store.reviews.enqueue(policy, since=0.0) == 0
-        await store.capture(made("8", by="nobody", value=None), durable=True)
+        await store.capture(made("8", by="nobody", value=None), promise="durable")
         assert store.reviews.enqueue(policy, since=0.0) == 1, "where nobody answered, there is always room"
-        await store.complete(late.id, teacher_value='"fee"', agree=False, cost=0.0, durable=True)
+        await store.complete(late.id, teacher_value='"fee"', agree=False, cost=0.0, promise="durable")
         assert store.reviews.enqueue(replace(policy, most_open=100), since=0.0) == 2
         assert store.reviews.enqueue(replace(policy, most_open=100), since=time.time() + 1) == 0
         counts = store.reviews.counts(now=time.time() + 3_600)
@@ -221,7 +221,7 @@ class Queue(RuleBasedStateMachine):
 
         async def put() -> None:
             for capture in captures:
-                await self.store.capture(capture, durable=True)
+                await self.store.capture(capture, promise="durable")
 
         asyncio.run(put())
         self.store.reviews.enqueue(self.policy, since=0.0)

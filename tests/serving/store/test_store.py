@@ -51,7 +51,7 @@ def test_a_durable_capture_is_there_at_once_and_after_reopening(url: str) -> Non
 
     async def put(store: Store) -> None:
         for capture in (full, bare):
-            await store.capture(capture, durable=True)
+            await store.capture(capture, promise="durable")
             assert store.captures(limit=1) == [capture]
 
     async def read(store: Store) -> None:
@@ -67,7 +67,7 @@ def test_captures_that_nobody_waits_for_are_there_soon_and_surely_after_closing(
 
     async def put(store: Store) -> None:
         for capture in captures:
-            await store.capture(capture, durable=False)
+            await store.capture(capture, promise="batched")
 
     async def read(store: Store) -> None:
         assert store.captures(limit=10_000) == captures[::-1]
@@ -88,7 +88,7 @@ def test_pages_go_through_all_captures_that_fit_newest_first(url: str) -> None:
     ]
 
     async def use(store: Store) -> None:
-        await asyncio.gather(*(store.capture(capture, durable=True) for capture in captures))
+        await asyncio.gather(*(store.capture(capture, promise="durable") for capture in captures))
 
         def walked(**filters: Any) -> list[Capture]:
             found: list[Capture] = []
@@ -114,10 +114,10 @@ def test_an_audit_that_comes_back_later_completes_its_capture_once(url: str) -> 
     capture = made(cost=0.25)
 
     async def use(store: Store) -> None:
-        await store.capture(capture, durable=False)
+        await store.capture(capture, promise="batched")
         for _ in range(2):  # the second changes nothing: no error counts twice
-            await store.complete(capture.id, teacher_value='"fee"', agree=False, cost=0.5, durable=True)
-        await store.complete("0" * 32, teacher_value='"fee"', agree=False, cost=0.5, durable=True)
+            await store.complete(capture.id, teacher_value='"fee"', agree=False, cost=0.5, promise="durable")
+        await store.complete("0" * 32, teacher_value='"fee"', agree=False, cost=0.5, promise="durable")
         assert store.captures() == [
             replace(capture, teacher_value='"fee"', agree=False, cost=0.75, audited=True)
         ]
@@ -144,8 +144,8 @@ def test_totals_are_the_sums_over_captures_by_stage_by_and_slice(url: str) -> No
 
     async def use(store: Store) -> None:
         for capture in captures:
-            await store.capture(capture, durable=False)
-        await store.capture(replace(made(), at=captures[0].at - 3_600, cost=100.0), durable=True)
+            await store.capture(capture, promise="batched")
+        await store.capture(replace(made(), at=captures[0].at - 3_600, cost=100.0), promise="durable")
         totals = store.totals(captures[0].at)
         assert len(totals.tallies) == 12
         for tally in totals.tallies:
@@ -171,7 +171,7 @@ def test_a_series_has_the_totals_of_each_stretch_in_which_anything_came(url: str
 
     async def use(store: Store) -> None:
         for capture in [*captures, made("before", at=begin - 1)]:
-            await store.capture(capture, durable=True)
+            await store.capture(capture, promise="durable")
         assert [totals.since - begin for totals in store.series(begin)] == [0, 60, 240, 300, 3_540, 3_660]
         by_five = store.series(begin + 30, minutes=5)
         assert [(totals.since - begin, totals.total().requests) for totals in by_five] == [
@@ -190,12 +190,12 @@ def test_an_id_that_is_there_already_costs_that_capture_alone(url: str) -> None:
     captures = [made(str(number)) for number in range(20)]
 
     async def use(store: Store) -> None:
-        await store.capture(captures[7], durable=True)
-        await asyncio.gather(*(store.capture(capture, durable=True) for capture in captures))
+        await store.capture(captures[7], promise="durable")
+        await asyncio.gather(*(store.capture(capture, promise="durable") for capture in captures))
         assert store.lost == 1
         assert {capture.id for capture in store.captures()} == {capture.id for capture in captures}
         assert store.totals(0).total().requests == 20
-        await store.capture(made(), durable=True)
+        await store.capture(made(), promise="durable")
         assert [alert.kind for alert in store.alerts(open_only=True)] == ["captures lost"]
         assert store.failure == ""
 
@@ -204,7 +204,7 @@ def test_an_id_that_is_there_already_costs_that_capture_alone(url: str) -> None:
 
 def test_texts_that_a_database_refuses_are_kept_readable(url: str) -> None:
     async def use(store: Store) -> None:
-        await store.capture(replace(made(), text="a\0b \udcff"), durable=True)
+        await store.capture(replace(made(), text="a\0b \udcff"), promise="durable")
         assert store.lost == 0
         assert store.captures()[0].text == "a\N{SYMBOL FOR NULL}b \\udcff"
 
@@ -215,7 +215,9 @@ def test_monitors_are_written_with_the_capture_that_moved_them(url: str) -> None
     async def use(store: Store) -> None:
         for number in range(3):
             await store.capture(
-                made(), durable=number == 2, monitors={"normal": {"trials": number, "sums": [0.5]}}
+                made(),
+                promise="durable" if number == 2 else "batched",
+                monitors={"normal": {"trials": number, "sums": [0.5]}},
             )
         store.save_monitors({"hard": {"trials": 9}})
         store.save_monitors({})
@@ -291,7 +293,7 @@ def test_only_the_owner_reads_the_files(tmp_path: Path) -> None:
     path = tmp_path / "state" / "server.sqlite"
 
     async def use(store: Store) -> None:
-        await store.capture(made(), durable=True)
+        await store.capture(made(), promise="durable")
         files = list(path.parent.iterdir())
         assert len(files) == 3 and all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in files)
 

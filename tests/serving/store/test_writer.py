@@ -29,10 +29,10 @@ from tutelage.serving.store import _writer as writer_module
 HERE = Path(__file__).parent
 
 
-def capturing(url: str, **environment: str) -> subprocess.Popen[bytes]:
+def capturing(url: str, promise: str = "durable", **environment: str) -> subprocess.Popen[bytes]:
     python_path = os.pathsep.join([str(Path(tutelage.__file__).parent.parent), str(HERE)])
     return subprocess.Popen(
-        [sys.executable, str(HERE / "capturing.py"), url],
+        [sys.executable, str(HERE / "capturing.py"), url, promise],
         env={**os.environ, "PYTHONPATH": python_path, **environment},
         stdout=subprocess.PIPE,
     )
@@ -70,10 +70,10 @@ def check_all_is_there(url: str, acknowledged: list[str]) -> int:
     return asyncio.run(check())
 
 
-def kill_often(url: str, times: int) -> None:
+def kill_often(url: str, times: int, promise: str = "durable") -> None:
     draw, acknowledged, kept = random.Random(7), list[str](), 0
     for _ in range(times):
-        acknowledged += killed_after(capturing(url), draw.randrange(1, 60), draw.random() / 20)
+        acknowledged += killed_after(capturing(url, promise), draw.randrange(1, 60), draw.random() / 20)
         kept = check_all_is_there(url, acknowledged)
         assert kept >= len(acknowledged) > 0
     print(
@@ -81,13 +81,18 @@ def kill_often(url: str, times: int) -> None:
     )
 
 
-def test_killed_at_any_moment_it_has_what_it_acknowledged(tmp_path: Path) -> None:
-    kill_often(f"sqlite:///{tmp_path / 's.sqlite'}", 1)
+@pytest.mark.parametrize("promise", ["durable", "written"])
+def test_killed_at_any_moment_it_has_what_it_acknowledged(tmp_path: Path, promise: str) -> None:
+    kill_often(f"sqlite:///{tmp_path / 's.sqlite'}", 2, promise)
 
 
 @pytest.mark.long
-def test_killed_a_hundred_times_it_has_what_it_acknowledged(url: str) -> None:
-    kill_often(url, 100)
+@pytest.mark.parametrize("promise", ["durable", "written"])
+def test_killed_a_hundred_times_it_has_what_it_acknowledged(
+    url: str, promise: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kill_often(url, 100, promise)
 
 
 @pytest.mark.parametrize("point", ["capturing:1", "captured:1"])
@@ -99,6 +104,17 @@ def test_killed_around_a_commit_it_has_what_it_acknowledged(tmp_path: Path, poin
     kept = check_all_is_there(url, acknowledged)
     # Whole but not committed is gone; committed is there, though nobody was told.
     assert not acknowledged and (kept > 0) == (point == "captured:1")
+
+
+def test_killed_after_a_commit_nothing_that_was_written_counts_twice(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 's.sqlite'}"
+    child = capturing(url, "written", TUTELAGE_FAULT="captured:1")
+    acknowledged = whole_lines(child.communicate()[0])
+    assert child.returncode == -signal.SIGKILL and acknowledged
+    left = sorted(tmp_path.glob("captures-*"))
+    assert left[0].stat().st_size > 0, "the transaction has taken it, and its file is there yet"
+    assert check_all_is_there(url, acknowledged) >= len(acknowledged)
+    assert not any(path.exists() for path in left)
 
 
 @contextmanager
@@ -133,7 +149,7 @@ async def captures_until_it_fails(store: Store, kept: list[str]) -> None:
     while not store.failure:
         capture = made("x" * 20_000)
         kept.append(capture.id)
-        await store.capture(capture, durable=True, monitors={"count": len(kept)})
+        await store.capture(capture, promise="durable", monitors={"count": len(kept)})
         assert len(kept) < 1_000
 
 
@@ -154,7 +170,7 @@ async def sits_out(store: Store, lift: Callable[[], None], monkeypatch: pytest.M
     late, began = store.late, time.monotonic()
     while store.lost < 5:
         capture = made()
-        await store.capture(capture, durable=True)
+        await store.capture(capture, promise="durable")
         if not store.lost:
             kept.append(capture.id)
     assert time.monotonic() - began < store_module.PATIENCE, "no answer waits for a disk that is full"
@@ -163,7 +179,7 @@ async def sits_out(store: Store, lift: Callable[[], None], monkeypatch: pytest.M
     lift()
     await until(lambda: not store.failure and not store.waiting)
     after = made()
-    await store.capture(after, durable=True)
+    await store.capture(after, promise="durable")
     assert {capture.id for capture in store.captures(limit=2_000)} == {*kept, after.id}
     assert store.monitors()["count"] >= 1
     [alert] = store.alerts()
@@ -195,10 +211,10 @@ def test_a_full_disk_costs_captures_and_no_answer(tmp_path: Path, monkeypatch: p
 def test_closed_on_a_full_disk_it_counts_what_it_had(tmp_path: Path) -> None:
     async def use() -> None:
         store = open_store(tmp_path / "s.sqlite")
-        await store.capture(made(), durable=True)
+        await store.capture(made(), promise="durable")
         with files_end_at(1):
-            for durable in (True, False, True, False):
-                await store.capture(made(), durable=durable)
+            for promise in ("durable", "batched", "written", "batched"):
+                await store.capture(made(), promise=promise)
             await store.close()
         assert (store.lost, store.late) == (4, 2)
 
@@ -217,14 +233,14 @@ def test_a_file_that_another_process_keeps_locked_is_waited_for(
         captures, waited = [made(str(number)) for number in range(20)], list[float]()
         for capture in captures:
             began = time.monotonic()
-            await store.capture(capture, durable=True)
+            await store.capture(capture, promise="durable")
             waited.append(time.monotonic() - began)
         assert waited[0] >= 0.3 and sum(waited[1:]) < 0.3, "the first waits in vain, the others not at all"
         assert (store.late, store.lost, store.failure) == (20, 0, "")
         other.execute("ROLLBACK")
         other.close()
         await until(lambda: store.captures() == captures[::-1])
-        await store.capture(made(), durable=True)
+        await store.capture(made(), promise="durable")
         assert store.late == 20, "and then they wait again"
         await store.close()
 
@@ -241,8 +257,8 @@ def test_a_database_that_hangs_keeps_no_server_from_ending(
         store = open_store(tmp_path / "s.sqlite")
         other = sqlite3.connect(tmp_path / "s.sqlite", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        await store.capture(made("taken by the transaction that hangs"), durable=True)
-        await store.capture(made("waits"), durable=True)
+        await store.capture(made("taken by the transaction that hangs"), promise="durable")
+        await store.capture(made("waits"), promise="durable")
         await store.close()
         assert (store.lost, store.late) == (1, 2)
         other.execute("ROLLBACK")
@@ -262,7 +278,7 @@ def test_a_server_that_is_started_anew_has_all_captures_of_meanwhile(
                 server.stop()
             if number == 20:
                 server.start()
-            await store.capture(capture, durable=True)
+            await store.capture(capture, promise="durable")
         await until(lambda: not store.waiting and not store.failure)
         assert (store.captures(), store.lost) == (captures[::-1], 0)
         assert 10 <= store.late <= 20
@@ -278,7 +294,9 @@ def test_what_no_database_can_take_costs_itself_alone(url: str) -> None:
         await asyncio.gather(
             *(
                 store.capture(
-                    capture, durable=True, monitors={"bad": object()} if number == 4 else {"good": number}
+                    capture,
+                    promise="durable",
+                    monitors={"bad": object()} if number == 4 else {"good": number},
                 )
                 for number, capture in enumerate(captures)
             )
@@ -297,11 +315,11 @@ def test_what_a_database_refuses_is_told_without_its_content(url: str) -> None:
     async def use() -> None:
         store = open_store(url)
         refused = replace(made("my secret text"), reason=None)  # type: ignore[arg-type]
-        await store.capture(refused, durable=True)
+        await store.capture(refused, promise="durable")
         assert (store.lost, store.late, store.failure) == (1, 1, ""), (
             "one that is refused makes no server unready"
         )
-        await store.capture(made("my secret text"), durable=True)
+        await store.capture(made("my secret text"), promise="durable")
         [alert] = store.alerts()
         assert "refused" in alert.text and "reason" in alert.text and "secret" not in alert.text
         assert store.late == 1
@@ -316,11 +334,11 @@ def test_texts_that_wait_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     async def use() -> None:
         store = open_store(tmp_path / "s.sqlite")
         for _ in range(10):
-            await store.capture(made("x" * 5_000), durable=False)  # sooner than they are written
+            await store.capture(made("x" * 5_000), promise="batched")  # sooner than they are written
         lost = store.lost
         assert 6 <= lost <= 8
         await until(lambda: len(store.captures()) == 10 - lost and not store.failure)
-        await store.capture(made("x" * 5_000), durable=True)
+        await store.capture(made("x" * 5_000), promise="durable")
         assert (store.late, store.lost) == (0, lost)
         await store.close()
 
@@ -331,7 +349,7 @@ def test_captures_of_several_event_loops_are_each_told_in_their_own(tmp_path: Pa
     store = open_store(tmp_path / "s.sqlite")
 
     async def some(number: int) -> None:
-        await asyncio.gather(*(store.capture(made(str(number)), durable=True) for _ in range(50)))
+        await asyncio.gather(*(store.capture(made(str(number)), promise="durable") for _ in range(50)))
 
     async def use() -> None:
         await asyncio.gather(*(asyncio.to_thread(asyncio.run, some(number)) for number in range(4)))
@@ -345,12 +363,12 @@ def test_an_event_loop_that_ends_while_it_waits_stops_nothing(tmp_path: Path) ->
     store = open_store(tmp_path / "s.sqlite")
 
     async def abandoned() -> Any:
-        return asyncio.ensure_future(store.capture(made(), durable=True))
+        return asyncio.ensure_future(store.capture(made(), promise="durable"))
 
     asyncio.run(abandoned())
 
     async def use() -> None:
-        await store.capture(made(), durable=True)
+        await store.capture(made(), promise="durable")
         assert store.late == 0 and store.lost == 0
         await store.close()
 

@@ -25,7 +25,11 @@ _SUMS = ("requests", "agreed", "disagreed", "audit_agreed", "audit_disagreed", "
 _DIMENSIONS = (TALLIES.c.stage, TALLIES.c.by, TALLIES.c.slice)
 _COMPLETE = (
     sa.update(CAPTURES)
-    .where(CAPTURES.c.id == sa.bindparam("completed"), CAPTURES.c.teacher_value.is_(None))
+    .where(
+        CAPTURES.c.id == sa.bindparam("completed"),
+        CAPTURES.c.teacher_value.is_(None),
+        CAPTURES.c.agree.is_(None),  # one that is written again after a kill counts once
+    )
     .values(
         teacher_value=sa.bindparam("teachers"),
         agree=sa.bindparam("agrees"),
@@ -239,6 +243,15 @@ def most_valuable(connection: sa.Connection, most: int, known: Collection[str]) 
             chosen.append(row.id)
     found = {capture.id: capture for capture in _by_id(connection, chosen)}
     return [found[id] for id in chosen]
+
+
+def present(connection: sa.Connection, ids: Collection[str]) -> set[str]:
+    """Those of the ids that there are captures of."""
+    asked, found = sorted(ids), set[str]()
+    for start in range(0, len(asked), _AT_ONCE):
+        query = sa.select(CAPTURES.c.id).where(CAPTURES.c.id.in_(asked[start : start + _AT_ONCE]))
+        found.update(connection.execute(query).scalars())
+    return found
 
 
 def _by_id(connection: sa.Connection, ids: Sequence[str]) -> Iterator[Capture]:

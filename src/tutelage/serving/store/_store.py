@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tutelage.errors import UsageError
-from tutelage.serving.captures import Capture
+from tutelage.serving.captures import Capture, Promise
 from tutelage.serving.store import _captured, _rollout
 from tutelage.serving.store._captured import Completion
 from tutelage.serving.store._database import Database
@@ -32,27 +32,29 @@ class Store:
     database can't be used (`capture` and `complete` don't: see `lost`).
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, journal: Path) -> None:
+        """`journal` is the folder for captures that no transaction has taken yet."""
         self._database = database
         self._recording = _captured.Recording(database.engine.dialect)
-        self._writer = Writer(database)
+        self._writer = Writer(database, journal)
         self.reviews = Reviews(database)
         self._stuck_at = -1
         self.late = 0
-        """Durable captures that were not on disk when their answer went out; they may be since."""
+        """Captures that were not kept as they were to be when their answer went out; they may be since."""
 
     # What was asked and answered
 
     async def capture(
-        self, capture: Capture, *, durable: bool, monitors: Mapping[str, Any] | None = None
+        self, capture: Capture, *, promise: Promise, monitors: Mapping[str, Any] | None = None
     ) -> None:
         """Keep a capture, and in the same transaction the monitors' states that it moved.
 
-        With `durable` it is on disk when this returns, or counted in `lost` or `late`: this waits `PATIENCE`
-        seconds at most, and not at all while the database fails or is stuck. Else it is queued. Never raises
-        for want of a database.
+        `durable`: it is on disk when this returns, or counted in `lost` or `late`; this waits `PATIENCE`
+        seconds at most, and not at all while the database fails or is stuck. `written`: it was handed to the
+        operating system, which keeps it when this process is killed; else it counts as late. `batched`: it is
+        queued. Never raises for want of a database.
         """
-        await self._put(capture, durable, monitors)
+        await self._put(capture, promise, monitors)
 
     async def complete(
         self,
@@ -61,17 +63,22 @@ class Store:
         teacher_value: str | None,
         agree: bool | None,
         cost: float,
-        durable: bool = False,
+        promise: Promise = "batched",
         monitors: Mapping[str, Any] | None = None,
     ) -> None:
         """Add what the teacher said of a capture that was answered before; `cost` adds to its cost."""
-        await self._put(Completion(id, teacher_value, agree, cost), durable, monitors)
+        await self._put(Completion(id, teacher_value, agree, cost), promise, monitors)
 
     async def _put(
-        self, what: Capture | Completion, durable: bool, monitors: Mapping[str, Any] | None
+        self, what: Capture | Completion, promise: Promise, monitors: Mapping[str, Any] | None
     ) -> None:
+        if promise != "durable":
+            lost, written = self._writer.lost, promise == "written"
+            if not self._writer.put(Write(what, monitors), written=written) and self._writer.lost == lost:
+                self.late += 1
+            return
         stuck = self._writer.commits == self._stuck_at  # nothing was committed since the last that was late
-        waits = durable and not self._writer.failure and not stuck
+        waits = not self._writer.failure and not stuck
         done = asyncio.get_running_loop().create_future() if waits else None
         if not self._writer.put(Write(what, monitors, done)):
             return
@@ -80,7 +87,12 @@ class Store:
             _, pending = await asyncio.wait([done], timeout=PATIENCE)
             if pending:
                 self._stuck_at = commits
-        self.late += durable and not (done is not None and done.done() and done.result())
+        self.late += not (done is not None and done.done() and done.result())
+
+    def _catch_up(self) -> None:
+        """What this process has answered is there to be read, unless the database fails."""
+        if self._writer.waiting and not self._writer.failure:
+            self._writer.flush(PATIENCE)
 
     @property
     def lost(self) -> int:
@@ -113,6 +125,7 @@ class Store:
         `since` is in seconds since the epoch; `before` is the id of the last capture of the page before.
         `disagreeing` asks for those whose values differ (True) or agree (False).
         """
+        self._catch_up()
         with self._database.reading() as connection:
             return _captured.select(
                 connection,
@@ -130,6 +143,7 @@ class Store:
 
         By `reviews.value_of` the best that any of its requests had, then by how often it came.
         """
+        self._catch_up()
         with self._database.reading() as connection:
             return _captured.most_valuable(connection, most, known)
 
@@ -138,6 +152,7 @@ class Store:
 
         Counts stay when the captures they counted are purged.
         """
+        self._catch_up()
         with self._database.reading() as connection:
             return _captured.totals(connection, since)
 
@@ -146,6 +161,7 @@ class Store:
 
         Each has the time at which it begins as `since`; the first begins at or before the `since` asked for.
         """
+        self._catch_up()
         with self._database.reading() as connection:
             return _captured.series(connection, since, minutes)
 
@@ -263,11 +279,18 @@ class Store:
         self._database.close()
 
 
-def open_store(url: str | Path) -> Store:
-    """Open a server's state, made or brought up to date where it has to be.
+def open_store(url: str | Path, journal: Path | None = None) -> Store:
+    """Open a server's state, made or brought up to date where it has to be, and with what a server that was
+    killed had written down.
 
-    `url` is a file's path, `sqlite:///path` or `postgresql://user@host/name`. Raises UsageError where it
-    can't be read or is of a newer Tutelage, MissingExtraError without psycopg, DataError where nothing
-    answers.
+    `url` is a file's path, `sqlite:///path` or `postgresql://user@host/name`; `journal` the folder for what
+    was captured and no transaction has taken yet, where absent that of SQLite's file, or the current one.
+    Raises UsageError where it can't be read or is of a newer Tutelage, MissingExtraError without psycopg,
+    DataError where nothing answers.
     """
-    return Store(Database(url))
+    database = Database(url)
+    try:
+        return Store(database, journal or (database.path.parent if database.is_sqlite else Path()))
+    except BaseException:
+        database.close()
+        raise

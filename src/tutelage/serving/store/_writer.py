@@ -8,20 +8,23 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from tutelage import faults
 from tutelage.errors import DataError, TutelageError
+from tutelage.records import text_hash
 from tutelage.serving.captures import Capture
-from tutelage.serving.store._captured import Completion, Recording, complete
+from tutelage.serving.store._captured import Completion, Recording, complete, present
 from tutelage.serving.store._database import Database
+from tutelage.serving.store._journal import File, Journal, left_over
 from tutelage.serving.store._tables import ALERTS
 
 QUEUE = 20_000  # writes that may wait; more are lost, so that a slow disk costs captures and not memory
 HELD = 64 << 20  # characters of theirs
-GATHERED = 0.02  # seconds that a write nobody waits for is kept for others to join it
+GATHERED = 0.1  # seconds that a write nobody waits for is kept for others to join it
 RETRIED = 0.25  # seconds between two tries of a database that failed
 _CLOSED_WITHIN = 20.0  # seconds
 _TAKEN = 2_000  # writes of one transaction, at most
@@ -56,11 +59,16 @@ class Writer:
     and completions that could not be kept; `failure` tells why nothing is written now, "" while all goes well
     (also where a capture was refused for itself: the others are kept).
     `commits` counts transactions.
+
+    What is to outlive a kill before a transaction has taken it is put into a journal as well, in `folder`.
+    What killed processes left there is written when the next one begins. Raises DataError where it can't be.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
         self._recording = Recording(database.engine.dialect)
+        name = f"captures-{text_hash(database.name)[:12]}"
+        self._journal = Journal(folder, name)
         self._waiting: deque[Write] = deque()
         self._held = 0
         self._wake = threading.Condition()
@@ -72,6 +80,7 @@ class Writer:
         self._why_lost = ""
         self.lost = 0
         self.failure = ""
+        self._recover(folder, name)
         self._thread = threading.Thread(target=self._run, name="tutelage-captures", daemon=True)
         self._thread.start()
 
@@ -80,13 +89,16 @@ class Writer:
         """Writes that no transaction has taken yet."""
         return len(self._waiting)
 
-    def put(self, write: Write) -> bool:
-        """Queue a write; False where there is no room, and it is lost."""
+    def put(self, write: Write, *, written: bool = False) -> bool:
+        """Queue a write; False where there is no room, and it is lost. With `written` it is also False where
+        it could not be put into the journal, though queued."""
         with self._wake:
             if self._closing or len(self._waiting) >= QUEUE or self._held >= HELD:
                 self.failure = _TOO_MANY
                 self._lose([write], _TOO_MANY)
                 return False
+            if written and write.what is not None:
+                written = not self._journal.append(write.what, write.monitors)
             self._waiting.append(write)
             self._held += write.size
             if write.done is not None or write.reached is not None:
@@ -94,7 +106,7 @@ class Writer:
                 self._wake.notify()
             elif len(self._waiting) == 1:
                 self._wake.notify()
-        return True
+        return not written
 
     def flush(self, patience: float) -> bool:
         """Wait until all that waits now was tried, `patience` seconds at most; whether it was."""
@@ -107,9 +119,10 @@ class Writer:
             self._closing = True
             self._wake.notify()
         self._thread.join(_CLOSED_WITHIN)
-        if self._thread.is_alive():
-            with self._wake:
+        with self._wake:
+            if self._thread.is_alive():
                 self._lose(self._waiting, "the database did not answer before the end")
+            self._journal.close(keep=self._thread.is_alive() or self.lost > 0)
 
     def _run(self) -> None:
         while True:
@@ -119,15 +132,17 @@ class Writer:
                 if not self._urgent and not self._closing:
                     self._wake.wait(GATHERED)
                 taken = [self._waiting.popleft() for _ in range(min(_TAKEN, len(self._waiting)))]
+                sealed = () if self._waiting else self._journal.seal()
                 self._urgent = any(write.done or write.reached for write in self._waiting)
                 closing = self._closing
             if not taken and closing:
                 return
-            if not self._commit(taken):
+            if not self._commit(taken, sealed):
                 self._put_off(taken, closing)
 
-    def _commit(self, taken: Sequence[Write]) -> bool:
-        """Write all of it; False where the database fails for now, and it has to be tried again."""
+    def _commit(self, taken: Sequence[Write], sealed: Sequence[File] = ()) -> bool:
+        """Write all of it, and empty the journal's files that have it; False where the database fails for
+        now, and it has to be tried again."""
         states = dict(self._unsaved)
         for write in taken:
             states.update(write.monitors or {})
@@ -139,20 +154,21 @@ class Writer:
             self._database.engine.dispose()
             return False
         except Exception as error:  # noqa: BLE001 - whatever it is, the others are kept and requests answered
-            return self._commit_apart(taken, error)
+            return self._commit_apart(taken, sealed, error)
         self._unsaved = {}
         with self._wake:
             self.failure = ""
             self.commits += 1
             self._held -= sum(write.size for write in taken)
+            self._journal.clear(sealed)
         _tell(taken, kept=True)
         return True
 
-    def _commit_apart(self, taken: Sequence[Write], error: Exception) -> bool:
+    def _commit_apart(self, taken: Sequence[Write], sealed: Sequence[File], error: Exception) -> bool:
         """One of them is at fault (an id that is there already, say); the others are kept one by one."""
         if len(taken) > 1:
             for number, write in enumerate(taken):
-                if not self._commit([write]):
+                if not self._commit([write], sealed if number == len(taken) - 1 else ()):
                     self._put_off(taken[number:], closing=False)
                     break
             return True
@@ -161,6 +177,7 @@ class Writer:
             told = str(error) if isinstance(error, TutelageError) else f"{type(error).__name__}: {error}"
             self._lose(taken, told)
             self._held -= sum(write.size for write in taken)
+            self._journal.clear(sealed)
         _tell(taken, kept=False)
         return True
 
@@ -176,6 +193,23 @@ class Writer:
             self._waiting.extendleft(reversed(again))
             self._urgent = True
             self._wake.wait_for(lambda: self._closing, RETRIED)
+
+    def _recover(self, folder: Path, name: str) -> None:
+        """Write what killed processes have left. What their last transaction took already is there."""
+        for file in left_over(folder, name):
+            kept = {what.id for what, _ in file.writes if isinstance(what, Capture)}
+            with self._database.reading() as connection:
+                known = present(connection, kept)
+            writes = [
+                Write(what, monitors)
+                for what, monitors in file.writes
+                if isinstance(what, Completion) or what.id not in known
+            ]
+            for start in range(0, len(writes), _TAKEN):
+                if not self._commit(writes[start : start + _TAKEN]):
+                    raise DataError(self.failure)
+            file.remove()
+            self._held = 0
 
     def _transact(self, taken: Sequence[Write], states: Mapping[str, Any]) -> None:
         captures = [write.what for write in taken if isinstance(write.what, Capture)]
