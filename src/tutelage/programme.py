@@ -146,6 +146,11 @@ class Programme:
         return self.folder / "serving" / "state.sqlite"
 
     @property
+    def collecting(self) -> Path:
+        """What `collect` keeps while it runs."""
+        return self.folder / "prompts" / ".collecting"
+
+    @property
     def profile(self) -> Path:
         """Counts and lengths of the traffic."""
         return self.folder / "prompts" / "profile.json"

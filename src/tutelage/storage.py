@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _CHUNK = 1 << 20
+ROW_GROUP = 1 << 17  # rows of a Parquet file that are written, and may be read, at once
 
 
 def _sync(path: Path) -> None:
@@ -60,12 +61,44 @@ def read_json(path: Path) -> Any:
 
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet file atomically."""
+    with table_writer(path, table.schema) as write:
+        write(table)
+
+
+@contextmanager
+def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """Yield what adds tables of `schema` to a Parquet file that takes the place of `path` at the end.
+
+    Rows are held until they make a row group, so that memory doesn't grow with the file. Where the block
+    ends with an error, what stood at `path` stays.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    write_bytes(path, sink.getvalue().to_pybytes())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    held: list[pa.Table] = []
+    try:
+        with pq.ParquetWriter(beside, schema, compression="zstd") as writer:
+
+            def add(table: pa.Table) -> None:
+                held.append(table)
+                if sum(one.num_rows for one in held) >= ROW_GROUP:
+                    flush()
+
+            def flush() -> None:
+                whole = pa.concat_tables(held)
+                held.clear()
+                writer.write_table(whole, row_group_size=ROW_GROUP)
+
+            yield add
+            if held:
+                flush()
+        _sync(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    _sync(path.parent)
 
 
 def read_table(path: Path) -> pa.Table:
@@ -81,6 +114,17 @@ def read_table(path: Path) -> pa.Table:
         raise IntegrityError(
             f"{path} is damaged: {error}. Mend: delete it and run its stage again"
         ) from error
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[None]:
+    """Make an empty folder that is gone after the block, in place of one that a killed process left."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tutelage.data import DuplicateIndex, drop_repeats, exclude_gold
-from tutelage.data.duplicates import choose_bands, grams, jaccard, miss_probability, normalise
+from tutelage.data.duplicates import grams, jaccard, normalise
+from tutelage.data.minhash import choose_bands, miss_probability
 from tutelage.records import Prompt
 
 THRESHOLD = 0.7
@@ -150,3 +151,24 @@ def test_rejections_give_the_rows_of_the_source():
 def test_any_text_matches_itself(text):
     [match] = DuplicateIndex(["something else entirely", text], THRESHOLD).match_all([text])
     assert match is not None and match.exact
+
+
+@pytest.mark.parametrize(
+    ("text", "apart", "found"),
+    [
+        ("accountant my to invoice the send please", 0, True),
+        ("please send an invoice to my accountant", 0, False),
+        ("please send an invoice to my accountant", 1, True),
+        ("please send the invoice to my accountant today", 1, True),
+        ("send invoice the to my accountant", 1, True),
+        ("send an invoice to my accountant", 1, False),
+    ],
+)
+def test_words_in_another_order_and_a_word_apart(text, apart, found):
+    gold = _prompts("Please send the invoice to my accountant.")
+    _, rejected = exclude_gold(_prompts(text), gold, 0.95, apart=apart)
+    assert bool(rejected) is found
+
+
+def test_short_texts_are_not_alike_by_their_words():
+    assert exclude_gold(_prompts("card lost my"), _prompts("lost my card"), 0.95, apart=1)[1] == []

@@ -41,6 +41,16 @@ class TrafficConfig(RowsConfig):
         le=1.0,
         description="Jaccard similarity of character 5-gram sets from which two prompts count as the same.",
     )
+    near_repeats: Literal["group", "drop", "ignore"] = Field(
+        "group",
+        description="What becomes of near duplicates within the traffic: kept, in one group that no split "
+        "divides; only the first kept; or nothing. Exact repeats are dropped.",
+    )
+    word_apart: Literal["keep", "drop"] = Field(
+        "keep",
+        description="What becomes of prompts of four words or more that differ from one of gold in a single "
+        "word. `drop` where a word seldom decides the answer, and gold may have been copied and edited.",
+    )
 
     @field_validator("path")
     @classmethod

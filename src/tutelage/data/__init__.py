@@ -15,7 +15,6 @@ from tutelage.data.gold import (
     split_training,
     verify_seal,
 )
-from tutelage.data.profile import profile
 from tutelage.data.sources import (
     RejectReason,
     Rows,
@@ -45,7 +44,6 @@ __all__ = [
     "gold_to_table",
     "half_width",
     "make_seal",
-    "profile",
     "prompts_from_table",
     "prompts_to_table",
     "read_calibration",

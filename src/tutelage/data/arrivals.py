@@ -16,7 +16,12 @@ from tutelage.records import Prompt, Rejection
 
 _SHOWN = 200  # characters that a rejection keeps of a text
 _CAME_IN = frozenset(
-    {RejectReason.DUPLICATE_TEXT, RejectReason.DUPLICATE_OF_GOLD, RejectReason.NEAR_DUPLICATE_OF_GOLD}
+    {
+        RejectReason.DUPLICATE_TEXT,
+        RejectReason.NEAR_DUPLICATE_TEXT,
+        RejectReason.DUPLICATE_OF_GOLD,
+        RejectReason.NEAR_DUPLICATE_OF_GOLD,
+    }
 )
 
 

@@ -1,29 +1,36 @@
-"""Duplicates: exact after normalisation, and near by the Jaccard similarity of character 5-gram sets.
+"""Duplicates: the same after normalisation, and near by any of three likenesses.
 
-MinHash with locality-sensitive hashing (Broder 1997; datasketch) proposes candidates; each is then compared
-exactly, so nothing below the threshold is ever called a duplicate. A near one is missed where all its bands
-differ: with b bands of r rows a pair of similarity s is no candidate with probability (1 - s^r)^b (Leskovec,
-Rajaraman & Ullman, Mining of Massive Datasets, section 3.4). Bands are chosen so that this is below 0.1% at
-the threshold; above it falls quickly. For a threshold of 0.85 (18 bands of 7 rows) it is 0.095% there and
-0.0013% at 0.9, and of pairs as far apart as 0.3 one in 250 is compared for nothing.
+* Character 5-grams: the Jaccard similarity of their sets, from a threshold. MinHash with locality-sensitive
+  hashing (`data.minhash`) proposes candidates; each is then compared exactly, so nothing below the threshold
+  is ever called a duplicate.
+* Marks: texts that differ in the marks of sentences and in hyphens alone.
+* Words: texts of four words or more with the same words in any order; where asked for also all but one: a
+  word changed, put in or left out. In a short text one word changes many 5-grams, and 0.85 would miss it.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from tutelage.data.sources import RejectReason
 from tutelage.records import Prompt, Rejection
 
+if TYPE_CHECKING:
+    from tutelage.data.minhash import Hashes
+
 _GRAM = 5
-_MOST_PERMUTATIONS = 128
 _HYPHEN = re.compile(r"(?<=[^\W\d_])[-‐‑–](?=[^\W\d_])")
+_HYPHENS = "-‐‑–"
 _NO_MARKS = str.maketrans("", "", ".,;:!?¡¿…'\"`´‘’‚‛“”„«»‹›、。，！？；：")
-_MOST_MISSED = 0.001  # of pairs whose similarity is the threshold
+_LEAST_WORDS = 4  # of a text that may be like another by its words
+_ALL = (1 << 64) - 1
 
 
 def normalise(text: str) -> str:
@@ -37,7 +44,16 @@ def without_marks(text: str) -> str:
     So that "top-up failed!", "top up failed" and "topup failed" are the same. What may be a sign of its
     own, as in C++ or 3-5, stays. Empty where there is nothing else.
     """
-    return "".join(_HYPHEN.sub("", text).translate(_NO_MARKS).split())
+    return "".join(_unhyphenated(text).translate(_NO_MARKS).split())
+
+
+def _unhyphenated(text: str) -> str:
+    return _HYPHEN.sub("", text) if any(mark in text for mark in _HYPHENS) else text
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a normalised text, without the marks of sentences."""
+    return _unhyphenated(text).translate(_NO_MARKS).split()
 
 
 def grams(text: str) -> frozenset[str]:
@@ -51,84 +67,156 @@ def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
     return shared / (len(one) + len(other) - shared) if one or other else 1.0
 
 
-def miss_probability(similarity: float, bands: int, rows: int) -> float:
-    """(1 - s^r)^b: how likely a pair of this Jaccard similarity is no candidate."""
-    return float((1.0 - similarity**rows) ** bands)
+@lru_cache(1 << 17)
+def _word_hash(word: str) -> int:
+    return int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-def choose_bands(threshold: float) -> tuple[int, int] | None:
-    """(bands, rows a band): the fewest of the longest bands that keep `_MOST_MISSED`.
+def bag_hashes(words: Sequence[str]) -> list[int]:
+    """64-bit hashes of a text's words whatever their order: of all, then of all but one.
 
-    Long bands, and few of them, make the fewest candidates of dissimilar pairs. None where no bands do,
-    which is so below a threshold of 0.053: any two texts are to be compared then.
+    A text has one in common with another where they have the same words but for one at most. None for a text
+    of fewer than three words, which is like none.
     """
-    for rows in range(_MOST_PERMUTATIONS // 2, 0, -1):
-        for bands in range(2, _MOST_PERMUTATIONS // rows + 1):
-            if miss_probability(threshold, bands, rows) < _MOST_MISSED:
-                return bands, rows
-    return None
+    if len(words) < _LEAST_WORDS - 1:
+        return []
+    hashes = [_word_hash(word) for word in words]
+    bag = sum(hashes) & _ALL
+    return [bag, *((bag - one) & _ALL for one in dict.fromkeys(hashes))]
+
+
+def words_apart(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many words have to be changed, put in or left out, whatever the order, to make one the other."""
+    more, fewer = Counter(one), Counter(other)
+    return max((more - fewer).total(), (fewer - more).total())
+
+
+def same_but_for_order(one: str, other: str) -> bool:
+    """Whether two normalised texts have the same words, four at least, whatever their order and marks."""
+    words = words_of(one)
+    return len(words) >= _LEAST_WORDS and not words_apart(words, words_of(other))
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """`index` of the text that is matched, and how alike the two are: 1.0 where they are the same."""
+    """`index` of the text that is matched, and how alike the two are: 1.0 where they are the same.
+
+    `similarity` is Jaccard's of character 5-grams, whatever likeness matched; `told` says which that was.
+    """
 
     index: int
     similarity: float
     exact: bool
+    told: str
 
 
 class DuplicateIndex:
-    """Texts that others can be matched against. `threshold` is a Jaccard similarity in (0, 1]."""
+    """Texts that others can be matched against. `threshold` is a Jaccard similarity in (0, 1].
 
-    def __init__(self, texts: Sequence[str], threshold: float) -> None:
-        self._threshold = threshold
+    At 1 only what is the same after normalisation matches. With `apart`, texts that differ in marks, the
+    order of words and so many words (0 or 1) match as well.
+    """
+
+    def __init__(self, texts: Sequence[str], threshold: float, *, apart: int | None = None) -> None:
+        self._threshold, self._apart = threshold, apart
         self._normal = [normalise(text) for text in texts]
         self._exact = {text: index for index, text in reversed(list(enumerate(self._normal)))}
-        bands = choose_bands(threshold) if threshold < 1.0 and texts else None
-        self._lsh = None if bands is None else self._build(*bands)
+        self._shape: tuple[int, int] | None = None
+        self._bands: dict[int, list[int]] = defaultdict(list)
+        self._spoken: dict[str, int] = {}
+        self._bags: dict[int, list[int]] = defaultdict(list)
+        if threshold < 1.0 and texts:
+            self._fill()
+            if apart is not None:
+                self._fill_loosely()
 
-    def _build(self, bands: int, rows: int) -> Any:
-        from datasketch import MinHashLSH
+    def _fill(self) -> None:
+        from tutelage.data.minhash import band_hashes, choose_bands
 
-        lsh = MinHashLSH(num_perm=bands * rows, params=(bands, rows))
+        self._shape = choose_bands(self._threshold)
+        if self._shape is None:
+            return
         distinct = list(self._exact)
-        with lsh.insertion_session() as session:
-            for text, signature in zip(distinct, _signatures(distinct, bands * rows), strict=True):
-                session.insert(self._exact[text], signature, check_duplication=False)
-        return lsh
+        for text, bands in zip(distinct, band_hashes(distinct, *self._shape).tolist(), strict=True):
+            for band in bands:
+                self._bands[band].append(self._exact[text])
+
+    def _fill_loosely(self) -> None:
+        for text, index in self._exact.items():
+            if said := without_marks(text):
+                self._spoken.setdefault(said, index)
+            for bag in self._bags_of(words_of(text)):
+                self._bags[bag].append(index)
+
+    def _bags_of(self, words: Sequence[str]) -> list[int]:
+        return bag_hashes(words) if self._apart else bag_hashes(words)[:1]
 
     def match_all(self, texts: Sequence[str]) -> list[Match | None]:
         """For each text the exact match, else the most similar near one, else None."""
         normal = [normalise(text) for text in texts]
+        return self.match_normal(normal)
+
+    def match_normal(self, normal: Sequence[str], bands: Hashes | None = None) -> list[Match | None]:
+        """`match_all` of normalised texts, whose bands of this index's `threshold` may be known already."""
         results: list[Match | None] = [
-            Match(self._exact[text], 1.0, exact=True) if text in self._exact else None for text in normal
+            Match(self._exact[text], 1.0, exact=True, told="the same") if text in self._exact else None
+            for text in normal
         ]
-        if self._threshold >= 1.0:
+        if self._threshold >= 1.0 or not self._normal:
             return results
         open_ = [index for index, match in enumerate(results) if match is None]
-        candidates = self._candidates([normal[index] for index in open_])
-        for index, near in zip(open_, candidates, strict=True):
-            results[index] = self._nearest(normal[index], near)
+        texts = [normal[index] for index in open_]
+        near = self._candidates(texts, None if bands is None else bands[open_])
+        for index, text, candidates in zip(open_, texts, near, strict=True):
+            results[index] = self._nearest(text, candidates) or self._alike(text)
         return results
 
-    def _candidates(self, normal: Sequence[str]) -> Iterator[Iterable[int]]:
-        if self._lsh is None:
+    def _candidates(self, normal: Sequence[str], bands: Hashes | None) -> Iterator[Iterable[int]]:
+        from tutelage.data.minhash import band_hashes
+
+        if self._shape is None:
             return (range(len(self._normal)) for _ in normal)
-        return (self._lsh.query(signature) for signature in _signatures(normal, self._lsh.h))
+        if bands is None:
+            bands = band_hashes(normal, *self._shape)
+        known = self._bands.keys()
+        return ({index for band in known & row for index in self._bands[band]} for row in bands.tolist())
 
     def _nearest(self, text: str, candidates: Iterable[int]) -> Match | None:
-        own = grams(text)
-        scored = [(jaccard(own, grams(self._normal[index])), -index) for index in candidates]
-        similarity, index = max(scored, default=(0.0, 0))
-        return Match(-index, similarity, exact=False) if similarity >= self._threshold else None
+        near = [(self._similarity(text, index), -index) for index in candidates]
+        similarity, index = max(near, default=(0.0, 0))
+        if similarity < self._threshold:
+            return None
+        return Match(-index, similarity, exact=False, told=f"similarity {similarity:.2f}")
 
+    def _alike(self, text: str) -> Match | None:
+        """A text that is the same but for marks, or for a word and the order of words."""
+        if self._apart is None:
+            return None
+        if (same := self._spoken.get(without_marks(text))) is not None:
+            told = "but for punctuation the same"
+            return Match(same, self._similarity(text, same), exact=False, told=told)
+        words = words_of(text)
+        candidates = {index for bag in self._bags.keys() & self._bags_of(words) for index in self._bags[bag]}
+        alike = [
+            (-distance, self._similarity(text, index), -index)
+            for index in candidates
+            if (distance := self._words_apart(words, index)) is not None
+        ]
+        if not alike:
+            return None
+        distance, similarity, index = max(alike)
+        told = "but for a word the same" if distance else "but for the order of words the same"
+        return Match(-index, similarity, exact=False, told=told)
 
-def _signatures(texts: Sequence[str], permutations: int) -> Iterable[object]:
-    from datasketch import MinHash
+    def _words_apart(self, words: Sequence[str], index: int) -> int | None:
+        """None where they are too many, or both texts too short for that to mean anything."""
+        others = words_of(self._normal[index])
+        distance = words_apart(words, others)
+        long = max(len(words), len(others)) >= _LEAST_WORDS
+        return distance if long and distance <= (self._apart or 0) else None
 
-    shingles = [[gram.encode("utf-8", "surrogatepass") for gram in sorted(grams(text))] for text in texts]
-    return MinHash.generator(shingles, num_perm=permutations)  # type: ignore[no-any-return]
+    def _similarity(self, text: str, index: int) -> float:
+        return jaccard(grams(text), grams(self._normal[index]))
 
 
 def drop_repeats(prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[Rejection]]:
@@ -143,29 +231,28 @@ def drop_repeats(prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[Rejectio
 
 
 def exclude_gold(
-    prompts: Sequence[Prompt], gold: Sequence[Prompt], threshold: float
+    prompts: Sequence[Prompt], gold: Sequence[Prompt], threshold: float, *, apart: int = 0
 ) -> tuple[list[Prompt], list[Rejection]]:
     """Set aside whatever is the same as, or nearly, a prompt of sealed gold.
 
-    Below a threshold of 1 texts that differ in the marks of sentences alone are near ones, however short.
+    Below a threshold of 1 texts that differ in marks and order of words, and in `apart` words (0 or 1), are
+    near ones too.
     """
-    matches = DuplicateIndex([prompt.text for prompt in gold], threshold).match_all(
-        [item.text for item in prompts]
-    )
-    spoken = {said: item for item in gold if (said := without_marks(normalise(item.text)))}
+    index = DuplicateIndex([prompt.text for prompt in gold], threshold, apart=apart)
     kept, rejected = [], []
-    for prompt, match in zip(prompts, matches, strict=True):
-        same = spoken.get(without_marks(normalise(prompt.text))) if threshold < 1 else None
-        if match is not None:
-            reason = RejectReason.DUPLICATE_OF_GOLD if match.exact else RejectReason.NEAR_DUPLICATE_OF_GOLD
-            detail = f"similarity {match.similarity:.2f} with {gold[match.index].id!r}"
-            rejected.append(reject(prompt, reason, detail))
-        elif same is not None:
-            detail = f"but for punctuation the same as {same.id!r}"
-            rejected.append(reject(prompt, RejectReason.NEAR_DUPLICATE_OF_GOLD, detail))
-        else:
+    for prompt, match in zip(prompts, index.match_all([item.text for item in prompts]), strict=True):
+        if match is None:
             kept.append(prompt)
+        else:
+            rejected.append(reject(prompt, *of_gold(match, gold[match.index])))
     return kept, rejected
+
+
+def of_gold(match: Match, gold: Prompt) -> tuple[RejectReason, str]:
+    """Why a prompt that matches this one of gold isn't taken."""
+    reason = RejectReason.DUPLICATE_OF_GOLD if match.exact else RejectReason.NEAR_DUPLICATE_OF_GOLD
+    joined = "as" if "the same" in match.told else "with"
+    return reason, f"{match.told} {joined} {gold.id!r}"
 
 
 def reject(prompt: Prompt, reason: RejectReason, detail: str) -> Rejection:

@@ -44,6 +44,7 @@ class RejectReason(StrEnum):
     ANSWER_MISFIT = "answer_misfit"
     DUPLICATE_ID = "duplicate_id"
     DUPLICATE_TEXT = "duplicate_text"
+    NEAR_DUPLICATE_TEXT = "near_duplicate_text"
     CONFLICTING_LABEL = "conflicting_label"
     DUPLICATE_OF_GOLD = "duplicate_of_gold"
     NEAR_DUPLICATE_OF_GOLD = "near_duplicate_of_gold"

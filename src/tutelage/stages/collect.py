@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 from tutelage import storage
-from tutelage.data import (
-    drop_repeats,
-    exclude_gold,
-    profile,
-    prompts_from_table,
-    prompts_to_table,
-    rejections_to_table,
-)
+from tutelage.data import prompts_from_table
+from tutelage.data.intake import Intake
+from tutelage.data.preparation import Preparation, batches_of
+from tutelage.data.processes import map_batches
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt
-from tutelage.stages.findings import tell_rejected
+from tutelage.stages.findings import tell_reasons
 from tutelage.stages.gold import kept_apart, kept_apart_inputs
-from tutelage.stages.privacy import privacy_inputs
+from tutelage.stages.privacy import privacy_inputs, redacting
 from tutelage.stages.sources import require_usable
-from tutelage.stages.traffic import read_traffic, traffic_inputs
+from tutelage.stages.traffic import rows_expected, traffic_batches, traffic_inputs
+
+_LARGE = 0.2  # of the prompts in one group
+_SMALL = 50  # prompts in a group that needs no warning
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -38,19 +39,55 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
 
 def _work(programme: Programme, progress: Progress) -> str:
     traffic = programme.config.traffic
-    rows = read_traffic(programme, progress)
     served = read_served(programme)
-    distinct, repeats = drop_repeats([*rows.accepted, *served])
-    kept, in_gold = exclude_gold(distinct, kept_apart(programme), traffic.near_duplicate)
-    rejected = [*rows.rejected, *repeats, *in_gold]
-    about = profile(kept, rejected, rows.total + len(served))
-    storage.write_table(programme.prompts, prompts_to_table(kept))
-    storage.write_table(programme.prompts_rejected, rejections_to_table(rejected))
+    with Intake(
+        programme.collecting,
+        programme.prompts,
+        programme.prompts_rejected,
+        threshold=traffic.near_duplicate,
+    ) as intake:
+        _take(programme, served, intake, progress)
+        with progress.track("compared", intake.steps, "step") as tracker:
+            intake.finish(traffic.near_repeats, lambda note: tracker.advance(note=note))
+    about = intake.profile.content(intake.total)
     storage.write_json(programme.profile, about)
-    tell_rejected(rejected, progress, "; prompts/rejected.parquet")
-    require_usable(traffic.named, len(kept), rows.total)
-    taken = f"{len(kept):,} of {rows.total + len(served):,} rows taken"
+    tell_reasons(
+        intake.profile.rejected, intake.profile.first_rejected, progress, "; prompts/rejected.parquet"
+    )
+    require_usable(traffic.named, intake.kept, intake.total - len(served))
+    _tell_groups(about, progress)
+    taken = f"{intake.kept:,} of {intake.total:,} rows taken"
     return f"{taken}, {len(served):,} of which were served" if served else taken
+
+
+def _take(programme: Programme, served: Sequence[Prompt], intake: Intake, progress: Progress) -> None:
+    traffic = programme.config.traffic
+    with redacting(programme, progress) as redactor:
+        prepare = Preparation(
+            redactor, kept_apart(programme), traffic.near_duplicate, apart=int(traffic.word_apart == "drop")
+        )
+        batches = chain(traffic_batches(programme), batches_of("", None, served))
+        with progress.track("read", rows_expected(programme), "row") as tracker:
+            for prepared in map_batches(prepare, batches):
+                intake.add(prepared)
+                if redactor is not None:
+                    redactor.take(prepared.found, prepared.renamed)
+                tracker.advance(prepared.total)
+
+
+def _tell_groups(about: Mapping[str, Any], progress: Progress) -> None:
+    groups = about["groups"]
+    if groups["count"]:
+        progress.note(
+            f"{groups['prompts']:,} prompts in {groups['count']:,} groups that no split divides; the largest "
+            f"has {groups['largest']:,}"
+        )
+    if groups["largest"] > _LARGE * about["accepted"] and groups["largest"] > _SMALL:
+        progress.warn(
+            f"one group holds {groups['largest'] / about['accepted']:.0%} of the prompts, so that a split "
+            "can hardly be even. Mend: raise traffic.near_duplicate, or set traffic.near_repeats to drop or "
+            "ignore"
+        )
 
 
 def read_served(programme: Programme) -> list[Prompt]:

@@ -19,12 +19,22 @@ _MENDS = {"not_utf8": "; save the file as UTF-8"}
 
 def tell_rejected(rejections: Iterable[Rejection], progress: Progress, kept_in: str) -> None:
     """A line for each reason: how many rows, the first of them, and where all of them stand."""
-    groups: dict[str, list[Rejection]] = {}
+    counts: Counter[str] = Counter()
+    firsts: dict[str, Rejection] = {}
     for item in rejections:
-        groups.setdefault(str(item.reason), []).append(item)
-    for reason, items in sorted(groups.items()):
-        first = f"row {items[0].row}: {items[0].detail}" if items[0].detail else f"row {items[0].row}"
-        progress.warn(f"{len(items):,} not taken, {reason} ({first}{_MENDS.get(reason, '')}){kept_in}")
+        counts[str(item.reason)] += 1
+        firsts.setdefault(str(item.reason), item)
+    tell_reasons(counts, firsts, progress, kept_in)
+
+
+def tell_reasons(
+    counts: Mapping[str, int], firsts: Mapping[str, Rejection], progress: Progress, kept_in: str
+) -> None:
+    """`tell_rejected` of what was counted before."""
+    for reason, count in sorted(counts.items()):
+        row = f"row {firsts[reason].row}"
+        first = f"{row}: {firsts[reason].detail}" if firsts[reason].detail else row
+        progress.warn(f"{count:,} not taken, {reason} ({first}{_MENDS.get(reason, '')}){kept_in}")
 
 
 def tell_labels(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage.config import SourceConfig
 from tutelage.data import Rows, read_rows, wanted_columns
+from tutelage.data.preparation import Batch, batches_of
 from tutelage.data.rows import Row, open_rows, source_name
 from tutelage.programme import Programme
 from tutelage.progress import Progress
@@ -78,6 +80,26 @@ def read_traffic(programme: Programme, progress: Progress, most: int | None = No
             if most is not None and total >= most:
                 break
     return Rows(accepted, rejected, total)
+
+
+def traffic_batches(programme: Programme) -> Iterator[Batch]:
+    """Its rows as they come, not yet redacted. Raises as `open_rows`."""
+    for feed in open_traffic(programme):
+        yield from batches_of(feed.name, feed.source.columns, feed.rows)
+
+
+def rows_expected(programme: Programme) -> int | None:
+    """How many rows there are at most, by the lines of its files; None where that can't be told."""
+    expected = 0
+    for source in programme.config.traffic.every:
+        lines = 0
+        for path in source_paths(programme, source.path):
+            if not isinstance(path, Path) or not path.is_file() or path.suffix == ".parquet":
+                return None
+            with path.open("rb") as file:
+                lines += sum(part.count(b"\n") for part in iter(lambda file=file: file.read(1 << 20), b""))  # type: ignore[misc]
+        expected += lines if source.limit is None else min(lines, source.limit)
+    return expected
 
 
 def traffic_inputs(programme: Programme) -> Mapping[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -121,6 +121,13 @@ class Redactor:
             at = finding.end
         dropped = {item.entity: None for item in findings if self.policy[item.entity] is Action.DROP}
         return Redacted("".join([*parts, text[at:]]), tuple(findings), tuple(dropped))
+
+    def take(self, found: Mapping[Entity, int], renamed: Iterable[tuple[str, str]]) -> None:
+        """Count, and have remembered, what a copy of this one found elsewhere."""
+        self.counts.update(found)
+        for pseudonym, value in renamed:
+            if self.remember is not None:
+                self.remember(pseudonym, value)
 
     def _instead(self, finding: Finding, value: str) -> str:
         kind = finding.entity.upper()

@@ -1,0 +1,275 @@
+"""From prepared batches to `prompts.parquet`: what repeats, what gold has, what belongs together.
+
+Three passes, none of which holds all prompts. The first keeps batches in a file as they come, their hashes by
+column. The second decides on hashes alone, but for pairs that may be near duplicates, whose texts are read
+from that file. The third writes what stays and what doesn't. A million prompts take about 250 MB of scratch
+space, their texts included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Literal
+
+from tutelage import storage
+from tutelage.data import preparation
+from tutelage.data.duplicates import grams, jaccard, normalise, reject, same_but_for_order, without_marks
+from tutelage.data.preparation import Prepared
+from tutelage.data.profile import Profile
+from tutelage.data.sources import RejectReason, reject_repeated_id
+from tutelage.data.tables import prompts_from_table, rejections_to_table
+from tutelage.records import Rejection, prompt_schema, rejection_schema
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from tutelage.data.groups import Flags, Indices
+    from tutelage.data.minhash import Hashes
+
+NearRepeats = Literal["group", "drop", "ignore"]
+
+_PAIRS = 1 << 16  # whose texts are in memory at once
+
+
+class Fate(IntEnum):
+    """What becomes of a prompt that was read well, the first that fits."""
+
+    KEPT = 0
+    REPEATED_ID = 1
+    REPEATED_TEXT = 2
+    OF_GOLD = 3
+    NEAR_REPEAT = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """For each prompt its fate; the one that it repeats, else itself; the first of its group, else -1."""
+
+    fates: npt.NDArray[np.uint8]
+    firsts: Indices
+    heads: Indices
+
+
+class Intake:
+    """Takes batches, then writes the tables. A context manager, whose end removes its scratch folder."""
+
+    def __init__(self, scratch: Path, prompts: Path, rejected: Path, *, threshold: float) -> None:
+        """`scratch` is a folder to be made; `prompts` and `rejected` are the files to be written."""
+        self._scratch, self._prompts, self._threshold = scratch, prompts, threshold
+        self._stack = ExitStack()
+        self._rejected_path = rejected
+        self._columns: list[IO[bytes]] = []
+        self._writer: pa.RecordBatchFileWriter | None = None
+        self._reject: Callable[[pa.Table], None]
+        self.total = self.kept = self._count = 0
+        self.profile = Profile()
+
+    def __enter__(self) -> Intake:
+        self._stack.enter_context(storage.scratch_folder(self._scratch))
+        self._reject = self._stack.enter_context(
+            storage.table_writer(self._rejected_path, rejection_schema())
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def add(self, prepared: Prepared) -> None:
+        """Take a batch. Batches come in the order of their rows."""
+        import pyarrow as pa
+
+        if self._writer is None:
+            path = self._scratch / "prompts.arrow"
+            self._writer = pa.ipc.new_file(str(path), prepared.prompts.schema)
+            names = [f"hashes-{place}.bin" for place in range(prepared.hashes.shape[1])]
+            self._columns = [self._stack.enter_context((self._scratch / name).open("w+b")) for name in names]
+        self.total += prepared.total
+        self._count += prepared.prompts.num_rows
+        self._set_aside(prepared.rejected)
+        self._writer.write_batch(prepared.prompts)
+        for file, column in zip(self._columns, prepared.hashes.T, strict=True):
+            file.write(column.tobytes())
+
+    def finish(self, near: NearRepeats, advance: Callable[[str], None]) -> None:
+        """Decide and write. `advance` is told what each of `steps` did."""
+        if self._writer is None:  # there were no rows
+            with storage.table_writer(self._prompts, prompt_schema()):
+                return
+        self._writer.close()
+        table = self._table()
+        decided = self._decide(table, near, advance)
+        with storage.table_writer(self._prompts, prompt_schema()) as keep:
+            begin = 0
+            for batch in table.to_batches():
+                self._write(table, batch, decided, begin, keep)
+                begin += batch.num_rows
+        advance("written")
+
+    @property
+    def steps(self) -> int:
+        """How often `finish` calls `advance`."""
+        return len(self._columns[preparation.MARKS :]) + 2 if self._columns else 0
+
+    def _table(self) -> pa.Table:
+        """What was taken, mapped into memory and not read."""
+        import pyarrow as pa
+
+        source = self._stack.enter_context(pa.memory_map(str(self._scratch / "prompts.arrow")))
+        return pa.ipc.open_file(source).read_all()
+
+    def _column(self, place: int) -> Hashes:
+        import numpy as np
+
+        file = self._columns[place]
+        file.seek(0)
+        return np.fromfile(file, np.uint64)
+
+    def _decide(self, table: pa.Table, near: NearRepeats, advance: Callable[[str], None]) -> Decided:
+        import numpy as np
+
+        from tutelage.data.groups import first_of
+
+        fates = np.zeros(self._count, np.uint8)
+        everything = np.arange(self._count)
+        firsts = first_of(self._column(preparation.ID), self._column(preparation.ID + 1))
+        fates[firsts != everything] = Fate.REPEATED_ID
+        rest = np.flatnonzero(fates == Fate.KEPT)
+        high, low = (self._column(place)[rest] for place in (preparation.TEXT, preparation.TEXT + 1))
+        firsts[rest] = rest[first_of(high, low)]
+        fates[rest[firsts[rest] != rest]] = Fate.REPEATED_TEXT
+        in_gold = table["reason"].is_valid().to_numpy()
+        fates[in_gold & (fates == Fate.KEPT)] = Fate.OF_GOLD
+        kept = np.flatnonzero(fates == Fate.KEPT)
+        advance("repeats")
+        heads = everything.copy()
+        heads[kept] = kept[self._near(table, kept, near, advance)]
+        if near == "drop":
+            again = kept[heads[kept] != kept]
+            fates[again], firsts[again] = Fate.NEAR_REPEAT, heads[again]
+            heads[again] = again
+            kept = np.flatnonzero(fates == Fate.KEPT)
+        heads[kept] = kept[self._with_sources(kept, np.searchsorted(kept, heads[kept]))]
+        alone = np.bincount(heads[kept], minlength=self._count)[heads] < 2
+        return Decided(fates, firsts, np.where(alone, -1, heads))
+
+    def _near(
+        self, table: pa.Table, kept: Indices, near: NearRepeats, advance: Callable[[str], None]
+    ) -> Indices:
+        """The first, by place among `kept`, of the near duplicates of each."""
+        from tutelage.data.groups import near_groups
+
+        texts = table["text"]
+
+        def columns() -> Iterator[Hashes]:
+            for place in range(preparation.MARKS, len(self._columns)):
+                if near != "ignore" and self._threshold < 1:
+                    yield self._column(place)[kept]
+                advance("near duplicates")
+
+        return near_groups(
+            len(kept), columns(), lambda one, other: self._alike(texts, kept[one], kept[other])
+        )
+
+    def _alike(self, texts: pa.ChunkedArray, ones: Indices, others: Indices) -> Flags:
+        """Of which pairs the texts are near duplicates."""
+        import numpy as np
+
+        found = np.zeros(len(ones), np.bool_)
+        for begin in range(0, len(ones), _PAIRS):
+            part = slice(begin, begin + _PAIRS)
+            left, right = (texts.take(indices[part]).to_pylist() for indices in (ones, others))
+            found[part] = [self._near_pair(one, other) for one, other in zip(left, right, strict=True)]
+        return found
+
+    def _near_pair(self, one: str, other: str) -> bool:
+        one, other = normalise(one), normalise(other)
+        return (
+            jaccard(grams(one), grams(other)) >= self._threshold
+            or without_marks(one) == without_marks(other)
+            or same_but_for_order(one, other)
+        )
+
+    def _with_sources(self, kept: Indices, heads: Indices) -> Indices:
+        """`heads`, by place, where what a source puts into one group is in one as well."""
+        import numpy as np
+
+        from tutelage.data.groups import connect, first_of
+
+        groups = self._column(preparation.GROUP)[kept]
+        grouped = np.flatnonzero(groups)
+        if not len(grouped):
+            return heads
+        values = groups[grouped]
+        firsts = grouped[first_of(values, values)]
+        return connect(len(kept), [(heads, np.arange(len(kept))), (firsts, grouped)])
+
+    def _write(
+        self,
+        table: pa.Table,
+        batch: pa.RecordBatch,
+        decided: Decided,
+        begin: int,
+        keep: Callable[[pa.Table], None],
+    ) -> None:
+        import numpy as np
+        import pyarrow as pa
+
+        part = slice(begin, begin + batch.num_rows)
+        fates = decided.fates[part]
+        staying = np.flatnonzero(fates == Fate.KEPT)
+        rows = pa.Table.from_batches([batch])
+        kept = rows.take(staying)
+        names = _group_names(table, decided.heads[part][staying], kept["group"].to_pylist())
+        kept = kept.set_column(kept.schema.get_field_index("group"), "group", names)
+        kept = kept.select(prompt_schema().names)
+        keep(kept)
+        self.kept += kept.num_rows
+        self.profile.add(kept)
+        going = np.flatnonzero(fates != Fate.KEPT)
+        first_ids = table["id"].take(decided.firsts[part][going]).to_pylist()
+        self._set_aside(_rejections(rows.take(going), fates[going].tolist(), first_ids))
+
+    def _set_aside(self, rejections: Sequence[Rejection]) -> None:
+        self.profile.reject(rejections)
+        if rejections:
+            self._reject(rejections_to_table(rejections))
+
+
+def _rejections(rows: pa.Table, fates: Sequence[int], firsts: Sequence[str]) -> list[Rejection]:
+    """Of prompts that aren't kept; `firsts` are the ids of those that they repeat."""
+    prompts = prompts_from_table(rows)
+    columns = (rows[name].to_pylist() for name in ("row", "reason", "detail"))
+    made = []
+    for prompt, fate, first, row, reason, detail in zip(prompts, fates, firsts, *columns, strict=True):
+        prompt = replace(prompt, row=row)
+        if fate == Fate.REPEATED_ID:
+            made.append(reject_repeated_id(prompt))
+        elif fate == Fate.REPEATED_TEXT:
+            made.append(reject(prompt, RejectReason.DUPLICATE_TEXT, f"same text as {first!r}"))
+        elif fate == Fate.NEAR_REPEAT:
+            made.append(reject(prompt, RejectReason.NEAR_DUPLICATE_TEXT, f"nearly the same as {first!r}"))
+        else:
+            made.append(reject(prompt, RejectReason(reason), detail))
+    return made
+
+
+def _group_names(table: pa.Table, heads: Indices, own: list[str]) -> pa.Array:
+    """What the source of a group's first calls it, else the first's id; `own` for one that is alone."""
+    import numpy as np
+    import pyarrow as pa
+
+    grouped = np.flatnonzero(heads >= 0)
+    firsts = table.select(["group", "id"]).take(heads[grouped])
+    of_firsts, ids = firsts["group"].to_pylist(), firsts["id"].to_pylist()
+    for place, group, id_ in zip(grouped.tolist(), of_firsts, ids, strict=True):
+        own[place] = group or id_
+    return pa.array(own, pa.string())

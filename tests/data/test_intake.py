@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tutelage import storage
+from tutelage.data import drop_repeats, exclude_gold, prompts_from_table
+from tutelage.data.intake import Intake
+from tutelage.data.preparation import Preparation, batches_of
+from tutelage.data.processes import map_batches
+from tutelage.records import Prompt
+
+GOLD = [Prompt("g", "please send the invoice to my accountant today")]
+LONG = "my parcel was marked as delivered on monday but nobody ever rang the bell"
+
+
+def _run(folder, prompts, near="group", gold=GOLD, most=1, threshold=0.85):
+    with Intake(
+        folder / "scratch", folder / "kept.parquet", folder / "rejected.parquet", threshold=threshold
+    ) as intake:
+        for prepared in map_batches(
+            Preparation(None, gold, threshold), batches_of("a", None, prompts), most=most
+        ):
+            intake.add(prepared)
+        intake.finish(near, lambda _: None)
+    assert not (folder / "scratch").exists()
+    kept = prompts_from_table(storage.read_table(folder / "kept.parquet"))
+    return kept, storage.read_table(folder / "rejected.parquet").to_pylist()
+
+
+def test_each_prompt_has_the_first_fate_that_fits(tmp_path):
+    kept, rejected = _run(
+        tmp_path,
+        [
+            Prompt("a", "where is my card"),
+            Prompt("a", "another text with that id", row=2),
+            Prompt("b", "Where is  MY card", row=3),
+            Prompt("c", "Please send the INVOICE to my accountant today!", row=4),
+            Prompt("d", "today my accountant, please send the invoice to", row=5),
+            Prompt("e", "an answer"),
+        ],
+    )
+    assert [prompt.id for prompt in kept] == ["a", "e"]
+    assert {(item["id"], item["row"], item["reason"]) for item in rejected} == {
+        ("a", 2, "duplicate_id"),
+        ("b", 3, "duplicate_text"),
+        ("c", 4, "near_duplicate_of_gold"),
+        ("d", 5, "near_duplicate_of_gold"),
+    }
+
+
+@pytest.mark.parametrize("near", ["group", "drop", "ignore"])
+def test_near_repeats_are_grouped_dropped_or_left(tmp_path, near):
+    prompts = [Prompt("a", LONG), Prompt("b", "quite another question"), Prompt("c", LONG + "!")]
+    kept, rejected = _run(tmp_path, prompts, near)
+    groups = {prompt.id: prompt.group for prompt in kept}
+    assert groups == {
+        "group": {"a": "a", "b": "", "c": "a"},
+        "drop": {"a": "", "b": ""},
+        "ignore": {"a": "", "b": "", "c": ""},
+    }[near]
+    assert [item["reason"] for item in rejected] == ["near_duplicate_text"] * (near == "drop")
+
+
+def test_what_a_source_groups_is_joined_with_what_is_nearly_the_same(tmp_path):
+    prompts = [
+        Prompt("a", LONG, group="anna"),
+        Prompt("b", "quite another question", group="ben"),
+        Prompt("c", LONG + "!", group="ben"),
+        Prompt("d", "something that nobody else asks", group="carla"),
+    ]
+    kept, _ = _run(tmp_path, prompts)
+    assert [prompt.group for prompt in kept] == ["anna", "anna", "anna", "carla"]
+
+
+def test_no_rows_make_empty_tables(tmp_path):
+    assert _run(tmp_path, []) == ([], [])
+
+
+def test_an_error_leaves_what_was_there(tmp_path):
+    before = _run(tmp_path, [Prompt("a", "where is my card")])[0]
+    with (
+        pytest.raises(RuntimeError),
+        Intake(
+            tmp_path / "s", tmp_path / "kept.parquet", tmp_path / "rejected.parquet", threshold=0.85
+        ) as intake,
+    ):
+        intake.add(
+            Preparation(None, GOLD, 0.85)(next(batches_of("a", None, [Prompt("z", "a text of its own")])))
+        )
+        raise RuntimeError
+    assert prompts_from_table(storage.read_table(tmp_path / "kept.parquet")) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.parquet", "rejected.parquet"]
+
+
+def test_several_processes_give_the_same(tmp_path):
+    prompts = [Prompt(str(n), f"question {n % 9_000} about parcel {n % 7} and card") for n in range(13_500)]
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    assert _run(tmp_path / "one", prompts, most=1) == _run(tmp_path / "two", prompts, most=2)
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts=st.lists(st.text(st.characters(codec="utf-8"), max_size=9), max_size=12))
+def test_nothing_is_lost_and_it_agrees_with_the_lists(tmp_path_factory, texts):
+    prompts = [Prompt(str(n), text) for n, text in enumerate(texts)]
+    kept, rejected = _run(tmp_path_factory.mktemp("intake"), prompts)
+    distinct, _ = drop_repeats(prompts)
+    wanted, _ = exclude_gold(distinct, GOLD, 0.85)
+    assert [prompt.id for prompt in kept] == [prompt.id for prompt in wanted]
+    assert len(kept) + len(rejected) == len(prompts)
