@@ -55,11 +55,14 @@ def test_near_repeats_are_grouped_dropped_or_left(tmp_path, near):
     prompts = [Prompt("a", LONG), Prompt("b", "quite another question"), Prompt("c", LONG + "!")]
     kept, rejected = _run(tmp_path, prompts, near)
     groups = {prompt.id: prompt.group for prompt in kept}
-    assert groups == {
-        "group": {"a": "a", "b": "", "c": "a"},
-        "drop": {"a": "", "b": ""},
-        "ignore": {"a": "", "b": "", "c": ""},
-    }[near]
+    assert (
+        groups
+        == {
+            "group": {"a": "a", "b": "", "c": "a"},
+            "drop": {"a": "", "b": ""},
+            "ignore": {"a": "", "b": "", "c": ""},
+        }[near]
+    )
     assert [item["reason"] for item in rejected] == ["near_duplicate_text"] * (near == "drop")
 
 

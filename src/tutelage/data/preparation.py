@@ -102,10 +102,7 @@ class Preparation:
         table = table.append_column("reason", pa.array(reasons, pa.string()))
         table = table.append_column("detail", pa.array(details, pa.string()))
         digests = b"".join(
-            _digest(text, 16)
-            + _digest(prompt.id, 16)
-            + _or_none(prompt.group)
-            + _or_none(without_marks(text))
+            part
             for text, prompt in zip(normal, prompts, strict=True)
             for part in (
                 _digest(text, 16),
