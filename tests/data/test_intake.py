@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tutelage import storage
 from tutelage.data import drop_repeats, exclude_gold, prompts_from_table
-from tutelage.data.intake import Intake
+from tutelage.data.intake import Intake, _gathered
 from tutelage.data.preparation import Preparation, batches_of
 from tutelage.data.processes import map_batches
 from tutelage.records import Prompt
@@ -113,3 +115,14 @@ def test_nothing_is_lost_and_it_agrees_with_the_lists(tmp_path_factory, texts):
     wanted, _ = exclude_gold(distinct, GOLD, 0.85)
     assert [prompt.id for prompt in kept] == [prompt.id for prompt in wanted]
     assert len(kept) + len(rejected) == len(prompts)
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=8),
+    st.lists(st.integers(0, 10_000), max_size=12),
+)
+def test_texts_are_gathered_across_chunks(sizes, wanted):
+    names = iter(range(sum(sizes)))
+    column = pa.chunked_array([[str(next(names)) for _ in range(size)] for size in sizes], pa.string())
+    indices = np.array([index % len(column) for index in wanted if len(column)], np.int64)
+    assert _gathered(column, indices) == [str(index) for index in indices]

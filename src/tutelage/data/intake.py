@@ -186,7 +186,7 @@ class Intake:
         found = np.zeros(len(ones), np.bool_)
         for begin in range(0, len(ones), _PAIRS):
             part = slice(begin, begin + _PAIRS)
-            left, right = (texts.take(indices[part]).to_pylist() for indices in (ones, others))
+            left, right = (_gathered(texts, indices[part]) for indices in (ones, others))
             found[part] = [self._near_pair(one, other) for one, other in zip(left, right, strict=True)]
         return found
 
@@ -235,7 +235,7 @@ class Intake:
         self.kept += kept.num_rows
         self.profile.add(kept)
         going = np.flatnonzero(fates != Fate.KEPT)
-        first_ids = table["id"].take(decided.firsts[part][going]).to_pylist()
+        first_ids = _gathered(table["id"], decided.firsts[part][going])
         self._set_aside(_rejections(rows.take(going), fates[going].tolist(), first_ids))
 
     def _set_aside(self, rejections: Sequence[Rejection]) -> None:
@@ -262,14 +262,30 @@ def _rejections(rows: pa.Table, fates: Sequence[int], firsts: Sequence[str]) -> 
     return made
 
 
+def _gathered(column: pa.ChunkedArray, indices: Indices) -> list[str]:
+    """The texts at `indices`, taken from each chunk by itself: Arrow would put all chunks together first."""
+    import numpy as np
+
+    ends = np.cumsum([len(chunk) for chunk in column.chunks])
+    order = np.argsort(indices, kind="stable")
+    chunks = np.searchsorted(ends, indices[order], side="right")
+    texts: list[str] = [""] * len(indices)
+    for places in np.split(order, np.flatnonzero(np.diff(chunks)) + 1) if len(order) else []:
+        number = int(np.searchsorted(ends, indices[places[0]], side="right"))
+        chunk = column.chunk(number)
+        taken = chunk.take(indices[places] - (ends[number] - len(chunk))).to_pylist()
+        for place, text in zip(places.tolist(), taken, strict=True):
+            texts[place] = text
+    return texts
+
+
 def _group_names(table: pa.Table, heads: Indices, own: list[str]) -> pa.Array:
     """What the source of a group's first calls it, else the first's id; `own` for one that is alone."""
     import numpy as np
     import pyarrow as pa
 
     grouped = np.flatnonzero(heads >= 0)
-    firsts = table.select(["group", "id"]).take(heads[grouped])
-    of_firsts, ids = firsts["group"].to_pylist(), firsts["id"].to_pylist()
+    of_firsts, ids = (_gathered(table[name], heads[grouped]) for name in ("group", "id"))
     for place, group, id_ in zip(grouped.tolist(), of_firsts, ids, strict=True):
         own[place] = group or id_
     return pa.array(own, pa.string())
