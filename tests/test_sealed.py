@@ -28,6 +28,7 @@ MAY = {
     "stages/collect.py": "keeps its texts out of the transfer set",
     "stages/served.py": "keeps its texts out of the transfer set",
     "stages/pilot.py": "counts what asking about it costs",
+    "stages/pool.py": "counts what asking about it cost, and tells its arrivals from the traffic's",
     "stages/label.py": "asks the teacher about it",
     "stages/batches.py": "asks the teacher about it",
     "stages/coverage.py": "places it among the traffic",

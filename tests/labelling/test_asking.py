@@ -501,9 +501,10 @@ def test_the_pace_is_found_at_a_real_endpoint_and_an_outage_is_waited_for(
     back = threading.Timer(0.8, lambda: setattr(faulty_teacher, "default", OUTCOMES["ok"]()))
     for timer in (down, back):
         timer.start()
-    config = LabellingConfig(concurrency=16, wait=0.02, attempts=1)
+    # Two: an answer that was on its way when the outage began makes those that failed before it count once.
+    config = LabellingConfig(concurrency=16, wait=0.02, attempts=2)
     report = label(prompts(600), at(faulty_teacher), TASK, ledger, config, bar)
     assert (report.by_status, report.failed) == ({"ok": 600}, 0)
     assert report.at_once == faulty_teacher.most_under_way == 16
-    assert set(report.faults) == {"503"} and report.again <= 16 + 10 + 10
+    assert set(report.faults) == {"503"} and report.again <= 2 * 16 + 10 + 10
     assert len(bar.told) == 2 and "seems to be down" in bar.told[0]

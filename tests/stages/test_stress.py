@@ -102,9 +102,8 @@ def test_run_leaves_it_out_where_nobody_asked_and_its_name_measures_it_all_the_s
     run_all(quiet)
     assert not (programme.evaluation / "stress.json").exists()
     assert "stress" not in [stage.name for stage in read_status(quiet).stages]
-    assert [stage.reason_to_run(quiet) for stage in STAGES if stage.wanted(quiet)] == [None] * (
-        len(STAGES) - 1
-    )
+    wanted = [stage for stage in STAGES if stage.wanted(quiet)]
+    assert [stage.reason_to_run(quiet) for stage in wanted] == [None] * len(wanted)
     with pytest.raises(UsageError, match="evaluate builds on stress"):
         run_stage(programme, "evaluate")
     assert run_stage(programme, "stress")
