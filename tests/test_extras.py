@@ -22,7 +22,7 @@ from tutelage.extras import missing_extra, require_extra
 
 TESTS = Path(__file__).parent
 PROJECT = tomllib.loads((TESTS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-HEAVY = "pyarrow scipy sklearn statsmodels pandas datasketch torch transformers sympy onnx datasets".split()
+HEAVY = "pyarrow scipy sklearn statsmodels pandas torch transformers sympy onnx datasets".split()
 
 
 def needed(wanted: Requirement) -> Iterator[Requirement]:

@@ -12,7 +12,7 @@ from tutelage.errors import MissingExtraError
 
 # By the names they are imported under; the first extra that brings one is named as the mend.
 _MODULES = {
-    "programme": ("pyarrow", "scipy", "sklearn", "statsmodels", "datasketch", "huggingface_hub"),
+    "programme": ("pyarrow", "scipy", "sklearn", "statsmodels", "huggingface_hub"),
     "serve": (
         "alembic",
         "argon2",
