@@ -269,8 +269,9 @@ def main() -> None:
             with served(place / "static", teacher) as server:
                 in_process("static student in process, capture durable", server, options.seconds)
                 passing(server, teacher, options.seconds)
-                with served(place / "batched", teacher, capture="batched") as other:
-                    in_process("static student in process, capture batched", other, options.seconds)
+                for capture in ("written", "batched"):
+                    with served(place / capture, teacher, capture=capture) as other:
+                        in_process(f"static student in process, capture {capture}", other, options.seconds)
                 if options.export is not None:
                     with served(place / "int8", teacher, options.export) as other:
                         in_process("int8 student in process", other, options.seconds)

@@ -10,6 +10,7 @@
     ├── IntegrityError            something on disk is not what was written (seal, journal, weights)
     ├── UnsafeModelError          a model file of a kind that Tutelage doesn't open
     ├── StudentUnavailable        the student can't answer now: it is down, too slow, or says no probabilities
+    ├── ProcessDied               a child process ended before its work did
     ├── BudgetExhausted           the next call could pass the budget; progress is kept
     └── TeacherError              the teacher's side
         ├── TeacherUnavailable    try again: rate limit, overload, time-out; may say after how long
@@ -79,6 +80,10 @@ class UnsafeModelError(TutelageError):
 
 class StudentUnavailable(TutelageError):
     """The student gave no answer that can be used; the teacher is asked instead."""
+
+
+class ProcessDied(TutelageError):
+    """A process that worked for this one ended; what it was given is lost, and can be given again."""
 
 
 class BudgetExhausted(TutelageError):

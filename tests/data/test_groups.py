@@ -23,10 +23,11 @@ def test_what_pairs_connect_has_one_first():
 def test_in_a_bucket_those_unlike_its_first_are_compared_among_themselves():
     kinds = np.array([0, 1, 0, 1, 2, 0])
     column = np.array([7, 7, 7, 7, 7, 0], np.uint64)  # the last is in no bucket
-    found = near_groups(6, [column], lambda one, other: kinds[one] == kinds[other])
+    found = near_groups(6, [(column, lambda one, other: kinds[one] == kinds[other])])
     assert found.tolist() == [0, 1, 0, 1, 4, 5]
 
 
 def test_no_pair_that_is_unlike_is_connected():
     column = np.ones(5, np.uint64)
-    assert near_groups(5, [column, column], lambda one, _: np.zeros(len(one), bool)).tolist() == [*range(5)]
+    unlike = (column, lambda one, _: np.zeros(len(one), bool))
+    assert near_groups(5, [unlike, unlike]).tolist() == [*range(5)]

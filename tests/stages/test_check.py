@@ -16,7 +16,7 @@ from tutelage.stages import run_stage
 from tutelage.stages.rights import rights_decision
 
 WORDS = "parcel invoice password refund courier charge account payment tracking price".split()
-QUESTIONS = [f"{one} and {other}: what now" for one in WORDS for other in WORDS if one != other][:60]
+QUESTIONS = [f"{one} and {other}s: what now" for one in WORDS for other in WORDS if one != other][:60]
 PAID = {
     "type": "openai",
     "rights": "openai-api",

@@ -21,7 +21,8 @@ from tutelage.stages.task import resolved_task
 from tutelage.students import load_student
 
 WORDS = "parcel invoice password refund courier charge account payment tracking price".split()
-TEXTS = [f"{one} and {other}: what now" for one in WORDS for other in WORDS if one != other]
+# The plural, since two texts of the same words in another order are near duplicates.
+TEXTS = [f"{one} and {other}s: what now" for one in WORDS for other in WORDS if one != other]
 RECORD = {
     "type": "object",
     "properties": {
@@ -247,7 +248,7 @@ def test_students_that_write_are_trained_with_their_control_and_judged(
     for arm in ("student", "control"):  # a random model after one epoch knows nothing
         assert arms[arm]["accuracy"]["estimate"] < 0.9
         assert arms[arm]["footprint"]["latency_p50_ms"] > 0
-    assert outcome.decision["verdict"] in ("pass", "fail", "undecided")
+    assert outcome.decision["verdict"] in ("pass", "fail", "not enough evidence")
     assert outcome.report.stat().st_size > 10_000
     if task["type"] == "generate":
         assert arms["teacher"]["measures"]["embedding_similarity"]["estimate"] == pytest.approx(1.0, abs=1e-5)

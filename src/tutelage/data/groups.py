@@ -17,6 +17,7 @@ from tutelage.data.minhash import Hashes
 
 Indices = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+Alike = Callable[[Indices, Indices], Flags]
 
 _ROUNDS = 8  # firsts of a bucket; what is like none of them is left to other columns
 
@@ -47,21 +48,19 @@ def connect(count: int, pairs: Iterable[tuple[Indices, Indices]]) -> Indices:
     return found
 
 
-def near_groups(count: int, columns: Iterable[Hashes], alike: Callable[[Indices, Indices], Flags]) -> Indices:
+def near_groups(count: int, columns: Iterable[tuple[Hashes, Alike]]) -> Indices:
     """For each of `count` texts the first of its group, itself where it is alone.
 
-    `columns` are hashes, (count,) each, 0 for none; `alike` says of which pairs of texts are near duplicates.
+    `columns` are hashes, (count,) each, 0 for none, with what says which pairs of one number are alike.
     """
     firsts = np.arange(count)
-    for column in columns:
+    for column, alike in columns:
         if found := list(_alike_in(column, firsts, alike)):
             firsts = connect(count, [(firsts, np.arange(count)), *found])
     return firsts
 
 
-def _alike_in(
-    column: Hashes, firsts: Indices, alike: Callable[[Indices, Indices], Flags]
-) -> Iterable[tuple[Indices, Indices]]:
+def _alike_in(column: Hashes, firsts: Indices, alike: Alike) -> Iterable[tuple[Indices, Indices]]:
     """Pairs of one column that are alike, and aren't of one group by `firsts`."""
     members = np.argsort(column, kind="stable")
     members = members[column[members] != 0]

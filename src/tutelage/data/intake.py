@@ -8,7 +8,7 @@ space, their texts included.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from tutelage.data.groups import Flags, Indices
+    from tutelage.data.groups import Alike, Flags, Indices
     from tutelage.data.minhash import Hashes
 
 NearRepeats = Literal["group", "drop", "ignore"]
+Pairs = Callable[[Iterable[tuple[str, str]]], list[bool]]  # which of these normalised texts are alike
 
 _PAIRS = 1 << 16  # whose texts are in memory at once
 
@@ -169,34 +170,21 @@ class Intake:
 
         texts = table["text"]
 
-        def columns() -> Iterator[Hashes]:
+        def columns() -> Iterator[tuple[Hashes, Alike]]:
             for place in range(preparation.MARKS, len(self._columns)):
                 if near != "ignore" and self._threshold < 1:
-                    yield self._column(place)[kept]
+                    yield self._column(place)[kept], _alike_among(texts, kept, self._pairs_of(place))
                 advance("near duplicates")
 
-        return near_groups(
-            len(kept), columns(), lambda one, other: self._alike(texts, kept[one], kept[other])
-        )
+        return near_groups(len(kept), columns())
 
-    def _alike(self, texts: pa.ChunkedArray, ones: Indices, others: Indices) -> Flags:
-        """Of which pairs the texts are near duplicates."""
-        import numpy as np
-
-        found = np.zeros(len(ones), np.bool_)
-        for begin in range(0, len(ones), _PAIRS):
-            part = slice(begin, begin + _PAIRS)
-            left, right = (_gathered(texts, indices[part]) for indices in (ones, others))
-            found[part] = [self._near_pair(one, other) for one, other in zip(left, right, strict=True)]
-        return found
-
-    def _near_pair(self, one: str, other: str) -> bool:
-        one, other = normalise(one), normalise(other)
-        return (
-            jaccard(grams(one), grams(other)) >= self._threshold
-            or without_marks(one) == without_marks(other)
-            or same_but_for_order(one, other)
-        )
+    def _pairs_of(self, place: int) -> Pairs:
+        """What tells which pairs of a column are alike: its candidates can be so in one way only."""
+        if place == preparation.MARKS:
+            return lambda pairs: [without_marks(one) == without_marks(other) for one, other in pairs]
+        if place == preparation.WORDS:
+            return lambda pairs: [same_but_for_order(one, other) for one, other in pairs]
+        return lambda pairs: list(_alike_by_grams(pairs, self._threshold))
 
     def _with_sources(self, kept: Indices, heads: Indices) -> Indices:
         """`heads`, by place, where what a source puts into one group is in one as well."""
@@ -260,6 +248,30 @@ def _rejections(rows: pa.Table, fates: Sequence[int], firsts: Sequence[str]) -> 
         else:
             made.append(reject(prompt, RejectReason(reason), detail))
     return made
+
+
+def _alike_among(texts: pa.ChunkedArray, kept: Indices, pairs: Pairs) -> Alike:
+    """What tells of which pairs, by place among `kept`, the texts are near duplicates."""
+    import numpy as np
+
+    def alike(ones: Indices, others: Indices) -> Flags:
+        found = np.zeros(len(ones), np.bool_)
+        for begin in range(0, len(ones), _PAIRS):
+            part = slice(begin, begin + _PAIRS)
+            left, right = (map(normalise, _gathered(texts, kept[places[part]])) for places in (ones, others))
+            found[part] = pairs(zip(left, right, strict=True))
+        return found
+
+    return alike
+
+
+def _alike_by_grams(pairs: Iterable[tuple[str, str]], threshold: float) -> Iterator[bool]:
+    """Many pairs in turn have the same first text, whose grams are made once."""
+    last, of_last = None, frozenset[str]()
+    for one, other in pairs:
+        if one != last:
+            last, of_last = one, grams(one)
+        yield jaccard(of_last, grams(other)) >= threshold
 
 
 def _gathered(column: pa.ChunkedArray, indices: Indices) -> list[str]:

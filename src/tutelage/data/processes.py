@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-from tutelage.errors import TutelageError
+from tutelage.errors import ProcessDied
 
 _AT_LEAST = 12  # batches; fewer are done before children have started
 _MOST = 8  # children: more than one process that reads for them can feed
@@ -28,10 +28,6 @@ _WAITING = 2  # batches for each child that may be under way
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
-
-
-class ProcessDied(TutelageError):
-    """A child process ended before its work did."""
 
 
 def processors() -> int:
