@@ -50,6 +50,11 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/sequences.py
 	$(BIN)/python benchmarks/gateway.py $(if $(PEERS),--peer $(PEERS))
 	$(BIN)/python benchmarks/journal.py
+	$(BIN)/python benchmarks/near_duplicates.py
+	$(BIN)/python benchmarks/collect.py
+	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/label_efficiency.py
+	$(BIN)/python benchmarks/digits.py --seeds 0 1 2 3 4
 	$(BIN)/python benchmarks/redaction.py
 	$(BIN)/python benchmarks/captures.py
 	$(BIN)/python benchmarks/serve_size.py

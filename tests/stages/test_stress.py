@@ -187,6 +187,7 @@ def test_the_sample_has_every_slice_and_is_the_same_again():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_student_that_lost_its_teachers_refusals_fails_by_the_term_of_its_own(
     tmp_path, faulty_teacher, one_torch_thread
 ):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +16,7 @@ from tutelage.cli.rights import rights as rights_verbs
 
 if TYPE_CHECKING:
     from tutelage.programme import Programme
+    from tutelage.progress import Progress
 
 app = typer.Typer(
     name="tutelage",
@@ -112,13 +115,10 @@ def gold(
     if not reseal:
         _stage_command("gold", folder, overrides, force)
         return
-    from tutelage.cli.display import RichProgress
-    from tutelage.programme import Programme
     from tutelage.stages import reseal as reseal_gold
 
-    programme = Programme.open(folder, overrides or ())
-    with programme.locked():
-        reseal_gold(programme, RichProgress())
+    with _at_work(folder, overrides) as (programme, progress):
+        reseal_gold(programme, progress)
 
 
 @app.command()
@@ -190,15 +190,12 @@ def collect(
     if not from_serving:
         _stage_command("collect", folder, overrides, force)
         return
-    from tutelage.cli.display import RichProgress
-    from tutelage.programme import Programme
     from tutelage.stages import run_stage
     from tutelage.stages.served import take_served
 
-    programme = Programme.open(folder, overrides or ())
-    with programme.locked():
-        take_served(programme, RichProgress(), most=most)
-        run_stage(programme, "collect", RichProgress(), force=force)
+    with _at_work(folder, overrides) as (programme, progress):
+        take_served(programme, progress, most=most)
+        run_stage(programme, "collect", progress, force=force)
 
 
 @app.command()
@@ -210,14 +207,10 @@ def coverage(
 ) -> None:
     """Say whether gold is like the traffic: clusters in words, what gold lacks, leaks. Costs nothing."""
     from tutelage.cli.coverage import print_coverage
-    from tutelage.cli.display import RichProgress
-    from tutelage.programme import Programme
-    from tutelage.progress import Silent
     from tutelage.stages import read_coverage, run_stage
 
-    programme = Programme.open(folder, overrides or ())
-    with programme.locked():
-        run_stage(programme, "coverage", Silent() if as_json else RichProgress(), force=force)
+    with _at_work(folder, overrides, quiet=as_json) as (programme, progress):
+        run_stage(programme, "coverage", progress, force=force)
     print_coverage(read_coverage(programme), as_json=as_json)
 
 
@@ -235,16 +228,11 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Which prompts to have labelled: each plan's cost and what it covers; keep that of labelling.sample."""
-    from tutelage.cli.display import RichProgress
     from tutelage.cli.plans import print_plans
-    from tutelage.programme import Programme
-    from tutelage.progress import Silent
     from tutelage.stages import run_stage
     from tutelage.stages.plans import compare_plans
 
-    programme = Programme.open(folder, overrides or ())
-    with programme.locked():
-        progress = Silent() if as_json else RichProgress()
+    with _at_work(folder, overrides, quiet=as_json) as (programme, progress):
         found = compare_plans(programme, progress, prompts, budget)
         print_plans(found, as_json=as_json)
         if found.chosen is not None:
@@ -280,26 +268,19 @@ def label(
     if pilot is None:
         _stage_command("label", folder, overrides, force)
         return
-    from tutelage.cli.display import RichProgress
     from tutelage.cli.pilot import print_pilot
-    from tutelage.programme import Programme
-    from tutelage.progress import Silent
     from tutelage.stages import run_pilot
 
-    programme = Programme.open(folder, overrides or ())
-    with programme.locked():
-        found = run_pilot(programme, pilot, Silent() if as_json else RichProgress())
+    with _at_work(folder, overrides, quiet=as_json) as (programme, progress):
+        found = run_pilot(programme, pilot, progress)
     print_pilot(found, as_json=as_json)
 
 
 def _cancel_batches(folder: Path, overrides: list[str] | None) -> None:
-    from tutelage.cli.display import RichProgress
-    from tutelage.programme import Programme
     from tutelage.stages import cancel_batches
 
-    programme = Programme.open(folder, overrides or ())
-    with programme.locked():
-        typer.echo(cancel_batches(programme, RichProgress()))
+    with _at_work(folder, overrides) as (programme, progress):
+        typer.echo(cancel_batches(programme, progress))
 
 
 @app.command()
@@ -309,13 +290,10 @@ def review(
     most: Annotated[int, typer.Option(min=1, help="Answers to look at, the most doubtful first.")] = 200,
 ) -> None:
     """Put the teacher's most doubtful answers into answers/review.csv, for people to correct."""
-    from tutelage.cli.display import RichProgress
-    from tutelage.programme import Programme
     from tutelage.stages import make_review
 
-    programme = Programme.open(folder, overrides or ())
-    with programme.locked():
-        path = make_review(programme, most, RichProgress())
+    with _at_work(folder, overrides) as (programme, progress):
+        path = make_review(programme, most, progress)
     typer.echo(f"Fill in the column label of {path}, then run `tutelage label {folder}`.")
 
 
@@ -380,14 +358,10 @@ def compare(
 ) -> None:
     """Train several students over several seeds, on answers that none learns from propose the smallest."""
     from tutelage.cli.comparison import print_comparison
-    from tutelage.cli.display import RichProgress
-    from tutelage.programme import Programme
-    from tutelage.progress import Silent
     from tutelage.stages import run_comparison
 
-    programme = Programme.open(folder, overrides or ())
-    with programme.locked():
-        found = run_comparison(programme, Silent() if as_json else RichProgress())
+    with _at_work(folder, overrides, quiet=as_json) as (programme, progress):
+        found = run_comparison(programme, progress)
     print_comparison(found, as_json=as_json)
 
 
@@ -408,14 +382,9 @@ def curve(
 ) -> None:
     """Say whether more answers would pay: students of a tenth to all of them, and what the fit foretells."""
     from tutelage.cli.curve import print_curve
-    from tutelage.cli.display import RichProgress
-    from tutelage.programme import Programme
-    from tutelage.progress import Silent
     from tutelage.stages.curve import run_curve
 
-    programme = Programme.open(folder, overrides or ())
-    with programme.locked():
-        progress = Silent() if as_json else RichProgress()
+    with _at_work(folder, overrides, quiet=as_json) as (programme, progress):
         found = run_curve(programme, progress, more=more, worth=worth, configured=configured)
     print_curve(found, as_json=as_json)
 
@@ -432,14 +401,11 @@ def stress(folder: Folder = Path(), overrides: Overrides = None, force: Force = 
 @app.command()
 def export(folder: Folder = Path(), overrides: Overrides = None) -> None:
     """Write the student in forms that a server runs without torch; refuse those that do not do as it did."""
-    from tutelage.cli.display import RichProgress
     from tutelage.cli.exports import print_export
-    from tutelage.programme import Programme
     from tutelage.stages import run_export
 
-    programme = Programme.open(folder, overrides or ())
-    with programme.locked():
-        found = run_export(programme, RichProgress())
+    with _at_work(folder, overrides) as (programme, progress):
+        found = run_export(programme, progress)
     print_export(found)
 
 
@@ -447,13 +413,10 @@ def export(folder: Folder = Path(), overrides: Overrides = None) -> None:
 def certify(folder: Folder = Path(), overrides: Overrides = None) -> None:
     """Find from which confidence on the exported student may answer, with a bound on its errors there."""
     from tutelage.cli.certificates import print_certification
-    from tutelage.cli.display import RichProgress
-    from tutelage.programme import Programme
     from tutelage.stages import run_certify
 
-    programme = Programme.open(folder, overrides or ())
-    with programme.locked():
-        found = run_certify(programme, RichProgress())
+    with _at_work(folder, overrides) as (programme, progress):
+        found = run_certify(programme, progress)
     print_certification(found)
     raise typer.Exit(found.exit_code)
 
@@ -479,13 +442,11 @@ def report(folder: Folder = Path(), overrides: Overrides = None, force: Force = 
 @app.command()
 def run(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
     """All stages up to the release decision. Exit status: 0 pass, 3 fail, 4 not enough evidence."""
-    from tutelage.cli.display import RichProgress, print_outcome
-    from tutelage.programme import Programme
+    from tutelage.cli.display import print_outcome
     from tutelage.stages import run_all
 
-    programme = Programme.open(folder, overrides or ())
-    with programme.locked():
-        outcome = run_all(programme, RichProgress(), force=force)
+    with _at_work(folder, overrides) as (programme, progress):
+        outcome = run_all(programme, progress, force=force)
     print_outcome(outcome)
     raise typer.Exit(outcome.exit_code)
 
@@ -602,12 +563,23 @@ def doctor() -> None:
     raise typer.Exit(0 if all(finding.found or not finding.needed for finding in findings) else 2)
 
 
-def _stage_command(name: str, folder: Path, overrides: list[str] | None, force: bool) -> Programme:
+@contextmanager
+def _at_work(
+    folder: Path, overrides: list[str] | None, *, quiet: bool = False
+) -> Iterator[tuple[Programme, Progress]]:
+    """The programme, while no other process works in it, and what tells how far it is (`quiet`: nothing)."""
     from tutelage.cli.display import RichProgress
     from tutelage.programme import Programme
-    from tutelage.stages import run_stage
+    from tutelage.progress import Silent
 
     programme = Programme.open(folder, overrides or ())
     with programme.locked():
-        run_stage(programme, name, RichProgress(), force=force)
+        yield programme, Silent() if quiet else RichProgress()
+
+
+def _stage_command(name: str, folder: Path, overrides: list[str] | None, force: bool) -> Programme:
+    from tutelage.stages import run_stage
+
+    with _at_work(folder, overrides) as (programme, progress):
+        run_stage(programme, name, progress, force=force)
     return programme

@@ -62,11 +62,6 @@ class _Pages(LocalPages):
             request, "annotate_names.html.j2", tally=project.tally(), people=people, wanted=project.wanted
         )
 
-    async def begin(self, request: Request) -> Response:
-        """A name was given."""
-        form = await self.site.own_form(request)
-        return see(reviewer_name(form.get("reviewer", "")))
-
     async def prompt(self, request: Request) -> Response:
         """The next prompt, or that there is none left."""
         return self._next(request, reviewer_name(request.path_params["reviewer"]))

@@ -23,6 +23,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from tutelage.errors import UsageError
+from tutelage.review import reviewer_name
 from tutelage.web.site import HEADERS, LOOPBACK_NAMES, NEVER_KEPT, Site, Turned, asset, told
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -107,6 +108,11 @@ class LocalPages:
         """See `Site.page`; whoever has the key keeps it."""
         cookies = {f"{self._cookie}-key": self._key} if self._key else {}
         return self.site.page(request, template, status=status, cookies=cookies, **content)
+
+    async def begin(self, request: Request) -> Response:
+        """A name was given: to that reviewer's page."""
+        form = await self.site.own_form(request)
+        return see(reviewer_name(form.get("reviewer", "")))
 
     def _dressed(self, handler: Handler) -> Handler:
         """A handler for whoever may ask, whose every answer is a page with our headers."""

@@ -46,11 +46,6 @@ class _Pages(LocalPages):
         """Who is reading?"""
         return self._page(request, "vote_names.html.j2", voted=self._poll.progress())
 
-    async def begin(self, request: Request) -> Response:
-        """A name was given."""
-        form = await self.site.own_form(request)
-        return see(reviewer_name(form.get("reviewer", "")))
-
     async def ballot(self, request: Request) -> Response:
         """The next ballot, or that there is none left."""
         return self._next(request, reviewer_name(request.path_params["reviewer"]))

@@ -29,6 +29,7 @@ def test_relations_carry_what_the_teacher_knows_to_another_width(world, control)
     assert right(trained(world, config_of("minilm"), "shuffled").student) < control + 0.15
 
 
+@pytest.mark.long
 def test_the_first_minilm_does_with_attention_and_values(world, control):
     result = trained(world, config_of("minilm", body={"relations": "last-layer"}))
     assert right(result.student) > control + 0.3

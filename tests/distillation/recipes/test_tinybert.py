@@ -40,6 +40,7 @@ def test_the_intermediate_stage_goes_on_with_the_projections_of_the_general_one(
     assert general[-1]["hidden"] < 0.8 * general[0]["hidden"]
 
 
+@pytest.mark.long
 def test_a_student_of_the_teachers_width_needs_no_projection(world):
     whole = {"hidden_size": None, "heads": None, "intermediate_size": None}
     result = trained(world, quick("tinybert", **whole))
