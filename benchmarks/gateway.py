@@ -1,15 +1,15 @@
 """Latency and rate of `tutelage serve`, from a second process on loopback, beside what was asked.
 
-The server is a child process that keeps every request durably. Load is open-loop (`tests/open_load.py`): a
-latency counts from the time at which a request was due. The teacher is `tests/faulty_teacher.py`, a third
-process that answers after 50 ms. What passing through adds is the difference from the same load on the teacher
-itself.
+Load is open-loop, from a process of its own (`open_loop.py`): a latency counts from the time at which a request
+was due. The teacher is `tests/faulty_teacher.py`, another process, that answers after 50 ms. What passing
+through adds is the difference from the same load on the teacher itself. Beside the student's figure stands what
+a bare server makes of as much work a request (`bare_server.py`): its slowest answers are the machine's.
 
     python benchmarks/gateway.py [--seconds 20] [--export FOLDER] [--peer PYTHON] [--soak MINUTES]
 
 `--export` names an exported int8 student (`my-programme/exports/RUN/int8`); `--peer` the python of an
 environment with litellm[proxy], whose proxy is asked for the same in the same run; `--soak` keeps 100 requests
-a second up for so long. Say beside figures how busy the machine was: it is printed.
+a second up for so long, and measures nothing else. Say beside figures how busy the machine was: it is printed.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "serving")]
 from served_child import ServerProcess, TeacherProcess, free_port, serving  # noqa: E402
 from served_world import export, write_programme  # noqa: E402
 
-from open_load import Load  # noqa: E402
+from open_loop import Measured, load  # noqa: E402
 from tutelage import storage  # noqa: E402
 from tutelage.students.protocol import read_student_file  # noqa: E402
 from tutelage.students.static import Features, StaticStudent  # noqa: E402
@@ -72,7 +75,7 @@ def static_student(messages: Sequence[str], labels: int = 77) -> StaticStudent:
 
 @contextmanager
 def served(
-    folder: Path, teacher: TeacherProcess, exported: Path | None = None, capture: str = "durable"
+    folder: Path, teacher: TeacherProcess, exported: Path | None = None, capture: str = "written"
 ) -> Iterator[ServerProcess]:
     """A server with the static student, or with one that was exported."""
     settings = {"audit": {"share": 0.05, "limit": 0.99}, "capture": capture}
@@ -91,86 +94,122 @@ def served(
         yield server
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A load, and the processor time that its server took a request (seconds; 0 where nobody looked)."""
+
+    load: Measured
+    processor: float = 0.0
+
+    def quantile(self, share: float) -> float:
+        """Of the latencies, in seconds; a request that failed counts as endless."""
+        return self.load.quantile(share, WARM)
+
+
 def measure(
     url: str,
     key: str,
     rate: float,
     seconds: float,
-    body: Callable[[int], Any],
+    bodies: Sequence[Any],
     server: ServerProcess | None = None,
-) -> Load:
+) -> Figure:
     """One load. Prints where the generator itself was late, which is then part of the figures, and the
     server's processor time, which depends less than its latency on what else the machine does."""
     before = 0.0 if server is None else server.processor
-    with Load(url, rate, body, {"Authorization": f"Bearer {key}"}) as load:
-        time.sleep(seconds + WARM)
-    if server is not None:
-        spent = (server.processor - before) / len(load.sent)
+    measured = load(url, key, rate, seconds + WARM, bodies)
+    spent = 0.0 if server is None else (server.processor - before) / len(measured.latency)
+    if spent:
         print(f"    (the server's processor time: {spent * 1e3:.2f} ms a request)", flush=True)
-    if load.lag > 0.02:
-        print(f"    (the generator was up to {load.lag * 1e3:.0f} ms late)", flush=True)
-    return load
+    if (late := measured.lateness(0.99, WARM)) > 0.002:
+        print(f"    (1 request in 100 was sent {late * 1e3:.0f} ms late or more)", flush=True)
+    return Figure(measured, spent)
 
 
-def row(what: str, asked: str, p50: float, p99: float, load: Load, ok: bool | None) -> None:
+def row(what: str, asked: str, p50: float, p99: float, figure: Figure, ok: bool | None) -> None:
     """A line of the table; times in seconds."""
     verdict = "" if ok is None else ("yes" if ok else "NO")
-    failed = len(load.failed)
-    for each in load.failed[:1]:
-        print(f"    (a failed one: {each.status} {each.answer})", flush=True)
+    sent, failed = len(figure.load.latency), figure.load.failed
+    if figure.load.fault:
+        print(f"    (a failed one: {figure.load.fault})", flush=True)
     print(
-        f"| {what} | {len(load.sent):,} | {failed} | {p50 * 1e3:.2f} | {p99 * 1e3:.2f} | {asked} | {verdict} |",
+        f"| {what} | {sent:,} | {failed} | {p50 * 1e3:.2f} | {p99 * 1e3:.2f} | {asked} | {verdict} |",
         flush=True,
     )
 
 
-def prediction(messages: Sequence[str]) -> Callable[[int], Any]:
-    """The body of the n-th typed request."""
-    return lambda number: {"input": messages[number % len(messages)]}
+def predictions() -> list[Any]:
+    """Bodies of typed requests."""
+    return [{"input": text} for text in texts()]
 
 
-def completion(number: int) -> Any:
-    """A chat request that isn't the task."""
-    return {"model": "big-model", "messages": [{"role": "user", "content": f"write poem {number}"}]}
+def completions() -> list[Any]:
+    """Bodies of chat requests that aren't the task."""
+    return [
+        {"model": "big-model", "messages": [{"role": "user", "content": f"write poem {number}"}]}
+        for number in range(1_000)
+    ]
 
 
 def in_process(what: str, server: ServerProcess, seconds: float) -> None:
-    """The student answers."""
+    """The student answers; then a bare server has as much to do."""
     server.roll("full")
-    url = f"{server.url}/v1/predict"
-    load = measure(url, server.key, 300, seconds, prediction(texts()), server)
-    p50, p99 = load.quantile(0.5, WARM), load.quantile(0.99, WARM)
-    others = sum(each.about.get("by") != "student" for each in load.sent)
+    figure = measure(f"{server.url}/v1/predict", server.key, 300, seconds, predictions(), server)
+    others = len(figure.load.latency) - figure.load.by.get("student", 0)
     if others:
         print(f"    ({others} were not answered by the student)", flush=True)
-    ok = p50 <= 0.002 and p99 <= 0.008 and not load.failed and not others
-    row(f"{what}, 300/s", "p50 ≤ 2, p99 ≤ 8", p50, p99, load, ok)
+    p50, p99 = figure.quantile(0.5), figure.quantile(0.99)
+    ok = p50 <= 0.002 and p99 <= 0.008 and not figure.load.failed and not others
+    row(f"{what}, 300/s", "p50 ≤ 2, p99 ≤ 8", p50, p99, figure, ok)
+    with bare_server(figure.processor) as url:
+        bare = measure(url, "none", 300, seconds, [{}])
+        what = f"a bare server with {figure.processor * 1e3:.2f} ms of work, 300/s"
+        row(what, "", bare.quantile(0.5), bare.quantile(0.99), bare, None)
 
 
-def added(what: str, load: Load, bare: Load) -> None:
+@contextmanager
+def bare_server(seconds: float) -> Iterator[str]:
+    """One with so much to do for every request: its address."""
+    port = free_port()
+    command = [sys.executable, str(Path(__file__).with_name("bare_server.py")), str(port), str(seconds)]
+    process = subprocess.Popen(command)
+    try:
+        wait_for(port)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(port: int, patience: float = 30.0) -> None:
+    """Until somebody listens there. Raises SystemExit."""
+    ends = time.monotonic() + patience
+    while time.monotonic() < ends:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise SystemExit(f"nobody listens on port {port} after {patience:g} s")
+
+
+def added(what: str, figure: Figure, bare: Figure) -> None:
     """What a way takes beyond the teacher's own time."""
-    p50 = load.quantile(0.5, WARM) - bare.quantile(0.5, WARM)
-    p99 = load.quantile(0.99, WARM) - bare.quantile(0.99, WARM)
-    ok = p50 <= 0.002 and p99 <= 0.008 and not load.failed
-    row(f"added by {what}, 200/s", "p50 ≤ 2, p99 ≤ 8", p50, p99, load, ok)
+    p50 = figure.quantile(0.5) - bare.quantile(0.5)
+    p99 = figure.quantile(0.99) - bare.quantile(0.99)
+    ok = p50 <= 0.002 and p99 <= 0.008 and not figure.load.failed
+    row(f"added by {what}, 200/s", "p50 ≤ 2, p99 ≤ 8", p50, p99, figure, ok)
 
 
-def passing(server: ServerProcess, teacher: TeacherProcess, seconds: float) -> None:
+def passing(server: ServerProcess, teacher: TeacherProcess, seconds: float, capture: str) -> None:
     """The teacher answers: what isn't the task, and the task in shadow."""
     server.roll("shadow")
-    direct = f"{teacher.url}/chat/completions"
-    bare = measure(direct, "none", 200, seconds, completion)
-    row("the teacher itself, 200/s", "", bare.quantile(0.5, WARM), bare.quantile(0.99, WARM), bare, None)
-    through = measure(f"{server.url}/v1/chat/completions", server.key, 200, seconds, completion, server)
-    added("passing through", through, bare)
-    messages = texts()
-    task = {"model": "inbox"}
-
-    def asked(number: int) -> Any:
-        return {**task, "messages": [{"role": "user", "content": messages[number % len(messages)]}]}
-
-    shadow = measure(f"{server.url}/v1/chat/completions", server.key, 200, seconds, asked, server)
-    added("the task in shadow, captured", shadow, bare)
+    others = completions()
+    bare = measure(f"{teacher.url}/chat/completions", "none", 200, seconds, others)
+    row("the teacher itself, 200/s", "", bare.quantile(0.5), bare.quantile(0.99), bare, None)
+    url = f"{server.url}/v1/chat/completions"
+    added("passing through", measure(url, server.key, 200, seconds, others, server), bare)
+    asked = [{"model": "inbox", "messages": [{"role": "user", "content": text}]} for text in texts()]
+    shadow = measure(url, server.key, 200, seconds, asked, server)
+    added(f"the task in shadow, capture {capture}", shadow, bare)
 
 
 @contextmanager
@@ -188,15 +227,8 @@ def peer(python: Path, teacher: TeacherProcess, folder: Path) -> Iterator[tuple[
     with (folder / "litellm.log").open("wb") as log:
         process = subprocess.Popen([*command, "--host", "127.0.0.1"], stdout=log, stderr=log, env=environment)
     try:
-        url = f"http://127.0.0.1:{port}/v1/chat/completions"
-        ends = time.monotonic() + 120
-        while time.monotonic() < ends and process.poll() is None:
-            with Load(url, 1, completion, {"Authorization": f"Bearer {key}"}, timeout=10) as tried:
-                time.sleep(1.5)
-            if tried.statuses[200]:
-                yield url, key
-                return
-        raise SystemExit(f"LiteLLM did not start: {(folder / 'litellm.log').read_text()[-2000:]}")
+        wait_for(port, 120.0)
+        yield f"http://127.0.0.1:{port}/v1/chat/completions", key
     finally:
         process.terminate()
         process.wait(20)
@@ -205,12 +237,13 @@ def peer(python: Path, teacher: TeacherProcess, folder: Path) -> Iterator[tuple[
 def held(name: str, url: str, key: str, seconds: float) -> dict[int, float]:
     """p99 by rate, up to the highest rate that is held."""
     found: dict[int, float] = {}
+    measure(url, key, 5, 2.0, completions())  # what a server loads with its first requests
     for rate in RATES:
-        load = measure(url, key, rate, seconds, completion)
-        p99 = load.quantile(0.99, WARM)
-        good = not load.failed and p99 <= DELAY + HELD
+        figure = measure(url, key, rate, seconds, completions())
+        p99 = figure.quantile(0.99)
+        good = not figure.load.failed and p99 <= DELAY + HELD
         what = f"{name}, {rate}/s: {'held' if good else 'not held'}"
-        row(what, "", load.quantile(0.5, WARM), p99, load, None)
+        row(what, "", figure.quantile(0.5), p99, figure, None)
         if not good:
             break
         found[rate] = p99
@@ -234,20 +267,22 @@ def beside(
 def soak(server: ServerProcess, minutes: float) -> None:
     """Memory and open files over time."""
     server.roll("full")
-    with Load(
-        f"{server.url}/v1/predict", 100, prediction(texts()), {"Authorization": f"Bearer {server.key}"}
-    ) as load:
-        time.sleep(min(60.0, minutes * 20))
+    settling, url = min(60.0, minutes * 20), f"{server.url}/v1/predict"
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(load, url, server.key, 100, settling + minutes * 60, predictions())
+        time.sleep(settling)
         before = (server.resident, server.descriptors)
         ends = time.monotonic() + minutes * 60
-        while time.monotonic() < ends:
-            time.sleep(min(60.0, max(0.0, ends - time.monotonic())))
+        while (left := ends - time.monotonic()) > 5:
+            time.sleep(min(60.0, left - 2.0))
             print(f"    {server.resident >> 20} MiB, {server.descriptors} files", flush=True)
         after = (server.resident, server.descriptors)
+        measured = loading.result()
     growth, files = after[0] / before[0] - 1, after[1] - before[1]
-    ok = not load.failed and growth < 0.05 and abs(files) <= 2
+    ok = not measured.failed and growth < 0.05 and abs(files) <= 2
     print(
-        f"\nSoak of {minutes:g} min at 100/s: {len(load.sent):,} requests, {len(load.failed)} failed, memory "
+        f"\nSoak of {minutes:g} min at 100/s: {len(measured.latency):,} requests, {measured.failed} failed, "
+        f"p50 {measured.quantile(0.5) * 1e3:.2f} ms, p99 {measured.quantile(0.99) * 1e3:.2f} ms, memory "
         f"{growth:+.1%} (asked: < 5%), files {files:+d} (asked: ± 2): {'yes' if ok else 'NO'}"
     )
 
@@ -266,19 +301,21 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder)
-            with served(place / "static", teacher) as server:
-                in_process("static student in process, capture durable", server, options.seconds)
-                passing(server, teacher, options.seconds)
-                for capture in ("written", "batched"):
-                    with served(place / capture, teacher, capture=capture) as other:
-                        in_process(f"static student in process, capture {capture}", other, options.seconds)
-                if options.export is not None:
-                    with served(place / "int8", teacher, options.export) as other:
-                        in_process("int8 student in process", other, options.seconds)
-                if options.peer is not None:
-                    beside(server, teacher, options.peer, place, options.seconds / 4)
-                if options.soak:
+            if options.soak:
+                with served(place / "long", teacher) as server:
                     soak(server, options.soak)
+                return
+            for capture in ("written", "durable", "batched"):
+                with served(place / capture, teacher, capture=capture) as server:
+                    in_process(f"static student in process, capture {capture}", server, options.seconds)
+                    if capture == "written":
+                        passing(server, teacher, options.seconds, capture)
+            if options.export is not None:
+                with served(place / "int8", teacher, options.export) as server:
+                    in_process("int8 student in process, capture written", server, options.seconds)
+            if options.peer is not None:
+                with served(place / "beside", teacher) as server:
+                    beside(server, teacher, options.peer, place, options.seconds / 4)
     finally:
         teacher.kill()
     print(f"\nload average after: {json.dumps(os.getloadavg())}")

@@ -440,6 +440,7 @@ torch.distributed.destroy_process_group()
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns(tmp_path):
     """torchrun's way: gradients of the two halves of a step are those of the whole."""

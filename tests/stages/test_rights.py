@@ -73,6 +73,7 @@ def folder(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "programme"))
 
 
+@pytest.mark.long
 def test_every_answer_and_artifact_says_what_it_stands_under(folder):
     programme = opened(folder)
     clause = Use.of(programme, "classifier").registry.find("partner-model").clause_hash

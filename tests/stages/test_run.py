@@ -277,6 +277,7 @@ def test_traffic_without_a_usable_row_is_an_error(tmp_path):
         run_stage(Programme.open(folder), "collect", Silent())
 
 
+@pytest.mark.long
 def test_a_run_that_was_killed_goes_on_to_the_same_end(tmp_path, finished):
     _, whole = finished
     folder = inbox_programme(tmp_path)
