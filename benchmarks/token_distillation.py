@@ -10,6 +10,7 @@ cosine of their gradients.
 
     python benchmarks/token_distillation.py [--texts 256] [--tests 64] [--tokens 48] [--k 20] [--epochs 1] [--layers 10]
         [--batch-size 8] [--learning-rate 1e-4] [--text-weight 0.5] [--divergence forward-kl] [--seeds 0] [--dense]
+        [--precision bfloat16]
 
 The defaults take some minutes on two cores; on a GPU take --texts 9000 --tests 700 --tokens 128 --k 32 --epochs 3.
 """
@@ -131,6 +132,7 @@ def plan_of(arguments: argparse.Namespace) -> StudentConfig:
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate,
+        precision=arguments.precision,
         recipe="tokens",
         tokens=TokensConfig(divergence=arguments.divergence, text_weight=arguments.text_weight),
     )
@@ -221,6 +223,7 @@ def main() -> None:
     parser.add_argument("--text-weight", type=float, default=0.5)
     parser.add_argument("--divergence", default="forward-kl")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--precision", default="auto", help="of training; perplexity is of float32")
     parser.add_argument("--dense", action="store_true")
     arguments = parser.parse_args()
     if not FOLDER.is_dir():
