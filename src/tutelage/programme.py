@@ -27,7 +27,7 @@ from tutelage.progress import Progress
 CONFIG_NAME = "tutelage.yaml"
 # Places of the schema that may, though they shouldn't.
 _MAY_HOLD_A_SECRET = re.compile(
-    r"\s*(judging|stress|serving(\s*\.\s*(database|webhook))?|((judging\s*\.\s*)?teacher|stress\s*\.\s*paraphraser)\s*(\.\s*judge\s*)?(\.\s*(options|headers|extra|members)\b.*)?)\s*"
+    r"\s*(judging|stress|synthesis|serving(\s*\.\s*(database|webhook))?|((judging\s*\.\s*)?teacher|stress\s*\.\s*paraphraser|synthesis\s*\.\s*writer)\s*(\.\s*judge\s*)?(\.\s*(options|headers|extra|members)\b.*)?)\s*"
 )
 
 
@@ -164,6 +164,21 @@ class Programme:
     def placed(self) -> Path:
         """Every text with its cluster, and gold with its weights."""
         return self.folder / "prompts" / "coverage.parquet"
+
+    @property
+    def synthetic(self) -> Path:
+        """Prompts that a model wrote; marked, beside the traffic's and never among them."""
+        return self.folder / "prompts" / "synthetic.parquet"
+
+    @property
+    def synthetic_rejected(self) -> Path:
+        """What it wrote that was not taken."""
+        return self.folder / "prompts" / "synthetic_rejected.parquet"
+
+    @property
+    def synthesis(self) -> Path:
+        """Who wrote them from what, and how far they are from the traffic."""
+        return self.folder / "prompts" / "synthesis.json"
 
     @property
     def pseudonyms(self) -> Path:

@@ -67,6 +67,8 @@ def _plain(content: Any) -> Any:
 Value = str | tuple[str, ...] | Fields
 
 NORMAL_SLICE = "normal"
+SYNTHETIC = "synthetic"
+"""The source of prompts that a model wrote; no file of the traffic's or gold's may be named so."""
 PROMPT_COLUMNS = ("id", "text", "source", "slice", "group", "subject", "time", "hash")
 
 

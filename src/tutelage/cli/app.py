@@ -240,6 +240,14 @@ def plan(
 
 
 @app.command()
+def synthesise(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
+    """Have a model write prompts where the traffic is thin or hard: marked, capped, and never gold."""
+    from tutelage.cli.synthesis import print_synthesis
+
+    print_synthesis(_stage_command("synthesise", folder, overrides, force))
+
+
+@app.command()
 def label(
     folder: Folder = Path(),
     overrides: Overrides = None,

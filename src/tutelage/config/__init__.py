@@ -33,6 +33,7 @@ from tutelage.config.section import Section, environment_name
 from tutelage.config.serving import AuditConfig, PromotionConfig, RecogniseConfig, ServingConfig
 from tutelage.config.sources import ColumnsConfig, RowsConfig, SourceConfig, located
 from tutelage.config.stress import STARTER_SUITE, StressConfig
+from tutelage.config.synthesis import SynthesisConfig
 from tutelage.config.tasks import (
     LONGEST_NAME,
     ClassifyConfig,
@@ -122,6 +123,7 @@ __all__ = [
     "SourceConfig",
     "StressConfig",
     "StudentConfig",
+    "SynthesisConfig",
     "TaskConfig",
     "TeacherConfig",
     "TokensConfig",

@@ -108,7 +108,10 @@ def _lay_over(content: dict[str, Any], override: str) -> None:
 _MAY_HOLD_A_KEY = {"api_key_env", "headers", "options", "extra"}  # what was given isn't shown of these
 _NO_SECTION = "Should be a section, that is lines of `key: value` below it"
 # Keys that hold a section whose `type` says which keys it has, and the section of the file that tells of it.
-_WITH_KINDS = {"task": "task", "teacher": "teacher", "judge": "teacher", "paraphraser": "teacher"}
+_WITH_KINDS = {
+    "task": "task",
+    **dict.fromkeys(("teacher", "judge", "paraphraser", "writer"), "teacher"),
+}
 
 
 def _kinds_of(section: str) -> dict[str, type[Section]]:

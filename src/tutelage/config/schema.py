@@ -25,6 +25,7 @@ from tutelage.config.section import Probability, Section, Share
 from tutelage.config.serving import ServingConfig
 from tutelage.config.sources import RowsConfig, SourceConfig, no_password_in
 from tutelage.config.stress import StressConfig
+from tutelage.config.synthesis import SynthesisConfig
 from tutelage.config.tasks import ClassifyConfig, TaskConfig
 from tutelage.config.teachers import TeacherConfig
 from tutelage.config.tokens import TOKEN_RECIPES, TokensConfig, check_tokens
@@ -533,6 +534,11 @@ class ProgrammeConfig(Section):
         description="Other ways of asking, by name, that `tutelage label --pilot` compares with `prompting`.",
     )
     labelling: LabellingConfig = Field(LabellingConfig(), description="How the teacher is asked.")
+    synthesis: SynthesisConfig | None = Field(
+        None,
+        description="Prompts that a model writes where the traffic is thin or hard, `{}` for the defaults; "
+        "none where absent.",
+    )
     student: StudentConfig = Field(StudentConfig(), description="The small model.")
     comparison: ComparisonConfig = Field(
         ComparisonConfig(), description="Students that `tutelage compare` sets beside each other."
@@ -564,6 +570,8 @@ class ProgrammeConfig(Section):
                 "a teacher is of type encoder, whose head is fitted on gold.training, and there is none. "
                 "Mend: add gold.training with a share"
             )
+        if self.synthesis is not None:
+            self.synthesis.check_teacher(self.teacher)
         if self.student.writes and isinstance(self.task, ClassifyConfig) and self.task.multi_label:
             raise ValueError(
                 f"student.family is {self.student.family}, which weighs one label against the others, and "

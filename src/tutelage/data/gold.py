@@ -24,7 +24,7 @@ from tutelage.data.sources import RejectReason
 from tutelage.data.tables import gold_from_table
 from tutelage.errors import ConfigError, DataError, IntegrityError
 from tutelage.gates import Decision, Evidence, Verdict
-from tutelage.records import Gold, Rejection, Value, dump_value
+from tutelage.records import SYNTHETIC, Gold, Rejection, Value, dump_value
 from tutelage.tasks import names_of
 
 Agree = Callable[[Value, Value], bool]
@@ -262,9 +262,18 @@ def make_seal(
 ) -> dict[str, Any]:
     """What `gold/seal.json` says; with a calibration part that is sealed too.
 
-    Raises DataError where nothing is left to seal.
+    Raises DataError where nothing is left to seal, or a model wrote some of it.
     """
     _require_sealed(gold)
+    if written := [
+        item.prompt.id
+        for item in (*gold.sealed, *gold.training, *gold.calibration)
+        if item.prompt.source == SYNTHETIC
+    ]:
+        raise DataError(
+            f"{len(written):,} examples of gold were written by a model (the first is {written[0]!r}), and "
+            "synthetic prompts are never gold. Mend: take them out of gold's file"
+        )
     slices = Counter(item.prompt.slice for item in gold.sealed)
     accuracy = config.expected_accuracy
     calibration = (

@@ -51,6 +51,7 @@ class RejectReason(StrEnum):
     PERSONAL_DATA = "personal_data"
     UNREADABLE_TIME = "unreadable_time"
     OTHER_TASK = "other_task"
+    SYNTHETIC = "synthetic"
 
 
 _REASONS = {

@@ -38,11 +38,37 @@ def held_rows(count: int, held: int, seed: int, groups: Sequence[str] = ()) -> n
     return np.array([row for row, name in enumerate(names) if name in chosen], np.int64)
 
 
+def part_rows(
+    count: int, held: int, seed: int, groups: Sequence[str] = (), synthetic: Sequence[bool] = ()
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows to learn from and rows to hold back, `held` of them, as `held_rows` draws them; int64, ascending.
+
+    `synthetic` tells which rows a model wrote, none at all where no row is. They are never held back, so that
+    nothing is judged on them; those of a group that is held back are in neither part.
+    """
+    import numpy as np
+
+    written = np.array(synthetic, bool) if any(synthetic) else np.zeros(count, bool)
+    real = np.flatnonzero(~written)
+    if len(real) < 2:
+        real = np.arange(count)
+    of_real = [groups[row] for row in real.tolist()] if groups else ()
+    chosen = real[held_rows(len(real), min(held, len(real) - 1), seed, of_real)]
+    names = {groups[row] for row in chosen.tolist()} - {""} if groups else set()
+    apart = [row for row in np.flatnonzero(written).tolist() if groups and groups[row] in names]
+    return others(count, np.union1d(chosen, np.array(apart, np.int64))), chosen
+
+
 def others(count: int, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The rows that aren't among these; int64, ascending."""
     import numpy as np
 
     return np.setdiff1d(np.arange(count), rows, assume_unique=True)
+
+
+def flags_of(flags: Sequence[bool]) -> tuple[bool, ...]:
+    """A column of flags as `part_rows` takes it: none where no row has one."""
+    return tuple(flags) if any(flags) else ()
 
 
 def groups_of(names: Sequence[str | None]) -> tuple[str, ...]:

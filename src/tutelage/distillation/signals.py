@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tutelage.data.splits import groups_of, held_rows, others
-from tutelage.records import AnswerStatus, DistributionOrigin, load_value
+from tutelage.data.splits import flags_of, groups_of, part_rows
+from tutelage.records import SYNTHETIC, AnswerStatus, DistributionOrigin, load_value
 from tutelage.tasks import LabelTask
 
 Floats = npt.NDArray[np.float32]
@@ -24,7 +24,8 @@ class Signals:
     `softened`: bool [n], whether the row is a true distribution, so that a temperature means something.
     `gold`: float32 [n, labels], indicators of the human labels; `has_gold`: bool [n].
     `has_teacher`: bool [n], False for rows that only a human has answered. `groups`: of each row, see
-    `data.splits`; none where no row has one.
+    `data.splits`; none where no row has one. `synthetic`: which of them a model wrote, none where it wrote
+    none.
     """
 
     texts: tuple[str, ...]
@@ -34,6 +35,7 @@ class Signals:
     gold: Floats
     has_gold: npt.NDArray[np.bool_]
     groups: tuple[str, ...] = ()
+    synthetic: tuple[bool, ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -54,6 +56,7 @@ class Signals:
             np.concatenate([self.gold, np.zeros_like(teacher, np.float32)]),
             np.concatenate([self.has_gold, np.zeros(n, bool)]),
             (*self.groups, *[""] * n) if self.groups else (),
+            (*self.synthetic, *[False] * n) if self.synthetic else (),
         )
 
     def take(self, indices: npt.NDArray[np.int64]) -> Signals:
@@ -66,6 +69,7 @@ class Signals:
             self.gold[indices],
             self.has_gold[indices],
             tuple(self.groups[index] for index in indices) if self.groups else (),
+            tuple(self.synthetic[index] for index in indices) if self.synthetic else (),
         )
 
 
@@ -89,7 +93,8 @@ def read_signals(transfer: pa.Table, task: LabelTask) -> Signals:
             gold[index] = task.encode([load_value(row["gold"])])[0]
     has_gold = np.array([row["gold"] is not None for row in rows], bool)
     texts, groups = tuple(row["text"] for row in rows), groups_of([row.get("group") for row in rows])
-    return Signals(texts, teacher, softened, has_teacher, gold, has_gold, groups)
+    synthetic = flags_of([row.get("source") == SYNTHETIC for row in rows])
+    return Signals(texts, teacher, softened, has_teacher, gold, has_gold, groups, synthetic)
 
 
 def hard_labels(signals: Signals, source: str, task: LabelTask) -> Signals:
@@ -108,6 +113,7 @@ def hard_labels(signals: Signals, source: str, task: LabelTask) -> Signals:
             part.gold,
             part.has_gold,
             part.groups,
+            part.synthetic,
         )
     labels = np.where(signals.has_teacher[:, None], task.encode(task.decide(signals.teacher)), 0.0)
     return Signals(
@@ -118,14 +124,16 @@ def hard_labels(signals: Signals, source: str, task: LabelTask) -> Signals:
         signals.gold,
         signals.has_gold,
         signals.groups,
+        signals.synthetic,
     )
 
 
 def hold_back(signals: Signals, share: float, seed: int) -> tuple[Signals, Signals]:
-    """Split into (learning, validation) at random, no group on both sides.
+    """Split into (learning, validation) at random, no group on both sides, none of the latter synthetic.
 
     Either has at least one row where there are two.
     """
-    count = min(max(1, round(share * len(signals))), len(signals) - 1)
-    held = held_rows(len(signals), count, seed, signals.groups)
-    return signals.take(others(len(signals), held)), signals.take(held)
+    real = len(signals) - sum(signals.synthetic)
+    count = min(max(1, round(share * real)), len(signals) - 1)
+    learning, held = part_rows(len(signals), count, seed, signals.groups, signals.synthetic)
+    return signals.take(learning), signals.take(held)

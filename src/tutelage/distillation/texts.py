@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tutelage.data.splits import groups_of, held_rows, others
+from tutelage.data.splits import flags_of, groups_of, part_rows
 from tutelage.distillation.token_cache import TokenCache
-from tutelage.records import AnswerStatus, Value, dump_value, load_value
+from tutelage.records import SYNTHETIC, AnswerStatus, Value, dump_value, load_value
 from tutelage.tasks import Task
 
 
@@ -23,7 +23,7 @@ class TextSignals:
     `values` are the teacher's answers, None where it has none; `rationales` its reasons, empty where it gave
     none; `gold` the humans' answers, None where there is none. `tokens` are the distributions over
     tokens that the teacher's answers came from, where they were kept. `groups` are those of the rows, see
-    `data.splits`; none where no row has one.
+    `data.splits`; none where no row has one. `synthetic` tells which a model wrote, none where it wrote none.
     """
 
     texts: tuple[str, ...]
@@ -32,6 +32,7 @@ class TextSignals:
     gold: tuple[Value | None, ...]
     tokens: TokenCache | None = None
     groups: tuple[str, ...] = ()
+    synthetic: tuple[bool, ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -54,7 +55,8 @@ class TextSignals:
         texts, values, rationales, gold = (tuple(column[at] for at in indices) for column in columns)
         tokens = self.tokens and self.tokens.take(indices)
         groups = tuple(self.groups[at] for at in indices) if self.groups else ()
-        return TextSignals(texts, values, rationales, gold, tokens, groups)
+        synthetic = tuple(self.synthetic[at] for at in indices) if self.synthetic else ()
+        return TextSignals(texts, values, rationales, gold, tokens, groups, synthetic)
 
     def and_then(self, other: TextSignals) -> TextSignals:
         """These rows and then those of `other`; without tokens, whose distributions `other` needn't have."""
@@ -64,6 +66,9 @@ class TextSignals:
             self.rationales + other.rationales,
             self.gold + other.gold,
             groups=groups_of([group for one in (self, other) for group in one.groups or [""] * len(one)]),
+            synthetic=flags_of(
+                [flag for one in (self, other) for flag in one.synthetic or [False] * len(one)]
+            ),
         )
 
     def without_rationales(self) -> TextSignals:
@@ -110,6 +115,7 @@ def read_texts(transfer: pa.Table, refusals: Mapping[str, str] | None = None) ->
         tuple((row["rationale"] or "") if ok else "" for row, ok in zip(rows, is_ok, strict=True)),
         tuple(None if row["gold"] is None else load_value(row["gold"]) for row in rows),
         groups=groups_of([row.get("group") for row in rows]),
+        synthetic=flags_of([row.get("source") == SYNTHETIC for row in rows]),
     )
 
 
@@ -117,17 +123,18 @@ def humans_alone(signals: TextSignals) -> TextSignals:
     """The rows that a human answered, with that answer alone: what a team has without a teacher."""
     chosen = np.flatnonzero([gold is not None for gold in signals.gold])
     part = signals.take(chosen)
-    return TextSignals(part.texts, part.gold, ("",) * len(part), part.gold, groups=part.groups)
+    return replace(part, values=part.gold, rationales=("",) * len(part), tokens=None)
 
 
 def hold_texts_back(signals: TextSignals, share: float, seed: int) -> tuple[TextSignals, TextSignals]:
-    """Split into (learning, validation) at random, no group on both sides.
+    """Split into (learning, validation) at random, no group on both sides, none of the latter synthetic.
 
     Either has at least one row where there are two.
     """
-    count = min(max(1, round(share * len(signals))), len(signals) - 1)
-    held = held_rows(len(signals), count, seed, signals.groups)
-    return signals.take(others(len(signals), held)), signals.take(held)
+    real = len(signals) - sum(signals.synthetic)
+    count = min(max(1, round(share * real)), len(signals) - 1)
+    learning, held = part_rows(len(signals), count, seed, signals.groups, signals.synthetic)
+    return signals.take(learning), signals.take(held)
 
 
 def best_of(task: Task, samples: Sequence[Value], reference: Value | None = None) -> Value:

@@ -13,6 +13,7 @@ from tutelage.stages.review import make_review
 from tutelage.stages.rights import STUDENT_KINDS
 from tutelage.stages.status import StageStatus, Status, read_status
 from tutelage.stages.stress import read_stress
+from tutelage.stages.synthesise import read_synthesis
 from tutelage.stages.vote import open_poll, vote_results, votes_to_review
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "read_outcome",
     "read_status",
     "read_stress",
+    "read_synthesis",
     "reseal",
     "run_all",
     "run_certify",

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tutelage import storage
 from tutelage.config import StudentConfig
-from tutelage.data.splits import held_rows, others
+from tutelage.data.splits import part_rows
 from tutelage.distillation import (
     Signals,
     TextSignals,
@@ -72,16 +72,16 @@ def split_transfer(programme: Programme) -> Ground:
     """The transfer set, cut in two. Raises UsageError where too little is left to compare on."""
     table, task = read_transfer(programme), resolved_task(programme)
     texts = read_texts(table)
-    count = round(programme.config.comparison.selection * len(texts))
+    real = len(texts) - sum(texts.synthetic)
+    count = round(programme.config.comparison.selection * real)
     if count < _LEAST_SELECTION:
         raise UsageError(
-            f"{count} of {len(texts):,} answers are left to compare on; {_LEAST_SELECTION} are the least. "
+            f"{count} of {real:,} answers are left to compare on; {_LEAST_SELECTION} are the least. "
             "Mend: label more traffic, or raise comparison.selection"
         )
-    selection = held_rows(len(texts), count, _SPLIT_SEED, texts.groups)
+    learning, selection = part_rows(len(texts), count, _SPLIT_SEED, texts.groups, texts.synthetic)
     labelled = with_labels(task)
     labels = read_signals(table, labelled) if labelled is not None else None
-    learning = others(len(texts), selection)
     require_enough(texts.take(learning))
     return Ground(task, labels, texts, _declined(programme, task), learning, selection)
 

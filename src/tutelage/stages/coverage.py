@@ -269,5 +269,5 @@ COVERAGE = Stage(
     inputs=_inputs,
     outputs=lambda programme: [programme.placed, programme.coverage],
     work=_work,
-    needed_by=("evaluate",),
+    needed_by=("synthesise", "evaluate"),
 )

@@ -16,7 +16,7 @@ from tutelage.errors import GateRefused, UsageError
 from tutelage.gates import Decision, Verdict
 from tutelage.programme import Programme
 from tutelage.progress import Progress
-from tutelage.records import AnswerStatus, Value, load_value
+from tutelage.records import SYNTHETIC, AnswerStatus, Value, load_value
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.rights import require_rights, require_student_rights, student_rights
 from tutelage.stages.task import label_task
@@ -168,11 +168,13 @@ def _write(student: Student, form: str, folder: Path) -> None:
 
 
 def _compared_on(programme: Programme) -> tuple[list[str], list[Value]]:
-    """Texts of the transfer set with the teacher's answers, so many as are asked for. Never gold."""
+    """Texts of the transfer set with the teacher's answers, so many as are asked for; real, never gold."""
     import numpy as np
 
-    table = read_transfer(programme).select(["text", "status", "value"])
-    rows = [row for row in table.to_pylist() if row["status"] == AnswerStatus.OK]
+    table = read_transfer(programme).select(["text", "status", "value", "source"])
+    rows = [
+        row for row in table.to_pylist() if row["status"] == AnswerStatus.OK and row["source"] != SYNTHETIC
+    ]
     most = programme.config.export.texts
     if len(rows) > most:
         chosen = np.random.default_rng(programme.config.export.seed).permutation(len(rows))[:most]

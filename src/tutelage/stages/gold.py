@@ -22,6 +22,7 @@ from tutelage.data import (
     split_training,
 )
 from tutelage.data.redaction import Redactor
+from tutelage.data.synthetic import read_synthetic, without_synthetic
 from tutelage.errors import UsageError
 from tutelage.extras import require_extra
 from tutelage.programme import Programme, Stage, fingerprint
@@ -67,8 +68,16 @@ def read_gold_parts(programme: Programme, progress: Progress) -> GoldSet:
     rows = read_gold_rows(programme, progress)
     agree = _agree_in_gold(unsealed_task(programme))
     near_duplicate = programme.config.traffic.near_duplicate
-    gold = clean_gold(rows.sealed, rows.training, near_duplicate, agree, rows.calibration)
-    return replace(gold, rejected=[*rows.rejected, *gold.rejected])
+    synthetic = [item.prompt for item in read_synthetic(programme.synthetic)]
+    rejected = list(rows.rejected)
+    parts: list[list[Gold]] = []
+    for part in (rows.sealed, rows.training, rows.calibration):
+        real, written = without_synthetic(part, synthetic)
+        parts.append(real)
+        rejected += written
+    sealed, training, calibration = parts
+    gold = clean_gold(sealed, training, near_duplicate, agree, calibration)
+    return replace(gold, rejected=[*rejected, *gold.rejected])
 
 
 def read_gold_rows(programme: Programme, progress: Progress) -> GoldSet:

@@ -10,6 +10,7 @@ from tutelage import faults, storage
 from tutelage.config import TeacherConfig
 from tutelage.config.teachers import sole_teachers
 from tutelage.data import gold_gate, read_calibration, read_sealed, read_training
+from tutelage.data.synthetic import connected, most_beside
 from tutelage.errors import AwaitingPeople, TeacherUnavailable
 from tutelage.gates import Decision
 from tutelage.labelling import (
@@ -26,19 +27,19 @@ from tutelage.labelling import (
 )
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
-from tutelage.records import Gold, Prompt, Value
+from tutelage.records import SYNTHETIC, AnswerStatus, Gold, Prompt, Value
 from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
 from tutelage.stages.batches import tell_stray_batches
 from tutelage.stages.costs import estimate_of
 from tutelage.stages.findings import tell_bound, tell_estimate, tell_price, tell_rejected
 from tutelage.stages.gold import calibration_inputs
-from tutelage.stages.planned import plan_inputs, planned_prompts
+from tutelage.stages.planned import plan_inputs, planned_prompts, synthetic_inputs, synthetic_prompts
 from tutelage.stages.review import corrections_fingerprint, programme_corrections
 from tutelage.stages.rights import require_rights, use_fingerprint
 from tutelage.stages.signals import keep_signals, require_revealing
 from tutelage.stages.sources import model_fingerprint, source_fingerprint
 from tutelage.stages.task import labels_fingerprint
-from tutelage.stages.transfer import basis_counts
+from tutelage.stages.transfer import basis_counts, with_bases
 from tutelage.tasks import Task
 from tutelage.teachers import Selective, Teacher
 from tutelage.teachers.human import human_queue
@@ -67,6 +68,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         ),
         "labelling.corrections": corrections_fingerprint(programme),
         **plan_inputs(programme),
+        **synthetic_inputs(programme),
         "rights": use_fingerprint(programme),
     }
 
@@ -110,8 +112,10 @@ def _work(programme: Programme, progress: Progress) -> str:
     require_revealing(programme, teacher)
     require_gold(programme, teacher, progress)
     prices = tell_price(programme.config.teacher, progress)
-    traffic = planned_prompts(programme)
-    transfer = _distinct([item.prompt for item in training], traffic)
+    real = _distinct([item.prompt for item in training], planned_prompts(programme))
+    synthetic = synthetic_prompts(programme, len(real), progress)
+    real, written = connected(real, synthetic)
+    transfer = [*real, *written]
     corrections = programme_corrections(programme, task, transfer, progress)
     with AnswerLedger(programme.answers) as ledger:
         tell_stray_batches(ledger, asked_of(teacher, task), progress)
@@ -127,13 +131,16 @@ def _work(programme: Programme, progress: Progress) -> str:
         }
         asking.calibration(calibration)
         asking.transfer(transfer)
+        transfer = asking.within_share(transfer)
         if isinstance(teacher, Panel):
             figures = panel_figures([*(item.prompt for item in gold), *transfer], teacher, task, ledger)
             record["panel"] = figures.to_json()
             for line in figures.lines():
                 progress.note(line)
         human = {item.prompt.hash: item.value for item in training}
-        record["bases"] = asking.export(transfer, [item.prompt for item in gold], human, corrections)
+        bases = {item.prompt.hash: item.basis for item in synthetic}
+        record["bases"] = asking.export(transfer, [item.prompt for item in gold], human, corrections, bases)
+        record["synthetic"] = sum(prompt.source == SYNTHETIC for prompt in transfer)
         asking.export_calibration(calibration)
     keep_signals(programme, teacher, task, transfer, progress)
     faults.point("exported")
@@ -225,6 +232,32 @@ class _Asking:
         """Ask the transfer set. Raises TeacherUnavailable where too much of it lacks an answer."""
         self._put(prompts, may_lack=int(self._labelling.max_failed_share * len(prompts)))
 
+    def within_share(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """The prompts without those synthetic ones that are too many beside real ones with an answer."""
+        synthesis = self._programme.config.synthesis
+        written = [prompt for prompt in prompts if prompt.source == SYNTHETIC]
+        if synthesis is None or not written:
+            return list(prompts)
+        found = self._ledger.read_answers(
+            self._key, ("hash", "status"), [prompt.hash for prompt in prompts]
+        ).to_pydict()
+        usable = {
+            hash_
+            for hash_, status in zip(found["hash"], found["status"], strict=True)
+            if status == AnswerStatus.OK
+        }
+        real = sum(prompt.source != SYNTHETIC and prompt.hash in usable for prompt in prompts)
+        allowed = most_beside(real, synthesis.share)
+        taught = [prompt for prompt in written if prompt.hash in usable]
+        if len(taught) <= allowed:
+            return list(prompts)
+        self._progress.warn(
+            f"{len(taught) - allowed:,} answered synthetic prompts are left out of the transfer set: beside "
+            f"{real:,} usable answers to real ones synthesis.share {synthesis.share:g} allows {allowed:,}"
+        )
+        dropped = {prompt.hash for prompt in taught[allowed:]}
+        return [prompt for prompt in prompts if prompt.hash not in dropped]
+
     def _asked(self, teacher: Teacher, prompts: Sequence[Prompt]) -> LabellingReport:
         programme, task, ledger, progress = self._programme, self._task, self._ledger, self._progress
         return put(programme, teacher, prompts, task, ledger, progress, self._rights)
@@ -289,14 +322,16 @@ class _Asking:
         gold: Sequence[Prompt],
         human: Mapping[str, Value],
         corrections: Mapping[str, Value],
+        written: Mapping[str, str],
     ) -> dict[str, int]:
         """Write the transfer set and the answers to gold, which only evaluation reads.
 
-        Returns how many rows of the transfer set stand under which rights.
+        `written` says of synthetic prompts, by hash, under which rights they were written: answers to them
+        stand under those too. Returns how many rows of the transfer set stand under which rights.
         """
         programme, ledger, key = self._programme, self._ledger, self._key
         faults.point("exporting")
-        table = export_answers(transfer, ledger, key, self._task, human, corrections)
+        table = with_bases(export_answers(transfer, ledger, key, self._task, human, corrections), written)
         storage.write_table(programme.transfer, table)
         storage.write_table(programme.gold_answers, export_answers(gold, ledger, key, self._task, {}))
         storage.write_table(programme.quarantined, export_quarantined(transfer, ledger, key))

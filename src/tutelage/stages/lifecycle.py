@@ -22,9 +22,13 @@ from tutelage.stages.label import LABEL
 from tutelage.stages.plan import PLAN
 from tutelage.stages.report import REPORT
 from tutelage.stages.stress import STRESS
+from tutelage.stages.synthesise import SYNTHESISE
 from tutelage.stages.train import TRAIN
 
-STAGES: tuple[Stage, ...] = (CHECK, GOLD, COLLECT, COVERAGE, PLAN, LABEL, TRAIN, STRESS, EVALUATE, REPORT)
+STAGES: tuple[Stage, ...] = (
+    *(CHECK, GOLD, COLLECT, COVERAGE, PLAN, SYNTHESISE),
+    *(LABEL, TRAIN, STRESS, EVALUATE, REPORT),
+)
 
 _EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 3, Verdict.UNDECIDED: 4}
 

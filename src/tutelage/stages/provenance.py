@@ -64,6 +64,8 @@ def _data(programme: Programme) -> Iterator[DataSet]:
         source = gold.path if part.path is None else part.path
         purpose = "people's labels that only certificates are tested on"
         sets.insert(2, ("gold to certify on", purpose, programme.gold_calibration, source))
+    if programme.config.synthesis is not None and programme.synthetic.exists():
+        sets.append(("synthetic prompts", "written by a model; never evaluated on", programme.synthetic, ""))
     for name, purpose, path, source in sets:
         located = programme.locate(source) if source else ""
         yield DataSet(

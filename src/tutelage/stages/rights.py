@@ -81,6 +81,15 @@ def require_helper_rights(programme: Programme, who: str, helper: SoleTeacherCon
     return _required(programme, joint_gate({who: _subject(helper, programme)}, use))
 
 
+def require_writer_rights(programme: Programme, writer: SoleTeacherConfig) -> Decision:
+    """Journal and return the decision on a model that writes prompts: what it says is learned from.
+
+    Raises GateRefused.
+    """
+    subjects = {"the writer": _subject(writer, programme)}
+    return _required(programme, joint_gate(subjects, programme_use(programme)))
+
+
 def rights_fingerprint(programme: Programme) -> str:
     """Changes with the entry's text, its expiry and what persons decided, not only with the configuration."""
     return fingerprint(rights_decision(programme).to_json())

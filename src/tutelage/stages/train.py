@@ -18,7 +18,12 @@ from tutelage.stages.rights import programme_use, require_rights
 from tutelage.stages.signals import check_signals, learns_online, signals_inputs
 from tutelage.stages.sources import model_fingerprint, own_body
 from tutelage.stages.task import labels_fingerprint
-from tutelage.stages.transfer import basis_counts, read_transfer, transfer_rights_fingerprint
+from tutelage.stages.transfer import (
+    basis_counts,
+    read_transfer,
+    synthetic_counts,
+    transfer_rights_fingerprint,
+)
 
 if TYPE_CHECKING:
     from tutelage.stages.arms import Arms
@@ -94,6 +99,7 @@ def _record(programme: Programme, arms: Arms, meter: EnergyMeter) -> dict[str, A
         "run": programme.config.student.run,
         "config": programme.config.student.model_dump(mode="json"),
         "transfer": storage.hash_file(programme.transfer),
+        "synthetic": synthetic_counts(read_transfer(programme)),
         "student": arms.student.to_json(),
         "control": {**arms.control.to_json(), "labels": arms.source},
         "energy": meter.to_json(),  # of both arms, as far as this run of the stage trained them

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tutelage import storage
 from tutelage.gates import Verdict
 from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress, Silent
-from tutelage.records import AnswerStatus
-from tutelage.rights import standing_gate
+from tutelage.records import SYNTHETIC, AnswerStatus
+from tutelage.rights import basis_text, read_basis, standing_gate
 from tutelage.stages.rights import TRANSFERRED, programme_use, standing_of_transfer
 
 if TYPE_CHECKING:
@@ -28,6 +29,31 @@ def basis_counts(table: pa.Table) -> dict[str, int]:
         return {"": usable.num_rows} if usable.num_rows else {}
     counted = pc.value_counts(pc.fill_null(usable["basis"], "")).to_pylist()
     return {row["values"]: row["counts"] for row in counted}
+
+
+def with_bases(table: pa.Table, more: Mapping[str, str]) -> pa.Table:
+    """The transfer set, its rows of these hashes under `more` rights (basis texts) beside their own."""
+    import pyarrow as pa
+
+    if not more:
+        return table
+    bases = [
+        basis_text((*read_basis(own or ""), *read_basis(more.get(hash_, ""))))
+        for hash_, own in zip(table["hash"].to_pylist(), table["basis"].to_pylist(), strict=True)
+    ]
+    place = table.schema.get_field_index("basis")
+    return table.set_column(
+        place, table.schema.field(place), pa.chunked_array([pa.array(bases, pa.string())])
+    )
+
+
+def synthetic_counts(table: pa.Table) -> dict[str, int]:
+    """How many usable rows of the transfer set a model wrote, of how many."""
+    import pyarrow.compute as pc
+
+    usable = table.filter(pc.equal(table["status"], str(AnswerStatus.OK)))
+    written = pc.sum(pc.equal(usable["source"], SYNTHETIC)).as_py() or 0
+    return {"rows": written, "of": usable.num_rows}
 
 
 def read_transfer(programme: Programme, progress: Progress | None = None) -> pa.Table:
