@@ -126,3 +126,30 @@ def test_texts_are_gathered_across_chunks(sizes, wanted):
     column = pa.chunked_array([[str(next(names)) for _ in range(size)] for size in sizes], pa.string())
     indices = np.array([index % len(column) for index in wanted if len(column)], np.int64)
     assert _gathered(column, indices) == [str(index) for index in indices]
+
+
+def test_siblings_of_gold_go_and_what_others_ask_in_the_same_words_stays(tmp_path):
+    prompts = [
+        Prompt("a", "where is my card", group="anna"),
+        Prompt("b", "where is my card", group="ben"),
+        Prompt("c", LONG, group="anna"),
+        Prompt("d", LONG + "!", group="carla"),
+        Prompt("e", "nobody's question"),
+        Prompt("f", GOLD[0].text, group="anna"),
+    ]
+    gold = [Prompt("g", GOLD[0].text, group="anna")]
+    with Intake(
+        tmp_path / "scratch", tmp_path / "kept.parquet", tmp_path / "rejected.parquet", threshold=0.85
+    ) as intake:
+        prepare = Preparation(None, gold, 0.85, groups=frozenset({"anna"}))
+        for prepared in map_batches(prepare, batches_of("a", None, prompts), most=1):
+            intake.add(prepared)
+        intake.finish("group", lambda _: None)
+    kept = prompts_from_table(storage.read_table(tmp_path / "kept.parquet"))
+    assert [(prompt.id, prompt.group) for prompt in kept] == [("b", "ben"), ("d", "carla"), ("e", "")]
+    rejected = storage.read_table(tmp_path / "rejected.parquet").to_pylist()
+    assert {item["id"]: item["reason"] for item in rejected} == {
+        "a": "sibling_of_gold",
+        "c": "sibling_of_gold",
+        "f": "duplicate_of_gold",
+    }

@@ -16,6 +16,7 @@ from tutelage.progress import Silent
 from tutelage.review import State
 from tutelage.stages import run_stage
 from tutelage.stages.annotate import annotation_results, annotations_to_gold, open_project
+from tutelage.stages.gold import read_to_label
 from tutelage.stages.gold_plan import plan_gold
 
 GOLD = {"path": "gold.csv", "training": {"share": 0.4}, "margin": 0.08}
@@ -133,6 +134,42 @@ def test_slices_with_terms_of_their_own_are_drawn_for(tmp_path):
     assert (critical.need, critical.rows, everything.rows) == (10, 17, 0), "a share of 0.4 is learned from"
     drawn = open_project(programme, Silent()).prompts.values()
     assert len(drawn) == plan.drawn == 5 and {prompt.slice for prompt in drawn} == {"critical"}
+
+
+def test_siblings_of_what_is_drawn_leave_the_transfer_set_and_stay_out_once_it_is_gold(tmp_path):
+    made = inbox_programme(tmp_path, gold={**GOLD, "annotators": 1})
+    with (made / "traffic.csv").open(newline="") as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    with (made / "traffic.csv").open("w", newline="") as file:
+        rows = [(text, f"c{place // 2}") for place, text in enumerate(texts)]
+        csv.writer(file).writerows([("text", "customer"), *rows])
+    traffic = {"path": "traffic.csv", "near_duplicate": 0.97, "columns": {"subject": "customer"}}
+    config = json.loads((made / "tutelage.yaml").read_text()) | {"traffic": traffic}
+    (made / "tutelage.yaml").write_text(json.dumps(config))
+    programme = Programme.open(made)
+    run_stage(programme, "gold", Silent())
+    plan = plan_gold(programme, Silent(), most=6)
+    drawn = read_to_label(programme)
+    customers = {prompt.group for prompt in drawn}
+    assert len(drawn) == 6 and len(customers) > 3
+    assert plan.siblings == 2 * len(customers) - 6
+
+    def asked():
+        run_stage(programme, "collect", Silent())
+        return {prompt.subject for prompt in prompts_from_table(storage.read_table(programme.prompts))}
+
+    assert not asked() & customers
+    answer(open_project(programme, Silent()), "Ada")
+    annotations_to_gold(programme, Silent())
+    run_stage(programme, "gold", Silent())
+    programme.to_label.unlink()
+    sealed = {item.prompt.group for item in read_sealed(programme.sealed, programme.seal)} - {""}
+    assert sealed and sealed <= customers, "gold knows whose its prompts are"
+    assert not asked() & sealed
+    kept = Programme.open(made, ["traffic.siblings=keep"])
+    run_stage(kept, "collect", Silent())
+    texts = {prompt.subject for prompt in prompts_from_table(storage.read_table(kept.prompts))}
+    assert texts & sealed
 
 
 def test_what_is_missing_is_told(programme):

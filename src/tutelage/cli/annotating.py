@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -15,6 +16,7 @@ from tutelage.cli.voting import agreement_lines, share_text
 from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.stages.annotate import annotation_results, annotations_to_gold, open_project
+from tutelage.stages.annotate_import import Imported, import_annotations
 from tutelage.stages.gold_plan import plan_gold
 
 if TYPE_CHECKING:
@@ -60,6 +62,65 @@ def make_gold(programme: Programme) -> None:
     console().print(f"Look at {path}, then run {programme.command('gold')}.", soft_wrap=True)
 
 
+def take(
+    programme: Programme,
+    path: Path,
+    form: str | None,
+    answers: Sequence[str],
+    add_prompts: bool,
+    as_json: bool,
+) -> None:
+    """What people said in another tool."""
+    with programme.locked():
+        found = import_annotations(
+            programme,
+            Silent() if as_json else RichProgress(),
+            path,
+            form=form,
+            answers=answers,
+            add_prompts=add_prompts,
+        )
+    out = console()
+    if as_json:
+        out.out(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+        return
+    for line in _import_lines(programme, found):
+        out.print(Text(line), soft_wrap=True)
+
+
+def _import_lines(programme: Programme, found: Imported) -> list[str]:
+    lines = [
+        f"{found.tool}, {found.rows:,} rows: {found.taken:,} answers of {found.annotators:,} people to "
+        f"{found.prompts:,} prompts taken"
+        + (f", {found.replaced:,} of them in place of an earlier one" if found.replaced else "")
+        + (f"; {found.known:,} stood already" if found.known else "")
+    ]
+    if found.added:
+        lines.append(
+            f"{found.added:,} prompts of the file weren't drawn and are added: gold is then what the file "
+            f"has, which need not look like the traffic ({programme.command('coverage')})"
+        )
+    if found.left_out:
+        told = ", ".join(f"{count:,} {what}" for what, count in found.left_out.items())
+        lines.append(f"left out: {told}")
+    if found.suggested:
+        lines.append(
+            f"{found.suggested:,} answers are a model's suggestion that a person left as it was. Mend: have "
+            "people answer without suggestions; these lean to the model that made them"
+        )
+    if found.twice:
+        lines.append(f"{found.twice:,} answers were given anew by the same person; the last counts")
+    if found.unmatched:
+        shown = "; ".join(f"row {row} {text[:40]!r}" for row, text in found.unmatched[:3])
+        more = ", ..." if len(found.unmatched) > 3 else ""
+        lines.append(
+            f"{len(found.unmatched):,} answers are to no prompt that was drawn: {shown}{more}. Mend: none, "
+            "or take these prompts too with --add-prompts"
+        )
+    lines.append(f"How far people agree: {programme.command('annotate --results')}")
+    return lines
+
+
 def _lines(found: Mapping[str, Any]) -> list[str]:
     prompts = found["prompts"]
     lines = [
@@ -94,7 +155,8 @@ def print_plan(programme: Programme, found: GoldPlan, *, as_json: bool) -> None:
     if as_json:
         needs = [asdict(need) for need in found.needs]
         told = {"slices": needs, "drawn": found.drawn, "waiting": found.waiting, "seed": found.seed}
-        out.out(json.dumps(told | {"path": str(found.path)}, indent=2, ensure_ascii=False))
+        told |= {"siblings": found.siblings, "path": str(found.path)}
+        out.out(json.dumps(told, indent=2, ensure_ascii=False))
         return
     drawn = table()
     add_names(drawn, "slice")
@@ -121,6 +183,11 @@ def _after(programme: Programme, found: GoldPlan) -> list[str]:
     if not found.waiting:
         return ["gold is large enough for every margin asked for: nothing was drawn"]
     lines = [f"{found.drawn:,} prompts drawn (seed {found.seed}); {found.waiting:,} wait in {found.path}"]
+    if found.siblings:
+        lines.append(
+            f"{found.siblings:,} other prompts are of the same subjects and leave the transfer set with them "
+            "(traffic.siblings)"
+        )
     for need in found.needs:
         if need.rows > need.traffic:
             lines.append(

@@ -136,13 +136,29 @@ def annotate(
     to_gold: Annotated[
         bool, typer.Option("--to-gold", help="Put what is settled where `tutelage gold` reads it.")
     ] = False,
+    taken: Annotated[
+        Path | None,
+        typer.Option("--import", help="Take what people said elsewhere: Label Studio, Argilla, or a table."),
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="label-studio, argilla or csv; found out where absent.")
+    ] = None,
+    answers: Annotated[
+        list[str] | None,
+        typer.Option(help="The question that has the label, or a table's columns of people. Repeatable."),
+    ] = None,
+    add_prompts: Annotated[
+        bool, typer.Option("--add-prompts", help="Take the file's prompts too that weren't drawn.")
+    ] = False,
 ) -> None:
     """Have people label what `gold --plan` drew, in the browser: independently, then to settle."""
     from tutelage.cli import annotating
     from tutelage.programme import Programme
 
     programme = Programme.open(folder, overrides or ())
-    if to_gold:
+    if taken is not None:
+        annotating.take(programme, taken, form, answers or (), add_prompts, as_json)
+    elif to_gold:
         annotating.make_gold(programme)
     elif results or as_json:
         annotating.tell_results(programme, as_json)

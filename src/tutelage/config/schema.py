@@ -47,6 +47,11 @@ class TrafficConfig(RowsConfig):
         description="What becomes of near duplicates within the traffic: kept, in one group that no split "
         "divides; only the first kept; or nothing. Exact repeats are dropped.",
     )
+    siblings: Literal["drop", "keep"] = Field(
+        "drop",
+        description="What becomes of prompts of a subject (`columns.subject`) of whom sealed gold, its "
+        "calibration part, or what was drawn for gold has another: students would be judged on whom they know.",
+    )
     word_apart: Literal["keep", "drop"] = Field(
         "keep",
         description="What becomes of prompts of four words or more that differ from one of gold in a single "

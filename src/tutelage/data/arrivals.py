@@ -21,6 +21,7 @@ _CAME_IN = frozenset(
         RejectReason.NEAR_DUPLICATE_TEXT,
         RejectReason.DUPLICATE_OF_GOLD,
         RejectReason.NEAR_DUPLICATE_OF_GOLD,
+        RejectReason.SIBLING_OF_GOLD,
     }
 )
 

@@ -143,6 +143,8 @@ class Intake:
         everything = np.arange(self._count)
         firsts = first_of(self._column(preparation.ID), self._column(preparation.ID + 1))
         fates[firsts != everything] = Fate.REPEATED_ID
+        # Before repeats are looked for: what somebody else asks in the same words stays.
+        fates[_siblings(table) & (fates == Fate.KEPT)] = Fate.OF_GOLD
         rest = np.flatnonzero(fates == Fate.KEPT)
         high, low = (self._column(place)[rest] for place in (preparation.TEXT, preparation.TEXT + 1))
         firsts[rest] = rest[first_of(high, low)]
@@ -230,6 +232,15 @@ class Intake:
         self.profile.reject(rejections)
         if rejections:
             self._reject(rejections_to_table(rejections))
+
+
+def _siblings(table: pa.Table) -> Flags:
+    """Which prompts are of a subject that gold has another of."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    found = pc.equal(table["reason"], str(RejectReason.SIBLING_OF_GOLD)).fill_null(False)
+    return np.asarray(found.to_numpy(), np.bool_)
 
 
 def _rejections(rows: pa.Table, fates: Sequence[int], firsts: Sequence[str]) -> list[Rejection]:

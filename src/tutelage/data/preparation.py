@@ -14,7 +14,7 @@ from tutelage.config import ColumnsConfig
 from tutelage.data.duplicates import DuplicateIndex, bag_hashes, normalise, of_gold, without_marks, words_of
 from tutelage.data.redaction import Entity, Redactor
 from tutelage.data.rows import Row
-from tutelage.data.sources import row_reader
+from tutelage.data.sources import RejectReason, row_reader
 from tutelage.data.tables import prompts_to_table
 from tutelage.records import Prompt, Rejection
 
@@ -43,8 +43,8 @@ class Batch:
 class Prepared:
     """What became of a batch of `total` rows.
 
-    `prompts` has the columns of prompts, then `row`, and `reason` and `detail` where gold has the text, else
-    null. `hashes`, uint64 (prompts, 7 + bands): equal where texts are the same, ids, groups (0: none), texts
+    `prompts` has the columns of prompts, then `row`, and `reason` and `detail` where gold has the text, or
+    a sibling, else null. `hashes`, uint64 (prompts, 7 + bands): equal where texts are the same, ids, groups (0: none), texts
     but for marks, words in any order (0: too few), and the bands of `data.minhash`. `found` counts
     personal data, `renamed` has pseudonyms with their values.
     """
@@ -59,19 +59,29 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Preparation:
-    """Prepares batches; see the module. `threshold` and `apart` are those of `DuplicateIndex`."""
+    """Prepares batches; see the module. `threshold` and `apart` are those of `DuplicateIndex`.
+
+    What is of one of `groups` is a sibling of gold.
+    """
 
     redactor: Redactor | None
     gold: Sequence[Prompt]
     threshold: float
     apart: int = 0
+    groups: frozenset[str] = frozenset()
 
     def __getstate__(self) -> dict[str, object]:
         """For another process: without what only this one can do, or has made for itself."""
         redactor = (
             None if self.redactor is None else replace(self.redactor, remember=_remembers(self.redactor))
         )
-        return {"redactor": redactor, "gold": self.gold, "threshold": self.threshold, "apart": self.apart}
+        return {
+            "redactor": redactor,
+            "gold": self.gold,
+            "threshold": self.threshold,
+            "apart": self.apart,
+            "groups": self.groups,
+        }
 
     def __call__(self, batch: Batch) -> Prepared:
         """See the module."""
@@ -97,6 +107,9 @@ class Preparation:
             if match is not None:
                 reason, details[place] = of_gold(match, self.gold[match.index])
                 reasons[place] = str(reason)
+            elif prompts[place].group in self.groups:
+                reasons[place] = str(RejectReason.SIBLING_OF_GOLD)
+                details[place] = "gold has a prompt of the same subject"
         table = prompts_to_table(prompts)
         table = table.append_column("row", pa.array([prompt.row for prompt in prompts], pa.int64()))
         table = table.append_column("reason", pa.array(reasons, pa.string()))

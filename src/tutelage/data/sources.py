@@ -48,6 +48,7 @@ class RejectReason(StrEnum):
     CONFLICTING_LABEL = "conflicting_label"
     DUPLICATE_OF_GOLD = "duplicate_of_gold"
     NEAR_DUPLICATE_OF_GOLD = "near_duplicate_of_gold"
+    SIBLING_OF_GOLD = "sibling_of_gold"
     PERSONAL_DATA = "personal_data"
     UNREADABLE_TIME = "unreadable_time"
     OTHER_TASK = "other_task"

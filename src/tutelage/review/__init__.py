@@ -10,9 +10,10 @@ from tutelage.review.queue import Queue
 from tutelage.review.selection import Doubt, most_doubtful, write_review
 from tutelage.review.sheet import read_sheet
 from tutelage.review.verdicts import HumanVerdict, read_verdicts
-from tutelage.review.votes import Choice, Vote, VoteStore, majority, reviewer_name
+from tutelage.review.votes import LONGEST_COMMENT, Choice, Vote, VoteStore, majority, reviewer_name
 
 __all__ = [
+    "LONGEST_COMMENT",
     "Annotation",
     "AnnotationProject",
     "AnnotationStore",

@@ -108,19 +108,24 @@ class AnnotationStore(PeopleDatabase):
 
     def add(self, annotation: Annotation) -> None:
         """Record it in place of the annotator's earlier one of this kind on this prompt, if any."""
-        key = (annotation.prompt, annotation.annotator, annotation.settles)
-        value = None if annotation.value is None else dump_value(annotation.value)
+        self.add_all([annotation])
+
+    def add_all(self, annotations: Iterable[Annotation]) -> None:
+        """`add` each of them, all or none."""
         with self._transaction() as database:
-            database.execute(
-                "UPDATE annotations SET withdrawn=? "
-                "WHERE prompt=? AND annotator=? AND settles=? AND withdrawn IS NULL",
-                (now(), *key),
-            )
-            database.execute(
-                "INSERT INTO annotations (prompt, annotator, settles, value, comment, created) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (*key, value, annotation.comment, now()),
-            )
+            for annotation in annotations:
+                key = (annotation.prompt, annotation.annotator, annotation.settles)
+                value = None if annotation.value is None else dump_value(annotation.value)
+                database.execute(
+                    "UPDATE annotations SET withdrawn=? "
+                    "WHERE prompt=? AND annotator=? AND settles=? AND withdrawn IS NULL",
+                    (now(), *key),
+                )
+                database.execute(
+                    "INSERT INTO annotations (prompt, annotator, settles, value, comment, created) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    (*key, value, annotation.comment, now()),
+                )
 
     def withdraw_last(self, annotator: str, prompts: Iterable[str]) -> str | None:
         """Take back the annotator's last one on one of `prompts`; return which, None where there is none."""

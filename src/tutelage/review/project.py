@@ -44,8 +44,8 @@ class Tally:
 class AnnotationProject:
     """Each of `prompts` is answered by `wanted` people, all in one order; disagreements are settled after.
 
-    `given` holds answers that came from elsewhere, and `title` and `instruction` are what people read of the
-    task. `agree` tells whether two answers may stand for each other.
+    `title` and `instruction` are what people read of the task. `agree` tells whether two answers may stand
+    for each other.
     """
 
     def __init__(
@@ -56,12 +56,11 @@ class AnnotationProject:
         *,
         agree: Agree,
         wanted: int = 2,
-        given: Sequence[Annotation] = (),
         title: str = "",
         instruction: str = "",
     ) -> None:
         self.task, self.wanted, self.title, self.instruction = task, wanted, title, instruction
-        self._store, self._agree, self._given = store, agree, list(given)
+        self._store, self._agree = store, agree
         self.prompts = {prompt.hash: prompt for prompt in prompts}
 
     def standings(self) -> dict[str, Standing]:
@@ -83,7 +82,7 @@ class AnnotationProject:
 
     def pseudonyms(self) -> dict[str, str]:
         """What each person is called outside these pages."""
-        return {item.annotator: item.annotator for item in self._given} | self._store.pseudonyms()
+        return self._store.pseudonyms()
 
     def next(self, annotator: str) -> Assignment | None:
         """The first prompt that needs this person's answer, else a disagreement to settle; None: neither."""
@@ -147,7 +146,7 @@ class AnnotationProject:
 
     def _by_prompt(self) -> dict[str, list[Annotation]]:
         found: dict[str, list[Annotation]] = {hash_: [] for hash_ in self.prompts}
-        for item in (*self._given, *self._store.standing()):
+        for item in self._store.standing():
             if item.prompt in found:
                 found[item.prompt].append(item)
         return found

@@ -21,7 +21,7 @@ from tutelage.stages.sources import source_path
 from tutelage.stages.task import resolved_task, unsealed_task
 from tutelage.tasks import Task, names_of, task_from_config, with_labels
 
-_COLUMNS = ("id", "text", "slice", "label", "annotators", "adjudicated", "hash")
+_COLUMNS = ("id", "text", "slice", "label", "annotators", "adjudicated", "group", "hash")
 
 
 def open_project(programme: Programme, progress: Progress) -> AnnotationProject:
@@ -134,6 +134,7 @@ def _row(prompt: Prompt, found: Standing, called: Mapping[str, str]) -> dict[str
         "label": _cell(found.value),
         "annotators": agreeing,
         "adjudicated": [called[name] for name in found.adjudicators],
+        "group": prompt.group,
         "hash": prompt.hash,
     }
 

@@ -11,6 +11,7 @@ from tutelage.data import prompts_from_table
 from tutelage.data.intake import Intake
 from tutelage.data.preparation import Preparation, batches_of
 from tutelage.data.processes import map_batches
+from tutelage.data.sources import RejectReason
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt
@@ -54,6 +55,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     tell_reasons(
         intake.profile.rejected, intake.profile.first_rejected, progress, "; prompts/rejected.parquet"
     )
+    _tell_siblings(intake.profile.rejected, intake.total, progress)
     require_usable(traffic.named, intake.kept, intake.total - len(served))
     _tell_groups(about, progress)
     taken = f"{intake.kept:,} of {intake.total:,} rows taken"
@@ -63,8 +65,13 @@ def _work(programme: Programme, progress: Progress) -> str:
 def _take(programme: Programme, served: Sequence[Prompt], intake: Intake, progress: Progress) -> None:
     traffic = programme.config.traffic
     with redacting(programme, progress) as redactor:
+        gold = kept_apart(programme)
         prepare = Preparation(
-            redactor, kept_apart(programme), traffic.near_duplicate, apart=int(traffic.word_apart == "drop")
+            redactor,
+            gold,
+            traffic.near_duplicate,
+            apart=int(traffic.word_apart == "drop"),
+            groups=frozenset(prompt.group for prompt in gold if prompt.group and traffic.siblings == "drop"),
         )
         batches = chain(traffic_batches(programme), batches_of("", None, served))
         with progress.track("read", rows_expected(programme), "row") as tracker:
@@ -73,6 +80,16 @@ def _take(programme: Programme, served: Sequence[Prompt], intake: Intake, progre
                 if redactor is not None:
                     redactor.take(prepared.found, prepared.renamed)
                 tracker.advance(prepared.total)
+
+
+def _tell_siblings(rejected: Mapping[str, int], total: int, progress: Progress) -> None:
+    count = rejected.get(RejectReason.SIBLING_OF_GOLD, 0)
+    if count > _LARGE * total:
+        progress.warn(
+            f"{count:,} of {total:,} prompts ({count / total:.0%}) are of subjects that gold has a prompt of, and "
+            "stay out of the transfer set. Mend: take gold from fewer subjects, or set traffic.siblings to "
+            "keep where columns.subject says little of what is asked"
+        )
 
 
 def _tell_groups(about: Mapping[str, Any], progress: Progress) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,14 +29,16 @@ from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress, Silent
 from tutelage.records import Gold, Prompt, Rejection, Value
 from tutelage.review import read_sheet
+from tutelage.review.sheet import write_sheet
 from tutelage.stages.findings import tell_labels, tell_rejected
 from tutelage.stages.privacy import privacy_inputs, redacting
 from tutelage.stages.sources import source_fingerprint, source_path
 from tutelage.stages.task import described_values, task_file, unsealed_task
 from tutelage.tasks import Task, declared_labels, with_labels
 
-OWN_COLUMNS = ColumnsConfig(id="id", slice="slice")
+OWN_COLUMNS = ColumnsConfig(id="id", slice="slice", subject="group")
 """Of `gold/annotated.jsonl`."""
+_DRAWN = ("id", "text", "slice", "cluster", "source", "group", "hash")
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -239,6 +241,24 @@ def read_to_label(programme: Programme) -> list[Prompt]:
         )
         for row in read_sheet(programme.to_label)
     ]
+
+
+def add_to_label(programme: Programme, drawn: Sequence[tuple[Prompt, str]]) -> None:
+    """Add prompts, each with the name of its cluster, to what is to be labelled; the rest stays in place."""
+    rows = read_sheet(programme.to_label)
+    rows += [
+        {
+            "id": prompt.id,
+            "text": prompt.text,
+            "slice": prompt.slice,
+            "cluster": cluster,
+            "source": prompt.source,
+            "group": prompt.group,
+            "hash": prompt.hash,
+        }
+        for prompt, cluster in drawn
+    ]
+    write_sheet(programme.to_label, _DRAWN, rows)
 
 
 def calibration_inputs(programme: Programme) -> Mapping[str, str]:

@@ -14,8 +14,7 @@ from tutelage.extras import require_extra
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import Prompt
-from tutelage.review.sheet import read_sheet, write_sheet
-from tutelage.stages.gold import read_gold_parts, read_to_label
+from tutelage.stages.gold import add_to_label, read_gold_parts, read_to_label
 from tutelage.stages.sources import source_path
 from tutelage.stages.traffic import read_traffic
 
@@ -26,20 +25,23 @@ if TYPE_CHECKING:
     from tutelage.data import GoldSet
     from tutelage.data.gold_plan import SliceNeed
 
-_COLUMNS = ("id", "text", "slice", "cluster", "source", "group", "hash")
 _EACH_CLUSTER = 10  # examples of gold that a cluster is to have on average
 _MOST_LOOKED_AT = 100_000  # texts of the traffic among which are drawn; a random part of more
 
 
 @dataclass(frozen=True)
 class GoldPlan:
-    """What gold needs by slice, all last; how many prompts were drawn now, and how many wait in all."""
+    """What gold needs by slice, all last; how many prompts were drawn now, and how many wait in all.
+
+    `siblings` counts the texts that aren't drawn and leave the transfer set with gold: of the same subjects.
+    """
 
     needs: Sequence[SliceNeed]
     drawn: int
     waiting: int
     path: Path
     seed: int
+    siblings: int
 
 
 def plan_gold(
@@ -63,7 +65,7 @@ def plan_gold(
                 "Mend: add traffic, or write examples"
             )
         drawn = traffic.draw(wanted, gold, seed, most)
-        _put(programme, drawn)
+        add_to_label(programme, drawn)
         programme.journal.append(
             "drawn_for_gold",
             seed=seed,
@@ -72,7 +74,8 @@ def plan_gold(
             hashes=sorted(prompt.hash for prompt, _ in drawn),
         )
     waiting = sum(traffic.waiting.values()) + len(drawn)
-    return GoldPlan(needs, len(drawn), waiting, programme.to_label, seed)
+    siblings = 0 if programme.config.traffic.siblings == "keep" else traffic.siblings(drawn)
+    return GoldPlan(needs, len(drawn), waiting, programme.to_label, seed, siblings)
 
 
 def _gold(programme: Programme, progress: Progress) -> GoldSet:
@@ -130,6 +133,7 @@ class _Traffic:
     counts: Sequence[int]
     waiting: Mapping[str, int]
     slices: Sequence[str]
+    groups: frozenset[str]
 
     @classmethod
     def read(cls, programme: Programme, progress: Progress, gold: GoldSet, seed: int) -> _Traffic:
@@ -144,7 +148,15 @@ class _Traffic:
         kept = _some(distinct, seed)
         fresh, _ = exclude_gold(kept, [*known, *drawn], programme.config.traffic.near_duplicate)
         slices = sorted({prompt.slice for prompt in rows})
-        return cls(fresh, [counts[prompt.hash] for prompt in fresh], waiting, slices)
+        apart = [*(item.prompt for item in (*gold.sealed, *gold.calibration)), *drawn]
+        groups = frozenset(prompt.group for prompt in apart if prompt.group)
+        return cls(fresh, [counts[prompt.hash] for prompt in fresh], waiting, slices, groups)
+
+    def siblings(self, drawn: Sequence[tuple[Prompt, str]]) -> int:
+        """How many of the texts looked at are of a subject of gold, or of what is `drawn` now."""
+        taken = {prompt.hash for prompt, _ in drawn}
+        groups = self.groups | {prompt.group for prompt, _ in drawn if prompt.group}
+        return sum(prompt.group in groups and prompt.hash not in taken for prompt in self.fresh)
 
     def draw(
         self, wanted: Mapping[str, int], gold: GoldSet, seed: int, most: int | None
@@ -213,21 +225,3 @@ def _some(prompts: list[Prompt], seed: int) -> list[Prompt]:
         return prompts
     taken = np.random.default_rng(seed).choice(len(prompts), _MOST_LOOKED_AT, replace=False)
     return [prompts[place] for place in np.sort(taken)]
-
-
-def _put(programme: Programme, drawn: Sequence[tuple[Prompt, str]]) -> None:
-    """Add them to the file; what is there stays in its place."""
-    rows = read_sheet(programme.to_label)
-    rows += [
-        {
-            "id": prompt.id,
-            "text": prompt.text,
-            "slice": prompt.slice,
-            "cluster": cluster,
-            "source": prompt.source,
-            "group": prompt.group,
-            "hash": prompt.hash,
-        }
-        for prompt, cluster in drawn
-    ]
-    write_sheet(programme.to_label, _COLUMNS, rows)

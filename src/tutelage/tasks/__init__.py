@@ -4,7 +4,7 @@ from tutelage.tasks._labelled import names_of
 from tutelage.tasks.building import declared_labels, task_from_config
 from tutelage.tasks.classify import Classify
 from tutelage.tasks.extract import Extract
-from tutelage.tasks.form import Form, FormField, FormKind, filled_in, form_of, read_form
+from tutelage.tasks.form import Form, FormField, FormKind, Widget, filled_in, form_of, read_form
 from tutelage.tasks.generate import Generate
 from tutelage.tasks.judge import Judge
 from tutelage.tasks.protocol import (
@@ -39,6 +39,7 @@ __all__ = [
     "Prompting",
     "RationaleMode",
     "Task",
+    "Widget",
     "declared_labels",
     "filled_in",
     "form_of",

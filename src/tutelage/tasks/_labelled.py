@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tutelage.records import Fields, Value
@@ -19,6 +21,14 @@ def names_of(value: Value) -> tuple[str, ...]:
     if isinstance(value, Fields):
         raise TypeError(f"a record has no labels: {value!r}"[:200])
     return value if isinstance(value, tuple) else (value,)
+
+
+@lru_cache(maxsize=1_024)  # a label that is spelt wrongly stands in many rows
+def nearest_label(name: str, labels: tuple[str, ...]) -> str:
+    """The label that was probably meant, as a remark; "" where none looks like it."""
+    lower = {label.casefold(): label for label in labels}
+    near = difflib.get_close_matches(name.casefold(), lower, n=1, cutoff=0.7)
+    return f"; nearest is {lower[near[0]]!r}" if near else ""
 
 
 class LabelSpace:

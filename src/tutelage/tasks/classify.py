@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import fsum
 from typing import Any
 
@@ -25,7 +24,7 @@ from tutelage.tasks._asking import (
     rationale_text,
     shape_text,
 )
-from tutelage.tasks._labelled import LabelSpace
+from tutelage.tasks._labelled import LabelSpace, nearest_label
 from tutelage.tasks._reading import (
     NoAnswer,
     answer_text,
@@ -48,14 +47,6 @@ from tutelage.tasks.protocol import (
 )
 
 _SHOWN = 80
-
-
-@lru_cache(maxsize=1_024)  # a label that is spelt wrongly stands in many rows
-def _nearest(name: str, labels: tuple[str, ...]) -> str:
-    """The label that was probably meant, as a remark; "" where none looks like it."""
-    lower = {label.casefold(): label for label in labels}
-    near = difflib.get_close_matches(name.casefold(), lower, n=1, cutoff=0.7)
-    return f"; nearest is {lower[near[0]]!r}" if near else ""
 
 
 @dataclass(frozen=True)
@@ -222,7 +213,7 @@ class Classify(LabelSpace):
         unknown = [name for name in names if self.labels and name not in self.labels]
         if unknown:
             said = f"{unknown[0][:_SHOWN]!r} is not in the label set"
-            raise CellFault(CellFaultKind.OUT_OF_SET, said + _nearest(unknown[0], self.labels))
+            raise CellFault(CellFaultKind.OUT_OF_SET, said + nearest_label(unknown[0], self.labels))
         return self.value_of(names)
 
     def compare(self, answer: Value, reference: Value) -> Comparison:

@@ -22,7 +22,7 @@ from tutelage.tasks._asking import (
     rationale_text,
     shape_text,
 )
-from tutelage.tasks._labelled import LabelSpace
+from tutelage.tasks._labelled import LabelSpace, nearest_label
 from tutelage.tasks._reading import (
     NoAnswer,
     answer_text,
@@ -200,7 +200,8 @@ class Judge(LabelSpace):
         try:
             return self._in_set(label)
         except NoAnswer as fault:
-            raise CellFault(CellFaultKind.OUT_OF_SET, fault.parsed.reason) from None
+            said = fault.parsed.reason + nearest_label(label, self.labels)
+            raise CellFault(CellFaultKind.OUT_OF_SET, said) from None
 
     def compare(self, answer: Value, reference: Value) -> Comparison:
         """Equal or not; scores agree within `tolerance`, and their distance over the scale is lost of 1."""
