@@ -110,3 +110,48 @@ def test_nothing_is_known_without_two_votes_or_two_answers():
     assert agreement([]) is None
     alike = agreement([{"Ada": "x", "Ben": "x"}] * 5)
     assert alike["same"] == 1.0 and alike["alpha"]["estimate"] is None and alike["kappa"]["estimate"] is None
+
+
+def units_of(table):
+    return [
+        {"Ada": str(one), "Ben": str(other)}
+        for one, row in enumerate(table)
+        for other, count in enumerate(row)
+        for _ in range(count)
+    ]
+
+
+def test_on_a_scale_kappa_is_statsmodels_with_quadratic_weights():
+    table = [[20, 5, 1, 0], [4, 15, 6, 0], [0, 5, 12, 3], [0, 0, 4, 9]]
+    found = agreement(units_of(table), scale=["0", "1", "2", "3"])
+    oracle = cohens_kappa(table, wt="quadratic")
+    assert found["weights"] == "ordinal"
+    assert found["kappa"]["estimate"] == pytest.approx(oracle.kappa)
+    assert found["kappa"]["low"] < oracle.kappa_low < oracle.kappa_upp < found["kappa"]["high"]
+    assert found["alpha"]["low"] < found["alpha"]["estimate"] < found["alpha"]["high"] <= 1
+    assert found["alpha"]["estimate"] > agreement(units_of(table))["alpha"]["estimate"]
+
+
+def test_a_scale_minds_how_far_apart_scores_are_and_which_are_between():
+    near = [{"Ada": str(n % 5), "Ben": str(min(4, n % 5 + 1))} for n in range(40)]
+    far = [{"Ada": str(n % 5), "Ben": str((n + 2) % 5)} for n in range(40)]
+    scale = [str(n) for n in range(5)]
+    for name in ("alpha", "kappa"):
+        assert agreement(near, scale=scale)[name]["estimate"] > 0.7
+        assert agreement(far, scale=scale)[name]["estimate"] < 0.1
+        assert agreement(near)[name]["estimate"] < 0.1, "by name alone hardly any are the same"
+    # Scores that nobody gives don't bring those beside them nearer for kappa, whose weights are the scale's.
+    ends = [{"Ada": "0", "Ben": "4"}, *[{"Ada": said, "Ben": said} for said in "04" * 10]]
+    assert agreement(ends, scale=scale)["kappa"] == agreement(ends)["kappa"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.sampled_from("12345"), min_size=1, max_size=4), max_size=12))
+def test_any_scores_give_numbers_that_hold_together(said):
+    found = agreement([dict(zip("ABCD", unit, strict=False)) for unit in said], scale=list("12345"))
+    if found is None:
+        return
+    for name in ("alpha", "kappa"):
+        value = found[name]
+        if value is not None and value["estimate"] is not None:
+            assert value["low"] <= value["estimate"] + 1e-9 and value["estimate"] <= value["high"] + 1e-9

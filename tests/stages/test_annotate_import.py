@@ -159,8 +159,6 @@ def test_texts_are_found_as_they_were_before_redaction(tmp_path):
     programme = Programme.open(made, ["gold.margin=0.01"])
     plan_gold(programme, Silent())
     assert "write to [EMAIL] about it" in {prompt.text for prompt in read_to_label(programme)}
-    (tmp_path / "votes.csv").write_text(
-        "text,annotator,label\nwrite to ada@example.com about it,Ada,login\n"
-    )
+    (tmp_path / "votes.csv").write_text("text,annotator,label\nwrite to ada@example.com about it,Ada,login\n")
     found = import_annotations(programme, Silent(), tmp_path / "votes.csv")
     assert (found.taken, found.unmatched) == (1, [])

@@ -21,6 +21,36 @@ def counts(raters):
 
 def test_the_published_example():
     assert krippendorff_alpha(counts(PUBLISHED)) == pytest.approx(0.743, abs=5e-4)
+    assert krippendorff_alpha(counts(PUBLISHED), ordinal=True) == pytest.approx(0.815, abs=5e-4)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(0, 3), min_size=2, max_size=4), min_size=1, max_size=10))
+def test_the_ordinal_alpha_is_that_of_its_definition(units):
+    """Krippendorff (2004), chapter 11, pair by pair."""
+    table = np.array([[unit.count(c) for c in range(4)] for unit in units], dtype=float)
+    n = table.sum(axis=0)
+
+    def apart(c, k):
+        low, high = sorted((c, k))
+        return (n[low : high + 1].sum() - (n[low] + n[high]) / 2) ** 2 if c != k else 0.0
+
+    observed = sum(
+        apart(one, other) / (len(unit) - 1)
+        for unit in units
+        for place, one in enumerate(unit)
+        for at, other in enumerate(unit)
+        if at != place
+    )
+    every = [rating for unit in units for rating in unit]
+    expected = sum(
+        apart(one, other) for place, one in enumerate(every) for at, other in enumerate(every) if at != place
+    ) / (len(every) - 1)
+    found = krippendorff_alpha(table, ordinal=True)
+    if not expected:
+        assert math.isnan(found)
+        return
+    assert found == pytest.approx(1 - observed / expected)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -138,7 +138,10 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     if told["agreement"] is not None:
         lines += agreement_lines(told["agreement"], "prompts")
     for name, part in told["parts"].items():
-        lines += [f"  {name}: {line}" for line in agreement_lines(part, "prompts")]
+        lines += [
+            f"  {name}: alike {share_text(part['alike'])}; {line}"
+            for line in agreement_lines(part, "prompts")
+        ]
     return lines
 
 

@@ -156,7 +156,8 @@ def agreement_lines(found: Mapping[str, Any] | None, units: str) -> list[str]:
     alpha, kappa = found["alpha"], found["kappa"]
     said = "votes" if units == "pairs" else "answers"
     text = f"{found['units']:,} {units} by two or more: {found['same']:.1%} of pairs of {said} the same"
-    for name, value in (("Krippendorff's alpha", alpha), ("Cohen's kappa", kappa)):
+    of_alpha, of_kappa = (", ordinal,", ", weights quadratic,") if found["weights"] == "ordinal" else ("", "")
+    for name, value in ((f"Krippendorff's alpha{of_alpha}", alpha), (f"Cohen's kappa{of_kappa}", kappa)):
         if value is not None:
             text += f"; {name} {_coefficient(value)}"
     return [text]

@@ -50,7 +50,7 @@ class TrafficConfig(RowsConfig):
     siblings: Literal["drop", "keep"] = Field(
         "drop",
         description="What becomes of prompts of a subject (`columns.subject`) of whom sealed gold, its "
-        "calibration part, or what was drawn for gold has another: students would be judged on whom they know.",
+        "calibration part, or what was drawn for gold has another: a student is judged on strangers.",
     )
     word_apart: Literal["keep", "drop"] = Field(
         "keep",

@@ -44,9 +44,9 @@ class Prepared:
     """What became of a batch of `total` rows.
 
     `prompts` has the columns of prompts, then `row`, and `reason` and `detail` where gold has the text, or
-    a sibling, else null. `hashes`, uint64 (prompts, 7 + bands): equal where texts are the same, ids, groups (0: none), texts
-    but for marks, words in any order (0: too few), and the bands of `data.minhash`. `found` counts
-    personal data, `renamed` has pseudonyms with their values.
+    a sibling, else null. `hashes`, uint64 (prompts, 7 + bands): equal where texts are the same, ids, groups
+    (0: none), texts but for marks, words in any order (0: too few), and the bands of `data.minhash`. `found`
+    counts personal data, `renamed` has pseudonyms with their values.
     """
 
     total: int

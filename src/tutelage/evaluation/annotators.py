@@ -9,39 +9,67 @@ from typing import Any
 from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 from tutelage.evaluation.votes import agreement
 from tutelage.records import Fields, Value, dump_value
-from tutelage.tasks import Task
+from tutelage.tasks import Extract, Judge, Task
 
 
 def annotator_agreement(task: Task, answers: Sequence[Mapping[str, Value]]) -> dict[str, Any] | None:
     """`answers` is by prompt, annotator to answer; prompts with one answer say nothing.
 
     JSON: `prompts` (with two answers or more); `alike`, the share on which all agree by the task's own
-    comparison, with its exact interval; `agreement`, `votes.agreement` with each answer a category (None
-    where values are texts, hardly any two of which are the same); `parts`, the same of each label of a set
-    (given or not) and of each field of a record. None where no prompt has two answers.
+    comparison, with its exact interval; `agreement`, `votes.agreement` with each answer a category, scores in
+    their order (None where values are texts, hardly any two of which are the same); `parts`, the same of each
+    label of a set (given or not) and of each field of a record, with `alike` by that field's own rule. None
+    where no prompt has two answers.
     """
     shared = [dict(unit) for unit in answers if len(unit) >= 2]
     if not shared:
         return None
     alike = sum(_all_agree(task, list(unit.values())) for unit in shared)
-    low, high = proportion_interval(alike, len(shared), CONFIDENCE)
     whole = None
     if task.kind != "generate":
-        whole = agreement([{name: dump_value(said) for name, said in unit.items()} for unit in shared])
+        scale = [dump_value(label) for label in task.labels] if _scored(task) else ()
+        said = [{name: dump_value(value) for name, value in unit.items()} for unit in shared]
+        whole = agreement(said, scale=scale)
     return {
         "prompts": len(shared),
-        "alike": {"estimate": alike / len(shared), "low": low, "high": high, "n": len(shared)},
+        "alike": _share(alike, len(shared)),
         "agreement": whole,
         "parts": {
-            name: agreement(
-                [{who: part.get(name, _ABSENT) for who, part in unit.items()} for unit in map(_parts, shared)]
-            )
+            name: _part(task, name, shared)
             for name in sorted({name for unit in shared for said in _parts(unit).values() for name in said})
         },
     }
 
 
 _ABSENT = "null"
+
+
+def _scored(task: Task) -> bool:
+    return isinstance(task, Judge) and task.scored
+
+
+def _share(count: int, n: int) -> dict[str, float]:
+    low, high = proportion_interval(count, n, CONFIDENCE)
+    return {"estimate": count / n, "low": low, "high": high, "n": n}
+
+
+def _part(task: Task, name: str, shared: Sequence[Mapping[str, Value]]) -> dict[str, Any]:
+    said = [{who: part.get(name, _ABSENT) for who, part in unit.items()} for unit in map(_parts, shared)]
+    if isinstance(task, Extract):
+        alike = sum(_alike_in(task, name, list(unit.values())) for unit in shared)
+    else:
+        alike = sum(len(set(unit.values())) == 1 for unit in said)
+    return {"alike": _share(alike, len(shared)), **(agreement(said) or {})}
+
+
+def _alike_in(task: Extract, field: str, said: Sequence[Value]) -> bool:
+    """Whether all records agree with the first in a field, all that is inside of it too."""
+    return all(
+        outcome.agree
+        for other in said[1:]
+        for outcome in task.outcomes(other, said[0])
+        if outcome.path.partition(".")[0] == field
+    )
 
 
 def _all_agree(task: Task, said: Sequence[Value]) -> bool:

@@ -16,7 +16,12 @@ from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 from tutelage.evaluation.paired import mcnemar_exact, paired_difference_interval
 from tutelage.evaluation.recovered import Estimated, share
 from tutelage.review import Choice, majority
-from tutelage.tasks.agreement import kappa, krippendorff_alpha
+from tutelage.tasks.agreement import (
+    krippendorff_alpha,
+    nominal_distances,
+    ordinal_distances,
+    pairs_apart,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,15 +139,20 @@ def _net(won: int, lost: int, n: int, confidence: float) -> dict[str, float] | N
     return {"estimate": (won - lost) / n, "low": low, "high": high}
 
 
-def agreement(votes: Sequence[Mapping[str, str]], confidence: float = CONFIDENCE) -> dict[str, Any] | None:
+def agreement(
+    votes: Sequence[Mapping[str, str]], confidence: float = CONFIDENCE, *, scale: Sequence[str] = ()
+) -> dict[str, Any] | None:
     """How far reviewers agree, over units with two votes or more; `votes` is by unit, reviewer to category.
 
+    `scale` has the categories from lowest to highest, where they have an order.
+
     JSON: `units`, `reviewers`, `same` (share of pairs of votes on one unit that are the same), `alpha`
-    (Krippendorff, nominal), and of exactly two reviewers `kappa` (Cohen), else None. Both are one less how
-    often reviewers differ by how often chance would have them differ; the interval is that of the former, as
-    a share (see `recovered.share`), over the estimate of the latter. A bootstrap over units has its lower end
-    above the truth in up to 37% of samples of 20. All are None where chance alone would agree always, as it
-    is where all votes are the same. None where no unit has two votes.
+    (Krippendorff), and of exactly two reviewers `kappa` (Cohen), else None. `weights` is `nominal`, or on a
+    scale `ordinal`: alpha is then the ordinal one, and kappa has quadratic weights. Both are one less how
+    far reviewers differ by how far chance would have them differ; the interval is that of the former, as
+    a share (see `recovered.share`) of the largest difference, over the estimate of the latter. A bootstrap
+    over units has its lower end above the truth in up to 37% of samples of 20. All are None where chance
+    alone would agree always, as it is where all votes are the same. None where no unit has two votes.
     """
     import numpy as np
 
@@ -150,43 +160,72 @@ def agreement(votes: Sequence[Mapping[str, str]], confidence: float = CONFIDENCE
     if not shared:
         return None
     names = sorted({name for unit in shared for name in unit})
-    categories = {name: code for code, name in enumerate(sorted({v for u in shared for v in u.values()}))}
+    used = {said for unit in shared for said in unit.values()}
+    ordered = [name for name in scale if name in used] if scale else sorted(used)
+    categories = {name: code for code, name in enumerate(ordered)}
     counts = np.zeros((len(shared), len(categories)))
     for row, unit in zip(counts, shared, strict=True):
         for said in unit.values():
             row[categories[said]] += 1
     ratings = counts.sum(axis=1)
     alike = float((counts * (counts - 1)).sum()) / float((ratings * (ratings - 1)).sum())
-    together = _agreeing(counts, confidence)
+    of_category = counts.sum(axis=0)
+    distances = ordinal_distances(of_category) if scale else nominal_distances(len(categories))
+    alpha = krippendorff_alpha(counts, ordinal=bool(scale))
     found = {
         "units": len(shared),
         "reviewers": len(names),
         "same": alike,
-        "alpha": _beyond_chance(krippendorff_alpha(counts), together, _differing(counts.sum(axis=0))),
+        "weights": "ordinal" if scale else "nominal",
+        "alpha": _beyond_chance(
+            alpha, _agreeing(counts, distances, confidence), _differing(of_category, distances)
+        ),
         "kappa": None,
     }
     if len(names) == 2:
         codes = np.array([[categories[unit[name]] for name in names] for unit in shared])
-        one, other = (np.bincount(column, minlength=len(categories)) for column in codes.T)
-        by_chance = 1 - float(one @ other) / len(shared) ** 2
-        of_two = kappa(codes[:, 0].tolist(), codes[:, 1].tolist(), len(categories))
-        found["kappa"] = _beyond_chance(of_two, together, by_chance)
+        found["kappa"] = _kappa(
+            codes, counts, [scale.index(name) for name in ordered] if scale else [], confidence
+        )
     return found
 
 
-def _agreeing(counts: Counts, confidence: float) -> Estimated:
-    """How often two votes on a unit are the same, units weighing as their votes; [units, categories]."""
+def _kappa(
+    codes: npt.NDArray[np.int64], counts: Counts, places: Sequence[int], confidence: float
+) -> dict[str, float | None]:
+    """Of two reviewers' `codes`, [units, 2]; `places` are the categories' on a scale, where they have one."""
+    import numpy as np
+
+    steps = np.array(places, dtype=np.float64)
+    distances = (steps[:, None] - steps[None, :]) ** 2 if places else nominal_distances(counts.shape[1])
+    one, other = (np.bincount(column, minlength=counts.shape[1]) for column in codes.T)
+    largest = float(distances.max()) or 1.0
+    by_chance = float(one @ distances @ other) / largest / len(codes) ** 2
+    apart = float(distances[codes[:, 0], codes[:, 1]].mean()) / largest
+    estimate = 1 - apart / by_chance if by_chance else math.nan
+    return _beyond_chance(estimate, _agreeing(counts, distances, confidence), by_chance)
+
+
+def _agreeing(counts: Counts, distances: Counts, confidence: float) -> Estimated:
+    """How near two votes on a unit are, 1 the same and 0 furthest apart, units weighing as their votes.
+
+    `counts` is [units, categories]. With nominal distances it is how often they are the same.
+    """
     ratings, n = counts.sum(axis=1), len(counts)
-    same = (counts * (counts - 1)).sum(axis=1) / (ratings - 1)
+    largest = float(distances.max()) or 1.0
+    same = ratings - pairs_apart(counts, distances) / largest / (ratings - 1)
     estimate = float(same.sum() / ratings.sum())
     left = (same - estimate * ratings) / ratings.mean()
     return share(estimate, float((left**2).sum()) / (n * max(1, n - 1)), n, confidence)
 
 
-def _differing(votes: Counts) -> float:
-    """How often two votes drawn from all, `votes` by category, differ (Krippendorff 2004, chapter 11)."""
-    total = float(votes.sum())
-    return float(total**2 - (votes**2).sum()) / (total * (total - 1))
+def _differing(votes: Counts, distances: Counts) -> float:
+    """How far two votes drawn from all, `votes` by category, differ, of the furthest that they can.
+
+    Krippendorff (2004), chapter 11.
+    """
+    total, largest = float(votes.sum()), float(distances.max()) or 1.0
+    return float(votes @ distances @ votes) / largest / (total * (total - 1))
 
 
 def _beyond_chance(estimate: float, together: Estimated, by_chance: float) -> dict[str, float | None]:

@@ -105,10 +105,10 @@ class _Prompts:
 
     def of(self, said: Said) -> Prompt | None:
         """By its hash, else its text, as given or redacted; by its id where the export has no text."""
-        if said.hash in self._by_hash:
-            return self._by_hash[said.hash]
+        if said.about.hash in self._by_hash:
+            return self._by_hash[said.about.hash]
         if not said.text.strip():
-            return self._by_id.get(said.id)
+            return self._by_id.get(said.about.id)
         if found := self._by_text.get(normalise(said.text)):
             return found
         text = said.text
@@ -122,8 +122,8 @@ class _Prompts:
     def _made(self, said: Said, text: str) -> Prompt:
         if text != storable(text):
             raise ValueError("its text is not UTF-8")
-        id_ = said.id or f"{self._path.stem}-{said.row}"
-        made = Prompt(id_, text, self._path.name, said.slice or NORMAL_SLICE)
+        id_ = said.about.id or f"{self._path.stem}-{said.row}"
+        made = Prompt(id_, text, self._path.name, said.about.slice or NORMAL_SLICE)
         self._by_text[normalise(text)] = made
         self.added.append(made)
         return made
@@ -156,7 +156,7 @@ class _Intake:
     def _take(self, said: Said, *, joined: bool) -> None:
         prompt = self.prompts.of(said)
         if prompt is None:
-            self.unmatched.append((said.row, said.text or said.id))
+            self.unmatched.append((said.row, said.text or said.about.id))
             return
         value: Value = answer_value(self.task, said.answers, self.questions, self.separator, joined=joined)
         name = reviewer_name(said.annotator)

@@ -86,9 +86,9 @@ def _tell_siblings(rejected: Mapping[str, int], total: int, progress: Progress) 
     count = rejected.get(RejectReason.SIBLING_OF_GOLD, 0)
     if count > _LARGE * total:
         progress.warn(
-            f"{count:,} of {total:,} prompts ({count / total:.0%}) are of subjects that gold has a prompt of, and "
-            "stay out of the transfer set. Mend: take gold from fewer subjects, or set traffic.siblings to "
-            "keep where columns.subject says little of what is asked"
+            f"{count:,} of {total:,} prompts ({count / total:.0%}) are of subjects that gold has a prompt "
+            "of, and stay out of the transfer set. Mend: take gold from fewer subjects, or set "
+            "traffic.siblings to keep where columns.subject says little of what is asked"
         )
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    Amounts = npt.NDArray[np.float64]
+
 
 def mean_f1(given: Sequence[AbstractSet[str]], right: Sequence[AbstractSet[str]]) -> float:
     """Macro-F1 over the labels that `right` has, as evaluation reports it; 0 where it has none.
@@ -53,19 +55,50 @@ def kappa(one: Sequence[int], other: Sequence[int], categories: int, *, quadrati
     return 1.0 - float((weights * counts).sum()) / expected if expected else float("nan")
 
 
-def krippendorff_alpha(counts: npt.NDArray[np.float64]) -> float:
-    """Krippendorff's alpha for nominal data, any number of raters, ratings missing where they are.
+def krippendorff_alpha(counts: Amounts, *, ordinal: bool = False) -> float:
+    """Krippendorff's alpha, any number of raters, ratings missing where they are.
 
-    `counts` is [units, categories]: how many raters put a unit into a category. Units with a single rating
-    are left out. Krippendorff (2004), "Content Analysis", chapter 11: 1 less the observed over the expected
-    disagreement, here by coincidences. NaN where no unit has two ratings, or all ratings are of one category.
+    `counts` is [units, categories]: how many raters put a unit into a category; with `ordinal` these are in
+    order, and two ratings differ the more the further they are apart (`ordinal_distances`). Units with a
+    single rating are left out. Krippendorff (2004), "Content Analysis", chapter 11: 1 less the observed over
+    the expected disagreement, here by coincidences. NaN where no unit has two ratings, or all ratings are of
+    one category.
     """
     pairable = counts[counts.sum(axis=1) >= 2]
     ratings = pairable.sum(axis=1)
     total = float(ratings.sum())
     if not total:
         return float("nan")
-    observed = float(((ratings**2 - (pairable**2).sum(axis=1)) / (ratings - 1)).sum()) / total
     of_category = pairable.sum(axis=0)
-    expected = float(total**2 - (of_category**2).sum()) / (total * (total - 1))
+    distances = ordinal_distances(of_category) if ordinal else nominal_distances(len(of_category))
+    observed = float((pairs_apart(pairable, distances) / (ratings - 1)).sum()) / total
+    expected = float(of_category @ distances @ of_category) / (total * (total - 1))
     return 1.0 - observed / expected if expected else float("nan")
+
+
+def nominal_distances(categories: int) -> Amounts:
+    """0 between a category and itself, 1 between any two; [categories, categories]."""
+    import numpy as np
+
+    return 1.0 - np.eye(categories)
+
+
+def ordinal_distances(of_category: Amounts) -> Amounts:
+    """How far two ranks are apart by how many ratings lie between them, squared; [categories, categories].
+
+    `of_category` counts the ratings of each, in order. Krippendorff (2004), chapter 11: the ratings from c to
+    k, of c and k themselves half, squared.
+    """
+    import numpy as np
+
+    middles = np.cumsum(of_category) - of_category / 2
+    distances: Amounts = (middles[:, None] - middles[None, :]) ** 2
+    return distances
+
+
+def pairs_apart(counts: Amounts, distances: Amounts) -> Amounts:
+    """For each unit the sum of the distances of all ordered pairs of its ratings; [units]."""
+    import numpy as np
+
+    apart: Amounts = np.einsum("uc,ck,uk->u", counts, distances, counts)
+    return apart

@@ -40,7 +40,7 @@ def test_label_studios_tasks_give_each_persons_answer_and_no_models():
     ]
     assert export.said[0].answers["note"] == ["angry customer"]
     assert [item.suggested for item in export.said] == [False, False, True]
-    assert [item.slice for item in export.said] == ["hard", "hard", ""]
+    assert [item.about.slice for item in export.said] == ["hard", "hard", ""]
     assert export.left_out == Counter(
         {LeftOut.SUGGESTION: 1, LeftOut.SKIPPED: 1, LeftOut.DRAFT: 1, LeftOut.EMPTY: 1}
     )
@@ -57,7 +57,9 @@ def test_label_studios_rows_hold_what_its_tasks_do(name):
     ]
     assert export.said[2].answers["stars"] == [4]
     assert export.said[2].answers["span"] == [Span("product", "card")]
-    assert {item.id for item in export.said} == {""}, "its id is the task's number there, not the prompt's"
+    assert {item.about.id for item in export.said} == {""}, (
+        "its id is the task's number there, not the prompt's"
+    )
 
 
 def test_label_studios_other_controls(tmp_path):
@@ -84,7 +86,9 @@ def test_argillas_records_give_each_users_answer_and_no_suggestion():
     export = read("argilla.json")
     assert export.tool == "argilla" and export.rows == 2
     assert answers(export) == [(MONEY, USER + "1", ["refund"]), (MONEY, USER + "2", ["card"])]
-    assert [(item.id, item.slice, item.hash[-1]) for item in export.said] == [("req-1", "hard", "1")] * 2
+    assert [(item.about.id, item.about.slice, item.about.hash[-1]) for item in export.said] == [
+        ("req-1", "hard", "1")
+    ] * 2
     assert export.said[0].answers["note"] == ["angry customer"]
     assert export.left_out == Counter({LeftOut.SUGGESTION: 3, LeftOut.EMPTY: 1})
 
@@ -110,7 +114,7 @@ def test_argillas_records_by_name_and_by_id(tmp_path):
     for content, whose in ((by_name, ["req-1", "req-1"]), (by_id, ["req-1", "req-1", "req-2", "req-2"])):
         (tmp_path / "some.json").write_text(json.dumps(content))
         export = read_export(tmp_path / "some.json", ColumnsConfig())
-        assert [item.id for item in export.said] == whose and export.tool == "argilla"
+        assert [item.about.id for item in export.said] == whose and export.tool == "argilla"
 
 
 def test_what_argillas_server_sends():
@@ -130,7 +134,7 @@ def test_tables_of_either_form(name):
         (MONEY, "Bob", ["card"]),
     ]
     assert export.left_out == Counter({LeftOut.EMPTY: 1})
-    assert {item.id for item in export.said} == {"req-1", "req-2"}
+    assert {item.about.id for item in export.said} == {"req-1", "req-2"}
 
 
 def test_of_a_wide_table_with_other_columns_people_are_named(tmp_path):
@@ -184,22 +188,45 @@ def test_a_tool_may_be_named_where_its_file_could_be_anothers(tmp_path):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            "data annotations result value choices from_name completed_by text fields responses user_id "
-            "values suggestions predictions topic.responses topic.responses.users labels id".split()
-        ),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                "data annotations result value choices from_name completed_by text fields responses user_id "
+                "values suggestions predictions topic.responses topic.responses.users labels id".split()
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=20,
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80, deadline=None)
 @given(
-    records=st.lists(st.dictionaries(st.sampled_from(["data", "annotations", "fields", "responses", "topic.responses", "topic.responses.users", "text", "annotator", "label", "id"]), JSON, min_size=1), min_size=1, max_size=4),
+    records=st.lists(
+        st.dictionaries(
+            st.sampled_from(
+                [
+                    "data",
+                    "annotations",
+                    "fields",
+                    "responses",
+                    "topic.responses",
+                    "topic.responses.users",
+                    "text",
+                    "annotator",
+                    "label",
+                    "id",
+                ]
+            ),
+            JSON,
+            min_size=1,
+        ),
+        min_size=1,
+        max_size=4,
+    ),
     form=st.sampled_from([None, "label-studio", "argilla", "csv"]),
 )
 def test_whatever_a_file_holds_is_read_or_told(tmp_path, records, form):
@@ -217,7 +244,9 @@ def test_whatever_a_file_holds_is_read_or_told(tmp_path, records, form):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(
     said=st.lists(
-        st.tuples(st.text(min_size=1, max_size=8).filter(str.strip), st.sampled_from("abc"), st.sampled_from("xyz")),
+        st.tuples(
+            st.text(min_size=1, max_size=8).filter(str.strip), st.sampled_from("abc"), st.sampled_from("xyz")
+        ),
         min_size=1,
         max_size=8,
     )

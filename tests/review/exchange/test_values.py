@@ -53,14 +53,22 @@ def test_records_come_as_json_field_by_field_or_as_marked_parts():
     ("task", "answers", "told"),
     [
         (CLASSIFY, {"topic": ["biling"]}, "'biling' is not in the label set; nearest is 'billing'"),
-        (CLASSIFY, {"topic": ["billing", "delivery"]}, "2 answers where one is wanted: 'billing', 'delivery'"),
+        (
+            CLASSIFY,
+            {"topic": ["billing", "delivery"]},
+            "2 answers where one is wanted: 'billing', 'delivery'",
+        ),
         (CLASSIFY, {"topic": [Span("billing", "my money")]}, "marks 'my money' as 'billing'"),
         (CLASSIFY, {"topic": [Unread("ranking")]}, "kind 'ranking', which no task of classify has"),
         (CLASSIFY, {"topic": [True]}, "'True' is not in the label set"),
         (SCORES, {"stars": [5]}, "'5' is not on the scale 1 to 4"),
         (SCORES, {"stars": [3.5]}, "holds float"),
         (RECORD, {"who": ["Ada"], "kind": ["card"]}, "kind: 'card' is none of 'credit', 'debit'"),
-        (RECORD, {"who": ["Ada"], "kind": ["debit"], "amont": ["2"]}, "no field 'amont'; nearest is 'amount'"),
+        (
+            RECORD,
+            {"who": ["Ada"], "kind": ["debit"], "amont": ["2"]},
+            "no field 'amont'; nearest is 'amount'",
+        ),
         (RECORD, {"who": ["Ada", "Bob"], "kind": ["debit"]}, "who has 2 answers where one is wanted"),
         (RECORD, {"who": ["Ada"], "kind": ["debit"], "amount": ["two"]}, "isn't a number"),
         (RECORD, {"json": ["{"]}, "not JSON"),
@@ -68,7 +76,7 @@ def test_records_come_as_json_field_by_field_or_as_marked_parts():
     ],
 )
 def test_what_is_no_value_of_the_task_is_told(task, answers, told):
-    with pytest.raises(ValueError) as raised:  # noqa: PT011 - its text is looked at
+    with pytest.raises(ValueError) as raised:
         value(task, answers)
     assert told in str(raised.value)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tutelage.data.rows import Row
-from tutelage.review.exchange.export import Export, LeftOut, Piece, Said, Span, Unread, about, text_of
+from tutelage.review.exchange.export import About, Export, LeftOut, Piece, Said, Span, Unread, listed, text_of
 
 NAME = "argilla"
 _RESPONSES, _USERS, _STATUS = ".responses", ".responses.users", ".responses.status"
@@ -93,10 +93,10 @@ def _take(export: Export, number: int, record: Mapping[str, Any], column: str) -
         export.left_out[LeftOut.EMPTY] += not left
         return
     text = text_of(data, column)
-    known = {**about(metadata), **about({"id": record.get("id") or record.get("external_id")})}
+    known = About.of({**metadata, "id": record.get("external_id") or record.get("id")})
     for user, given in answers.items():
         pieces = {question: _pieces(value, text) for question, value in given.items()}
-        export.take(Said(number, text, f"{NAME} {user}" if user else "", pieces, **known))
+        export.take(Said(number, text, f"{NAME} {user}" if user else "", pieces, known))
 
 
 def _data(record: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -127,7 +127,7 @@ def _responses(record: Mapping[str, Any]) -> list[_Response]:
         return [
             _Response(_user(response), question, response.get("value"), str(response.get("status") or ""))
             for question, responses in given.items()
-            for response in (responses or ())
+            for response in listed(responses, f"the responses to {question!r}")
             if isinstance(response, Mapping)
         ]
     return [

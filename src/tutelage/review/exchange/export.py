@@ -43,21 +43,36 @@ Piece = str | int | float | bool | Span | Unread | Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What an export carries of the prompt beside its text: empty where it doesn't."""
+
+    id: str = ""
+    hash: str = ""
+    slice: str = ""
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> About:
+        """As far as the data has them."""
+        return cls(*(_name(data.get(name)) for name in ("id", "hash", "slice")))
+
+
+def _name(content: Any) -> str:
+    return str(content).strip() if isinstance(content, str | int) else ""
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """What one person said of one prompt: by question (control, column) the pieces of the answer.
 
-    `row` is the place in the file, from 1. `hash` and `id` are the prompt's own where the export carries
-    them. `time` sorts what a person said twice. `suggested` tells that a model proposed all of it and the
-    person left it so.
+    `row` is the place in the file, from 1. `time` sorts what a person said twice. `suggested` tells that a
+    model proposed all of it and the person left it so.
     """
 
     row: int
     text: str
     annotator: str
     answers: Mapping[str, Sequence[Piece]]
-    id: str = ""
-    hash: str = ""
-    slice: str = ""
+    about: About = About()
     comment: str = ""
     time: str = ""
     suggested: bool = False
@@ -108,13 +123,13 @@ def text_of(data: Mapping[str, Any], column: str) -> str:
     raise ValueError(f"no {column!r}; there is {there}, so which is the prompt can't be told")
 
 
-def about(data: Mapping[str, Any]) -> dict[str, str]:
-    """The prompt's id, hash and slice, as far as the data has them."""
-    return {
-        name: str(found).strip()
-        for name in ("id", "hash", "slice")
-        if isinstance(found := data.get(name), str | int) and str(found).strip()
-    }
+def listed(content: Any, what: str) -> list[Any]:
+    """A list as it is, none where it is absent. Raises ValueError where it is something else."""
+    if content is None:
+        return []
+    if not isinstance(content, list):
+        raise ValueError(f"{what} holds {type(content).__name__}, not a list")
+    return content
 
 
 def refused(path: object, faults: Iterable[tuple[int, str]], mend: str, *, shown: int = 5) -> DataError:

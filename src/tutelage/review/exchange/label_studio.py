@@ -14,13 +14,14 @@ from typing import Any
 from tutelage.data.rows import Row
 from tutelage.review.exchange.export import (
     ABOUT,
+    About,
     Export,
     LeftOut,
     Piece,
     Said,
     Span,
     Unread,
-    about,
+    listed,
     text_of,
 )
 
@@ -74,9 +75,11 @@ def _take_task(export: Export, number: int, task: Mapping[str, Any], column: str
         if annotation.get("was_cancelled") or annotation.get("skipped"):
             export.left_out[LeftOut.SKIPPED] += 1
             continue
-        regions = annotation.get("result")
-        given = [region for region in regions if isinstance(region, Mapping)] if regions else []
-        answered = [region for region in given if isinstance(region.get("from_name"), str)]
+        answered = [
+            region
+            for region in listed(annotation.get("result"), "an annotation's result")
+            if isinstance(region, Mapping) and isinstance(region.get("from_name"), str)
+        ]
         answers: dict[str, list[Piece]] = {}
         for region in answered:
             pieces = answers.setdefault(region["from_name"], [])
@@ -88,7 +91,7 @@ def _take_task(export: Export, number: int, task: Mapping[str, Any], column: str
             answers=answers,
             time=_time(annotation),
             suggested=bool(answered) and all(region.get("origin") == "prediction" for region in answered),
-            **about(data),
+            about=About.of(data),
         )
         export.take(said)
 
@@ -102,8 +105,8 @@ def _take_row(export: Export, number: int, cells: Mapping[str, Any], column: str
         for name, cell in data.items()
         if cell is not text and name not in (*ABOUT, "text", column) and (pieces := _plain(cell))
     }
-    known = about({name: cell for name, cell in data.items() if name != "id"})  # that is the task's number
-    export.take(Said(number, text, _annotator(cells["annotator"]), answers, time=_time(cells), **known))
+    known = About.of({**data, "id": None})  # that is the task's number
+    export.take(Said(number, text, _annotator(cells["annotator"]), answers, known, time=_time(cells)))
 
 
 def _plain(cell: Any) -> list[Piece]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tutelage.config import ColumnsConfig
 from tutelage.data.rows import Row
-from tutelage.review.exchange.export import ABOUT, Export, LeftOut, Piece, Said, about
+from tutelage.review.exchange.export import ABOUT, About, Export, LeftOut, Piece, Said
 
 NAME = "csv"
 ANNOTATOR = "annotator"
@@ -60,22 +60,20 @@ def _people(cells: Mapping[str, Any], columns: ColumnsConfig, named: Sequence[st
 def _take(export: Export, row: Row, columns: ColumnsConfig, people: Sequence[str]) -> None:
     cells = row.cells
     text = cells.get(columns.text)
-    known = about(
+    known = About.of(
         {**cells, "id": cells.get(columns.id or "id"), "slice": cells.get(columns.slice or "slice")}
     )
-    if not isinstance(text, str) and not known:
+    if not isinstance(text, str) and known == About():
         raise ValueError(f"no text in {columns.text!r}")
     said = text if isinstance(text, str) else ""
     comment, time = (str(cells.get(name) or "") for name in ("comment", "time"))
     if not people:
         name, pieces = str(cells.get(ANNOTATOR) or "").strip(), _pieces(cells.get(columns.label))
-        export.take(
-            Said(row.number, said, name, {columns.label: pieces}, comment=comment, time=time, **known)
-        )
+        export.take(Said(row.number, said, name, {columns.label: pieces}, known, comment, time))
         return
     for person in people:
         if pieces := _pieces(cells.get(person)):
-            export.take(Said(row.number, said, person, {columns.label: pieces}, **known))
+            export.take(Said(row.number, said, person, {columns.label: pieces}, known))
         else:
             export.left_out[LeftOut.EMPTY] += 1
 

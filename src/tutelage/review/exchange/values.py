@@ -97,12 +97,12 @@ def _record(task: Task, given: Answers) -> Value:
             raise ValueError(f"{len(pieces)} answers where one record, as JSON, is wanted")
         return task.read_cell(pieces[0], "\n")
     sent = {}
-    for name, pieces in by_field.items():
+    for name, said in by_field.items():
         if name not in fields:
             near = difflib.get_close_matches(name, fields, n=1, cutoff=0.6)
             hint = f"; nearest is {near[0]!r}" if near else ""
             raise ValueError(f"the record has no field {name!r}{hint}")
-        sent[fields[name].key] = _filled(fields[name], pieces)
+        sent[fields[name].key] = _filled(fields[name], said)
     try:
         return read_form(task, sent)
     except UsageError as error:
