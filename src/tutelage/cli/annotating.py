@@ -111,11 +111,12 @@ def _import_lines(programme: Programme, found: Imported) -> list[str]:
     if found.twice:
         lines.append(f"{found.twice:,} answers were given anew by the same person; the last counts")
     if found.unmatched:
-        shown = "; ".join(f"row {row} {text[:40]!r}" for row, text in found.unmatched[:3])
-        more = ", ..." if len(found.unmatched) > 3 else ""
+        rows = dict(found.unmatched)
+        shown = "; ".join(f"row {row} {text[:40]!r}" for row, text in list(rows.items())[:3])
+        more = f"; and {len(rows) - 3:,} more" if len(rows) > 3 else ""
         lines.append(
-            f"{len(found.unmatched):,} answers are to no prompt that was drawn: {shown}{more}. Mend: none, "
-            "or take these prompts too with --add-prompts"
+            f"{len(found.unmatched):,} answers are to no prompt that was drawn: {shown}{more}. "
+            "--add-prompts takes these prompts too"
         )
     lines.append(f"How far people agree: {programme.command('annotate --results')}")
     return lines
