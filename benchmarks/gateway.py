@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,7 @@ WARM = 1.0  # seconds left out of a figure
 RATES = (10, 25, 50, 100, 200, 400, 600, 800, 1_200)
 HELD = 0.1  # seconds of p99 beyond the teacher's delay, up to which a rate counts as held
 DELAY = 0.05
+IDLE = 80.0  # seconds after which a server has closed what nobody uses
 
 
 def texts() -> list[str]:
@@ -265,19 +266,21 @@ def beside(
 
 
 def soak(server: ServerProcess, minutes: float) -> None:
-    """Memory and open files over time."""
+    """Memory and open files before and after, each time once idle connections are closed."""
     server.roll("full")
-    settling, url = min(60.0, minutes * 20), f"{server.url}/v1/predict"
+    url = f"{server.url}/v1/predict"
+
+    def idle() -> tuple[int, int]:
+        time.sleep(IDLE)
+        return server.resident, server.descriptors
+
+    load(url, server.key, 100, min(60.0, minutes * 20), predictions())
+    before = idle()
     with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(load, url, server.key, 100, settling + minutes * 60, predictions())
-        time.sleep(settling)
-        before = (server.resident, server.descriptors)
-        ends = time.monotonic() + minutes * 60
-        while (left := ends - time.monotonic()) > 5:
-            time.sleep(min(60.0, left - 2.0))
+        loading = pool.submit(load, url, server.key, 100, minutes * 60, predictions())
+        while not wait([loading], timeout=60.0).done:
             print(f"    {server.resident >> 20} MiB, {server.descriptors} files", flush=True)
-        after = (server.resident, server.descriptors)
-        measured = loading.result()
+    measured, after = loading.result(), idle()
     growth, files = after[0] / before[0] - 1, after[1] - before[1]
     ok = not measured.failed and growth < 0.05 and abs(files) <= 2
     print(

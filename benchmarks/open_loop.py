@@ -26,6 +26,7 @@ import time
 from array import array
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ _PATIENCE = 30.0  # seconds for what is under way at the end
 _FIRST = 8  # connections opened beforehand; more as they are needed
 
 
-@dataclass
+@dataclass(eq=False)
 class _Connection:
     """One request at a time: which, and what of its answer has come."""
 
@@ -86,13 +87,23 @@ class Generator:
             due = began + number / self._rate
             if (early := due - clock()) > 0:
                 time.sleep(early)
+            self.due[number], self.late[number] = due, clock() - due
+            self._ask(number, self._requests[number % len(self._requests)])
+
+    def _ask(self, number: int, request: bytes) -> None:
+        """On the connection used last, so that those that a lag has opened fall idle and are closed."""
+        while True:
             try:
-                connection = self._free.popleft()
+                connection = self._free.pop()
             except IndexError:
                 connection = self._open()
             connection.number = number
-            self.due[number], self.late[number] = due, clock() - due
-            connection.socket.sendall(self._requests[number % len(self._requests)])
+            try:
+                connection.socket.sendall(request)
+            except OSError:  # the server has closed it just now
+                connection.number = -1
+                continue
+            return
 
     def _read(self) -> None:
         ends = float("inf")
@@ -105,12 +116,13 @@ class Generator:
                 self._take(self._by_file[file])
 
     def _take(self, connection: _Connection) -> None:
-        data = connection.socket.recv(1 << 16)
-        now, read = time.perf_counter(), connection.read
+        data, now = self._received(connection), time.perf_counter()
+        read = connection.read
         read += data
         if data and not _is_whole(read):
             return
-        if connection.number >= 0:
+        idle = connection.number < 0
+        if not idle:
             self._note(connection.number, now, bytes(read))
         closes = not data or b"\r\nconnection: close" in read[: read.find(b"\r\n\r\n") + 2].lower()
         connection.number = -1
@@ -118,8 +130,18 @@ class Generator:
         if closes:
             self._poll.unregister(connection.socket.fileno())
             connection.socket.close()
-        else:
+            if idle:
+                with suppress(ValueError):  # it was taken to be used meanwhile
+                    self._free.remove(connection)
+        elif not idle:
             self._free.append(connection)
+
+    @staticmethod
+    def _received(connection: _Connection) -> bytes:
+        try:
+            return connection.socket.recv(1 << 16)
+        except OSError:
+            return b""
 
     def _note(self, number: int, now: float, answer: bytes) -> None:
         self._answered += 1
