@@ -41,6 +41,7 @@ class Role(StrEnum):
         return needed in _ALLOWED[self]
 
 
+_ROLES = frozenset(Role)
 _ALLOWED = {
     Role.CLIENT: {Role.CLIENT},
     Role.VIEWER: {Role.VIEWER},
@@ -127,7 +128,7 @@ class KeyRing:
         if id_ not in self._stored:  # it may have been made since
             await self._read(_READ_EVERY / 4)
         stored = self._stored.get(id_)
-        usable = stored is not None and stored.revoked is None and stored.role in set(Role)
+        usable = stored is not None and stored.revoked is None and stored.role in _ROLES
         return stored if usable else None
 
     async def _read(self, age: float) -> None:
@@ -203,7 +204,7 @@ def make_key(name: str, role: str, now: float) -> tuple[str, ApiKey]:
     """A new key, to be shown once, and what is kept of it. Raises UsageError for an unknown role."""
     from argon2 import PasswordHasher
 
-    if role not in set(Role):
+    if role not in _ROLES:
         raise UsageError(f"there is no role {role!r}. Mend: one of {', '.join(Role)}")
     id_, secret = secrets.token_hex(6), secrets.token_urlsafe(32).replace("_", "-")
     stored = ApiKey(id_, name, role, PasswordHasher().hash(secret), now)

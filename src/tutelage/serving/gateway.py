@@ -321,7 +321,7 @@ class Gateway:
         ask = turn.ask
         says = None if student is None else student.value
         told = None if teacher is None else teacher.value
-        kept = self._kept(turn)
+        kept, value = self._kept(turn), _dumped(reply.value)
         return Capture(
             id=ask.id,
             at=time(),
@@ -333,9 +333,9 @@ class Gateway:
             by=str(reply.by),
             reason=reply.reason,
             revision=reply.revision,
-            value=_dumped(reply.value),
+            value=value,
             confidence=None if student is None else student.confidence,
-            student_value=_dumped(says),
+            student_value=value if says is reply.value else _dumped(says),
             teacher_value=_dumped(told),
             agree=None if says is None or told is None else self.task.compare(says, told).agree,
             audited=audited,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -26,31 +27,40 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "tutelage_requests",
-            "Requests over HTTP.",
-            ["method", "route", "status"],
-            registry=self.registry,
+        # Looking a metric of many labels up takes longer than counting, so that each is looked up once.
+        self._requests = cache(
+            Counter(
+                "tutelage_requests",
+                "Requests over HTTP.",
+                ["method", "route", "status"],
+                registry=self.registry,
+            ).labels
         )
-        self._seconds = Histogram(
-            "tutelage_request_seconds",
-            "Until the last byte of an answer.",
-            ["route"],
-            buckets=_BUCKETS,
-            registry=self.registry,
+        self._seconds = cache(
+            Histogram(
+                "tutelage_request_seconds",
+                "Until the last byte of an answer.",
+                ["route"],
+                buckets=_BUCKETS,
+                registry=self.registry,
+            ).labels
         )
-        self._answers = Counter(
-            "tutelage_answers",
-            "Requests of the task, by who answered, and why they.",
-            ["stage", "by", "reason"],
-            registry=self.registry,
+        self._answers = cache(
+            Counter(
+                "tutelage_answers",
+                "Requests of the task, by who answered, and why they.",
+                ["stage", "by", "reason"],
+                registry=self.registry,
+            ).labels
         )
-        self._latency = Histogram(
-            "tutelage_answer_seconds",
-            "Until an answer to a request of the task was known.",
-            ["by"],
-            buckets=_BUCKETS,
-            registry=self.registry,
+        self._latency = cache(
+            Histogram(
+                "tutelage_answer_seconds",
+                "Until an answer to a request of the task was known.",
+                ["by"],
+                buckets=_BUCKETS,
+                registry=self.registry,
+            ).labels
         )
         self._cost = Counter(
             "tutelage_teacher_cost_usd",
@@ -65,13 +75,13 @@ class Metrics:
 
     def asked(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request; `route` is a route's template."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        self._requests(method, route, str(status)).inc()
+        self._seconds(route).observe(seconds)
 
     def answered(self, capture: Capture) -> None:
         """Count an answer."""
-        self._answers.labels(capture.stage, capture.by, capture.reason).inc()
-        self._latency.labels(capture.by).observe(capture.latency)
+        self._answers(capture.stage, capture.by, capture.reason).inc()
+        self._latency(capture.by).observe(capture.latency)
         if capture.cost:
             self._cost.labels("answer").inc(capture.cost)
 

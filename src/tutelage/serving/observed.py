@@ -7,6 +7,7 @@ import logging
 import os
 import traceback
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,12 @@ _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _log = logging.getLogger("tutelage.requests")
 _tracer = trace.get_tracer("tutelage.serving")
 _propagator = TraceContextTextMapPropagator()
+_NO_SPAN = nullcontext(trace.INVALID_SPAN)
 
 
 class Observed:
-    """The outermost layer. A trace that the client has begun (`traceparent`) goes on; without a collector
-    spans cost next to nothing."""
+    """The outermost layer. A trace that the client has begun (`traceparent`) goes on; without one and without
+    a collector there are no spans."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
@@ -54,7 +56,7 @@ class Observed:
             await send(message)
 
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        with _tracer.start_as_current_span(method, _context(scope), SpanKind.SERVER) as span:
+        with _span(method, _context(scope)) as span:
             try:
                 await self._app(scope, receive, noted)
             finally:
@@ -72,6 +74,13 @@ class Observed:
                     _log.info(
                         "request %s", " ".join(map(str, fields.values())), extra={"fields": fields | told}
                     )
+
+
+def _span(method: str, context: Any) -> AbstractContextManager[trace.Span]:
+    """What is begun here, or goes on; where nobody collects spans and none came, nothing that costs time."""
+    if context is None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return _NO_SPAN
+    return _tracer.start_as_current_span(method, context, SpanKind.SERVER)
 
 
 def _context(scope: Scope) -> Any:
