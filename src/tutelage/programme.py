@@ -186,6 +186,16 @@ class Programme:
         return self.folder / "privacy" / "pseudonyms.jsonl"
 
     @property
+    def forgotten(self) -> Path:
+        """Whose rows no source brings back: salted digests."""
+        return self.folder / "privacy" / "forgotten.json"
+
+    @property
+    def purging(self) -> Path:
+        """What a purge looks for, while it runs: one that was stopped is taken up by the next."""
+        return self.folder / "privacy" / ".purging.json"
+
+    @property
     def answers(self) -> Path:
         """The teacher ledger."""
         return self.folder / "answers" / "answers.sqlite"
@@ -338,12 +348,26 @@ class Stage:
         started = datetime.now(UTC)
         summary = self.work(programme, progress)
         seconds = (datetime.now(UTC) - started).total_seconds()
+        self._keep_state(programme, inputs, summary, seconds)
+        progress.stage(self.name, f"{summary} ({seconds:.1f} s)")
+        return True
+
+    def amend(self, programme: Programme, reason: str) -> None:
+        """Take what stands there now for what the stage left, and journal why.
+
+        For whoever changed its outputs on purpose; all of them have to be there.
+        """
+        self._keep_state(programme, self.inputs(programme), reason, 0.0)
+
+    def _keep_state(
+        self, programme: Programme, inputs: Mapping[str, str], summary: str, seconds: float
+    ) -> None:
         outputs = {
             str(path.relative_to(programme.folder)): storage.hash_path(path)
             for path in self.outputs(programme)
             if path.suffix != ".sqlite"
         }
-        state: dict[str, Any] = {"inputs": inputs, "outputs": outputs, "summary": summary, "seconds": seconds}
+        state = {"inputs": dict(inputs), "outputs": outputs, "summary": summary, "seconds": seconds}
         programme.journal.append(
             "stage",
             stage=self.name,
@@ -352,8 +376,6 @@ class Stage:
             **state,
         )
         storage.write_json(self.state_path(programme), state)
-        progress.stage(self.name, f"{summary} ({seconds:.1f} s)")
-        return True
 
 
 def fingerprint(value: Any) -> str:

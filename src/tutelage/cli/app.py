@@ -561,19 +561,24 @@ def rollout(
 def purge(
     folder: Folder = Path(),
     overrides: Overrides = None,
-    key: Annotated[
-        str | None, typer.Option(help="Whose requests: X-Tutelage-Key, or `user`, as they came with it.")
+    subject: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--subject",
+            metavar="KEY",
+            help="Whose: as columns.subject, X-Tutelage-Key or `user` have it. May be given several times.",
+        ),
     ] = None,
     older_than: Annotated[
-        float | None, typer.Option("--older-than", metavar="DAYS", min=0.0, help="What is older.")
+        float | None,
+        typer.Option("--older-than", metavar="DAYS", min=0.0, help="What servers kept and is older."),
     ] = None,
 ) -> None:
-    """Remove what servers kept of somebody, or what is old, so that the file holds nothing of it."""
-    from tutelage.cli.display import RichProgress
-    from tutelage.cli.serving import purge_captures
-    from tutelage.programme import Programme
+    """Remove a person, or what is old, so that no file of the folder holds a byte of it."""
+    from tutelage.cli.purging import purge as act
 
-    purge_captures(Programme.open(folder, overrides or ()), RichProgress(), key, older_than)
+    with _at_work(folder, overrides) as (programme, progress):
+        act(programme, progress, subject or [], older_than)
 
 
 @app.command()

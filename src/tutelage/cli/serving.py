@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from tutelage.cli._drawing import add_names, add_numbers, console, table
-from tutelage.errors import UsageError
 from tutelage.programme import Programme
-from tutelage.progress import Progress
 
 if TYPE_CHECKING:
     from tutelage.serving.store import Store
 
-_DAY = 86_400.0
 _KEPT_ALIVE = (
     75  # seconds of an idle connection: longer than clients keep theirs, so that they close it first
 )
@@ -128,19 +125,6 @@ def roll(
         _print_changes(store)
     finally:
         asyncio.run(store.close())
-
-
-def purge_captures(
-    programme: Programme, progress: Progress, key: str | None, older_than: float | None
-) -> None:
-    """Remove a key's captures, or what is older than so many days."""
-    from tutelage.stages.served import purge_served
-
-    if (key is None) == (older_than is None):
-        raise UsageError("a purge is of a key or of an age. Mend: give either --key or --older-than")
-    before = None if older_than is None else time.time() - older_than * _DAY
-    with programme.locked():
-        purge_served(programme, progress, key=key, before=before)
 
 
 def _print_changes(store: Store) -> None:

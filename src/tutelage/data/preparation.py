@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tutelage.config import ColumnsConfig
 from tutelage.data.duplicates import DuplicateIndex, bag_hashes, normalise, of_gold, without_marks, words_of
+from tutelage.data.forgotten import Forgotten
 from tutelage.data.redaction import Entity, Redactor
 from tutelage.data.rows import Row
 from tutelage.data.sources import RejectReason, row_reader
@@ -69,6 +70,7 @@ class Preparation:
     threshold: float
     apart: int = 0
     groups: frozenset[str] = frozenset()
+    forgotten: Forgotten | None = None
 
     def __getstate__(self) -> dict[str, object]:
         """For another process: without what only this one can do, or has made for itself."""
@@ -81,6 +83,7 @@ class Preparation:
             "threshold": self.threshold,
             "apart": self.apart,
             "groups": self.groups,
+            "forgotten": self.forgotten,
         }
 
     def __call__(self, batch: Batch) -> Prepared:
@@ -90,7 +93,7 @@ class Preparation:
         if self.redactor is not None:
             remember = renamed.__setitem__ if self.redactor.remember is not None else None
             redactor = replace(self.redactor, remember=remember, counts=Counter())
-        prompts, rejected = _read(batch, redactor)
+        prompts, rejected = _read(batch, redactor, self.forgotten)
         table, hashes = self._compare(prompts)
         found = Counter() if redactor is None else redactor.counts
         return Prepared(len(batch.rows), table, hashes, rejected, found, tuple(renamed.items()))
@@ -165,10 +168,12 @@ def _batch(source: Path | str, columns: ColumnsConfig | None, held: list[Row | P
     return Batch(str(source), columns, held)  # type: ignore[arg-type]  # of one kind throughout
 
 
-def _read(batch: Batch, redactor: Redactor | None) -> tuple[list[Prompt], list[Rejection]]:
+def _read(
+    batch: Batch, redactor: Redactor | None, forgotten: Forgotten | None
+) -> tuple[list[Prompt], list[Rejection]]:
     prompts: list[Prompt] = []
     rejected: list[Rejection] = []
-    read = None if batch.columns is None else row_reader(batch.source, batch.columns, redactor)
+    read = None if batch.columns is None else row_reader(batch.source, batch.columns, redactor, forgotten)
     for row in batch.rows:
         taken = row if isinstance(row, Prompt) or read is None else read(row)
         if isinstance(taken, Rejection):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from tutelage.config import LONGEST_NAME, ColumnsConfig
+from tutelage.data.forgotten import Forgotten
 from tutelage.data.redaction import Redactor
 from tutelage.data.rows import Row, open_rows, source_name
 from tutelage.data.times import read_time
@@ -53,6 +54,7 @@ class RejectReason(StrEnum):
     UNREADABLE_TIME = "unreadable_time"
     OTHER_TASK = "other_task"
     SYNTHETIC = "synthetic"
+    PURGED = "purged"
 
 
 _REASONS = {
@@ -87,6 +89,7 @@ class _Reader(Generic[T]):
     make: Callable[[Prompt, Row], T]
     redactor: Redactor | None = None
     ids: set[str] | None = field(default_factory=set)
+    forgotten: Forgotten | None = None
 
     def read(self, rows: Iterator[Row], limit: int | None) -> Rows[T]:
         accepted: list[T] = []
@@ -131,10 +134,19 @@ class _Reader(Generic[T]):
             subject=subject,
             time=self._time(row),
         )
+        if self._is_forgotten(prompt, row):
+            raise _Refused(RejectReason.PURGED, "")
         made = self.make(prompt, row)
         if self.ids is not None:
             self.ids.add(id_)
         return made
+
+    def _is_forgotten(self, prompt: Prompt, row: Row) -> bool:
+        """By what the source says, and by what is left of it after redaction."""
+        if self.forgotten is None:
+            return False
+        texts = (prompt.text, str(row.cells.get(self.columns.text)))
+        return any(self.forgotten.has(prompt.subject, text, prompt.time) for text in texts)
 
     def _id(self, row: Row) -> str:
         name = self.columns.id or ("id" if row.native and "id" in row.cells else None)
@@ -180,6 +192,9 @@ class _Reader(Generic[T]):
         def shown(name: str | None) -> str:
             return shown_of(row.cells.get(name, "") if name else "")
 
+        theirs = self.forgotten is not None and self.forgotten.has_subject(self._subject(row))
+        if theirs or refused.reason is RejectReason.PURGED:
+            return Rejection(self.source, row.number, "", refused.reason, "of a subject that was purged", "")
         text = shown(self.columns.text) or shown_of(row.raw)
         return Rejection(
             self.source, row.number, shown(self.columns.id), refused.reason, refused.detail, text
@@ -241,13 +256,17 @@ def kept_subject(subject: str, redactor: Redactor | None) -> str:
 
 
 def row_reader(
-    source: Path | str, columns: ColumnsConfig, redactor: Redactor | None
+    source: Path | str,
+    columns: ColumnsConfig,
+    redactor: Redactor | None,
+    forgotten: Forgotten | None = None,
 ) -> Callable[[Row], Prompt | Rejection]:
     """What makes a prompt, redacted, or a rejection of each row of a source, each row by itself.
 
     So that rows can be read in several processes: whether an id came before isn't looked at.
     """
-    return _Reader(source_name(source), columns, lambda prompt, row: prompt, redactor, ids=None).take
+    reader = _Reader(source_name(source), columns, lambda prompt, row: prompt, redactor, None, forgotten)
+    return reader.take
 
 
 def reject_repeated_id(prompt: Prompt) -> Rejection:
@@ -284,9 +303,11 @@ def read_rows(
     rows: Iterator[Row],
     redactor: Redactor | None,
     ids: set[str] | None = None,
+    forgotten: Forgotten | None = None,
 ) -> Rows[Prompt]:
     """Rows that were opened as prompts; `ids` are those of sources before, and get these too."""
-    reader = _Reader(source, columns, lambda prompt, row: prompt, redactor, set() if ids is None else ids)
+    known = set() if ids is None else ids
+    reader = _Reader(source, columns, lambda prompt, row: prompt, redactor, known, forgotten)
     return reader.read(rows, None)
 
 
@@ -299,6 +320,7 @@ def read_gold(
     limit: int | None = None,
     redactor: Redactor | None = None,
     query: str | None = None,
+    forgotten: Forgotten | None = None,
 ) -> Rows[Gold]:
     """Read human-labelled examples, their texts redacted; a cell that holds no value of the task is refused.
 
@@ -309,7 +331,7 @@ def read_gold(
         return Gold(prompt, _value_of(row, columns, task))
 
     rows = open_rows(path, form, wanted_columns(columns, labelled=True), query=query)
-    return _Reader(source_name(path), columns, make, redactor).read(rows, limit)
+    return _Reader(source_name(path), columns, make, redactor, forgotten=forgotten).read(rows, limit)
 
 
 def wanted_columns(columns: ColumnsConfig, *, labelled: bool = False) -> dict[str, str]:

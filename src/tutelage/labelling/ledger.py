@@ -17,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tutelage.data.erasure import Traces, scrub
 from tutelage.errors import UsageError
 from tutelage.labelling._ledger_columns import (
     EXPORTED,
@@ -25,6 +26,7 @@ from tutelage.labelling._ledger_columns import (
     read_rows,
     schema_of,
 )
+from tutelage.labelling._ledger_erasure import erase_answers
 from tutelage.labelling._ledger_file import LedgerFile
 from tutelage.labelling._ledger_rows import (
     ANSWER_COLUMNS,
@@ -331,6 +333,18 @@ class AnswerLedger(LedgerFile):
         ):
             kept.setdefault(hash_, []).append(reply)
         return kept
+
+    def erase(self, traces: Traces) -> int:
+        """Erase the answers to a person's prompts, and those that hold a trace, from the file's bytes too.
+
+        How many there were. What they cost stays in every sum. Raises UsageError while one waits in a
+        provider's batch, DataError where a reader keeps the log.
+        """
+        with self.transaction():
+            erased = erase_answers(self._database, traces)
+        with self._lock, self._errors():
+            scrub(self._database, self.path)
+        return erased
 
     def spent(self, teacher: str | None = None) -> float:
         """US dollars spent so far, over all runs: what is accounted, and bounds where nothing is known.

@@ -15,7 +15,7 @@ _PATIENCE = 10.0  # seconds that a writer waits while another process writes
 
 
 class PeopleDatabase:
-    """A SQLite file whose every transaction is synced to disk; nothing in it is ever deleted.
+    """A SQLite file whose every transaction is synced to disk; nothing in it is deleted but by a purge.
 
     Several servers may write to one file; of one store a single thread at a time. What is taken back stays
     as a row with the time at which it was `withdrawn`.

@@ -8,6 +8,7 @@ from typing import Any
 
 from tutelage import storage
 from tutelage.data import prompts_from_table
+from tutelage.data.forgotten import Forgotten
 from tutelage.data.intake import Intake
 from tutelage.data.preparation import Preparation, batches_of
 from tutelage.data.processes import map_batches
@@ -72,6 +73,7 @@ def _take(programme: Programme, served: Sequence[Prompt], intake: Intake, progre
             traffic.near_duplicate,
             apart=int(traffic.word_apart == "drop"),
             groups=frozenset(prompt.group for prompt in gold if prompt.group and traffic.siblings == "drop"),
+            forgotten=Forgotten.read(programme.forgotten),
         )
         batches = chain(traffic_batches(programme), batches_of("", None, served))
         with progress.track("read", rows_expected(programme), "row") as tracker:

@@ -21,6 +21,7 @@ from tutelage.data import (
     resolve_labels,
     split_training,
 )
+from tutelage.data.forgotten import Forgotten
 from tutelage.data.redaction import Redactor
 from tutelage.data.synthetic import read_synthetic, without_synthetic
 from tutelage.errors import UsageError
@@ -38,7 +39,7 @@ from tutelage.tasks import Task, declared_labels, with_labels
 
 OWN_COLUMNS = ColumnsConfig(id="id", slice="slice", subject="group")
 """Of `gold/annotated.jsonl`."""
-_DRAWN = ("id", "text", "slice", "cluster", "source", "group", "hash")
+_DRAWN = ("id", "text", "slice", "cluster", "source", "group", "subject", "hash")
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -92,6 +93,7 @@ def _read_rows(programme: Programme, redactor: Redactor | None) -> GoldSet:
     gold, task = programme.config.gold, unsealed_task(programme)
     repeats = with_labels(task) is not None  # open values hardly ever do
     rejected: list[Rejection] = []
+    forgotten = Forgotten.read(programme.forgotten)
 
     def read(
         path: str,
@@ -108,6 +110,7 @@ def _read_rows(programme: Programme, redactor: Redactor | None) -> GoldSet:
             limit=limit,
             redactor=redactor,
             query=query,
+            forgotten=forgotten,
         )
         rejected.extend(rows.rejected)
         return rows.accepted
@@ -254,6 +257,7 @@ def add_to_label(programme: Programme, drawn: Sequence[tuple[Prompt, str]]) -> N
             "cluster": cluster,
             "source": prompt.source,
             "group": prompt.group,
+            "subject": prompt.subject,
             "hash": prompt.hash,
         }
         for prompt, cluster in drawn

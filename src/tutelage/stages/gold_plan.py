@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tutelage.data import drop_repeats, exclude_gold
 from tutelage.errors import UsageError
 from tutelage.extras import require_extra
-from tutelage.programme import Programme
+from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt
 from tutelage.stages.gold import add_to_label, read_gold_parts, read_to_label
@@ -71,7 +71,7 @@ def plan_gold(
             seed=seed,
             n=len(drawn),
             slices=dict(sorted(Counter(prompt.slice for prompt, _ in drawn).items())),
-            hashes=sorted(prompt.hash for prompt, _ in drawn),
+            prompts=fingerprint(sorted(prompt.hash for prompt, _ in drawn)),
         )
     waiting = sum(traffic.waiting.values()) + len(drawn)
     siblings = 0 if programme.config.traffic.siblings == "keep" else traffic.siblings(drawn)

@@ -16,7 +16,6 @@ from tutelage.progress import Progress
 from tutelage.records import Fields, Prompt, Value, load_value
 from tutelage.review import Consensus, read_sheet, record_consensus
 from tutelage.review.consensus import cell_of
-from tutelage.review.selection import COLUMNS
 from tutelage.review.sheet import write_sheet
 from tutelage.review.verdicts import HASH
 from tutelage.stages.collect import read_served
@@ -79,44 +78,15 @@ def take_served(programme: Programme, progress: Progress, *, most: int) -> None:
     )
 
 
-def purge_served(
-    programme: Programme, progress: Progress, *, key: str | None = None, before: float | None = None
-) -> None:
-    """Remove a key's captures, or those made before a time (in seconds since the epoch).
-
-    Of a key also what `take_served` took of them: prompts, candidates for gold and corrections that wait. The
-    journal says how many, and not whose. Raises as `Store.purge`.
-    """
+def purge_served(programme: Programme, progress: Progress, *, before: float) -> None:
+    """Remove captures made before a time, in seconds since the epoch. Raises as `Store.purge`."""
     store = _opened(programme)
     try:
-        ids = set() if key is None else {f"{_SOURCE}-{id}" for id in store.ids_of(key)}
-        removed = store.purge(key=key, before=before)
+        removed = store.purge(before=before)
     finally:
         asyncio.run(store.close())
-    taken = _forget(programme, ids) if before is None else 0
-    programme.journal.append("purged", captures=removed, taken=taken, by="age" if key is None else "key")
-    progress.note(f"{removed:,} captures removed, and {taken:,} rows that were taken from them")
-    if taken:
-        progress.warn(
-            "the teacher's answers to them and what was trained on them are still there. "
-            f"Mend: run {programme.command('run')} anew"
-        )
-
-
-def _forget(programme: Programme, ids: set[str]) -> int:
-    """Drop rows with these ids from what was taken."""
-    before = read_served(programme)
-    kept = [prompt for prompt in before if prompt.id not in ids]
-    if len(kept) < len(before):
-        storage.write_table(programme.served, prompts_to_table(kept))
-    forgotten = len(before) - len(kept)
-    for path, columns in ((_candidates_file(programme), _CANDIDATES), (review_file(programme), COLUMNS)):
-        rows = read_sheet(path)
-        stay = [row for row in rows if str(row.get("id")) not in ids]
-        if len(stay) < len(rows):
-            write_sheet(path, columns, stay)
-        forgotten += len(rows) - len(stay)
-    return forgotten
+    programme.journal.append("purged", captures=removed, before=before)
+    progress.note(f"{removed:,} captures removed")
 
 
 def _opened(programme: Programme) -> Store:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tutelage.config import SourceConfig
 from tutelage.data import Rows, read_rows, wanted_columns
+from tutelage.data.forgotten import Forgotten
 from tutelage.data.preparation import Batch, batches_of
 from tutelage.data.rows import Row, open_rows, source_name
 from tutelage.programme import Programme
@@ -70,10 +71,11 @@ def read_traffic(programme: Programme, progress: Progress, most: int | None = No
     """Its rows, `most` at most, duplicates still in them. Raises as `open_rows` and `redacting`."""
     accepted, rejected, total = [], [], 0
     ids: set[str] = set()
+    forgotten = Forgotten.read(programme.forgotten)
     with redacting(programme, progress) as redactor:
         for feed in open_traffic(programme):
             rows = feed.rows if most is None else islice(feed.rows, most - total)
-            read = read_rows(feed.name, feed.source.columns, rows, redactor, ids)
+            read = read_rows(feed.name, feed.source.columns, rows, redactor, ids, forgotten)
             accepted += read.accepted
             rejected += read.rejected
             total += read.total

@@ -29,8 +29,8 @@ def test_no_byte_of_a_purged_subject_stays_and_none_of_the_others_goes(tmp_path:
             await store.capture(made(text, key=key), promise="batched" if number % 500 else "durable")
         await store.capture(made(), promise="durable")
         assert b"ERASED" in bytes_under(tmp_path) and b"subject-0" in bytes_under(tmp_path)
-        assert store.purge(key="subject-0") == 200
-        assert store.purge(key="subject-0") == 0
+        assert store.purge(keys=["subject-0"]) == 200
+        assert store.purge(keys=["subject-0"]) == 0
         left = bytes_under(tmp_path)
         assert b"ERASED" not in left and b"subject-0" not in left
         assert left.count(b"stays-") >= 1_200
@@ -51,7 +51,7 @@ def test_a_purge_by_age_takes_what_is_older_and_with_a_key_only_its_own(tmp_path
         now = time.time()
         new = made("stays", key="a")
         await store.capture(new, promise="durable")
-        assert store.purge(before=now, key="b") == 1
+        assert store.purge(before=now, keys=["b"]) == 1
         assert store.captures() == [new, old[0]]
         assert store.purge(before=now) == 1
         assert store.captures() == [new]

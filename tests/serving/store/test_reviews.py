@@ -164,7 +164,7 @@ def test_a_purge_takes_what_people_said_with_it(url: str) -> None:
         store.reviews.enqueue(ONE, since=0.0)
         for capture in captures:
             store.reviews.decide(capture.id, "ann", '"a"', now=1.0, comment="about it")
-        assert store.purge(key="gone") == 1
+        assert store.purge(keys=["gone"]) == 1
         assert [reviewed.item.capture for reviewed in store.reviews.decided()] == [captures[1]]
         with pytest.raises(UsageError, match="may have been purged"):
             store.reviews.decide(captures[0].id, "ann", '"a"', now=2.0)

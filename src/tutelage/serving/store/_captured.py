@@ -150,6 +150,12 @@ def select(
     return [Capture(**row) for row in connection.execute(query).mappings()]
 
 
+def of_keys(connection: sa.Connection, keys: Collection[str]) -> list[Capture]:
+    """See `Store.captures_of`."""
+    query = sa.select(CAPTURES).where(CAPTURES.c.key.in_(sorted(keys))).order_by(CAPTURES.c.id)
+    return [Capture(**row) for row in connection.execute(query).mappings()]
+
+
 def totals(connection: sa.Connection, since: float) -> Totals:
     """See `Store.totals`."""
     query = _summed().where(TALLIES.c.minute >= int(since // 60)).order_by(*_DIMENSIONS)

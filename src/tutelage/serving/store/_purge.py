@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
@@ -16,15 +17,29 @@ _AT_ONCE = 1_000  # captures of one transaction: writers get their turn between 
 _PATIENCE = 10.0  # seconds in which readers may end that still see the old content
 
 
-def purge(database: Database, *, before: float | None, key: str | None) -> int:
+def purge(database: Database, *, before: float | None, keys: Collection[str] | None) -> int:
     """See `Store.purge`. With both, captures that fit both."""
-    if before is None and key is None:
+    if before is None and keys is None:
         raise UsageError("a purge needs a time or a key. Mend: name one; all is never removed unasked")
+    removed = 0
+    for some in [None] if keys is None else batched(sorted(keys)):
+        removed += _remove(database, before, some)
+    if removed:
+        _clean(database)
+    return removed
+
+
+def batched(keys: Sequence[str]) -> list[Sequence[str]]:
+    """So many keys as one statement takes."""
+    return [keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE)]
+
+
+def _remove(database: Database, before: float | None, keys: Sequence[str] | None) -> int:
     chosen = sa.select(CAPTURES.c.id).limit(_AT_ONCE)
     if before is not None:
         chosen = chosen.where(CAPTURES.c.id < first_id(before))
-    if key is not None:
-        chosen = chosen.where(CAPTURES.c.key == key)
+    if keys is not None:
+        chosen = chosen.where(CAPTURES.c.key.in_(keys))
     removed = 0
     while True:
         with database.writing() as connection:
@@ -33,10 +48,7 @@ def purge(database: Database, *, before: float | None, key: str | None) -> int:
             connection.execute(sa.delete(CAPTURES).where(CAPTURES.c.id.in_(gone)))
         removed += len(gone)
         if len(gone) < _AT_ONCE:
-            break
-    if removed:
-        _clean(database)
-    return removed
+            return removed
 
 
 def _clean(database: Database) -> None:

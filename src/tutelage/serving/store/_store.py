@@ -18,7 +18,7 @@ from tutelage.serving.store._database import Database
 from tutelage.serving.store._purge import purge
 from tutelage.serving.store._records import Alert, ApiKey, RolloutChange, Totals
 from tutelage.serving.store._reviews import Reviews
-from tutelage.serving.store._tables import ALERTS, CAPTURES, KEYS, MONITORS, plain
+from tutelage.serving.store._tables import ALERTS, KEYS, MONITORS
 from tutelage.serving.store._writer import Write, Writer
 
 PATIENCE = 1.0  # seconds that an answer waits for its capture to be on disk
@@ -165,8 +165,8 @@ class Store:
         with self._database.reading() as connection:
             return _captured.series(connection, since, minutes)
 
-    def purge(self, *, before: float | None = None, key: str | None = None) -> int:
-        """Remove captures made before a time, or of a key, from the file as well; how many there were.
+    def purge(self, *, before: float | None = None, keys: Collection[str] | None = None) -> int:
+        """Remove captures made before a time, or of keys, from the file as well; how many there were.
 
         What people said of them goes too.
 
@@ -174,14 +174,13 @@ class Store:
         may be late. Raises DataError where a reader of another process keeps the old content in the log.
         """
         self._writer.flush(PATIENCE)  # what came before is there to be purged
-        return purge(self._database, before=before, key=key)
+        return purge(self._database, before=before, keys=keys)
 
-    def ids_of(self, key: str) -> list[str]:
-        """The ids of a key's captures."""
+    def captures_of(self, keys: Collection[str]) -> list[Capture]:
+        """All captures of these keys, the oldest first."""
         self._writer.flush(PATIENCE)
         with self._database.reading() as connection:
-            query = sa.select(CAPTURES.c.id).where(CAPTURES.c.key == plain(key)).order_by(CAPTURES.c.id)
-            return list(connection.execute(query).scalars())
+            return _captured.of_keys(connection, keys)
 
     # The rollout
 

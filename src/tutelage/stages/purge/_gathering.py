@@ -1,0 +1,142 @@
+"""What is theirs: the texts of a person's rows, wherever a programme has or reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tutelage import storage
+from tutelage.config import ColumnsConfig
+from tutelage.config.sources import Format
+from tutelage.data import wanted_columns
+from tutelage.data.erasure import Traces
+from tutelage.data.rows import HUB, open_rows
+from tutelage.data.sources import kept_subject
+from tutelage.errors import DataError
+from tutelage.programme import Programme
+from tutelage.progress import Progress, Silent
+from tutelage.records import text_hash
+from tutelage.stages.privacy import redacting
+from tutelage.stages.sources import source_path, source_paths
+
+if TYPE_CHECKING:
+    from tutelage.serving.store import Store
+
+_REJECTED = 200  # characters that `rejected.parquet` keeps of a text
+_BATCH = 65_536  # rows of a table in memory
+
+Pair = tuple[str, str]  # a subject, empty where none is named, and a text
+
+
+def known_as(programme: Programme, subjects: Collection[str]) -> frozenset[str]:
+    """Their keys, and what prompts name them by where the policy takes a key itself for personal data."""
+    with redacting(programme, Silent()) as redactor:
+        return frozenset({*subjects, *(kept_subject(one, redactor) for one in subjects)})
+
+
+def gather(programme: Programme, keys: frozenset[str], store: Store | None, progress: Progress) -> Traces:
+    """All that is to go. A text that somebody else's row has too is theirs as much, and stays."""
+    captures = [] if store is None else store.captures_of(keys)
+    texts = {capture.text for capture in captures if capture.text}
+    hashes = {capture.hash for capture in captures}
+    with progress.track("gathered", None, "row") as tracker:
+        for subject, text in _pairs(programme, progress):
+            if subject in keys:
+                texts.add(text)
+            tracker.advance()
+        texts |= _redacted(programme, texts)
+        others = {
+            text
+            for subject, text in _pairs(programme, progress)
+            if subject and subject not in keys
+            if text in texts
+        }
+    texts -= others
+    hashes -= set(map(text_hash, others))
+    return Traces(
+        keys,
+        frozenset(text for text in {*texts, *(text[:_REJECTED] for text in texts)} if text.strip()),
+        frozenset({*hashes, *map(text_hash, texts)}),
+        frozenset(f"serving-{capture.id}" for capture in captures),
+    )
+
+
+def _redacted(programme: Programme, texts: Collection[str]) -> set[str]:
+    with redacting(programme, Silent()) as redactor:
+        return set() if redactor is None else {redactor.redact(text).text for text in texts}
+
+
+def _pairs(programme: Programme, progress: Progress) -> Iterator[Pair]:
+    for folder in ("prompts", "gold", "answers"):
+        for path in sorted((programme.folder / folder).glob("*.parquet")):
+            yield from _pairs_of_table(path)
+    for source, columns, form, query in sources_of(programme):
+        if columns.subject is not None or not str(source).endswith(
+            (".csv", ".tsv")
+        ):  # which name none themselves
+            yield from _pairs_of_source(source, columns, form, query, progress)
+
+
+def _pairs_of_table(path: Path) -> Iterator[Pair]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        names = [name for name in ("subject", "text") if name in file.schema_arrow.names]
+        if len(names) == 2:
+            for batch in file.iter_batches(_BATCH, columns=names):
+                columns = (batch[name].to_pylist() for name in names)
+                yield from ((subject or "", text) for subject, text in zip(*columns, strict=True))
+
+
+def sources_of(
+    programme: Programme,
+) -> Iterator[tuple[Path | str, ColumnsConfig, Format | None, str | None]]:
+    """The files, databases and logs that prompts and gold are read from; those of a hub are the public's."""
+    gold = programme.config.gold
+    given = [
+        (one.path, one.columns, one.format, one.query) for one in (*programme.config.traffic.every, gold)
+    ]
+    for part in (gold.training, gold.calibration):
+        if part is not None and part.path is not None:
+            given.append((part.path, part.columns or gold.columns, part.format, None))
+    for path, columns, form, query in given:
+        if not str(source_path(programme, path)).startswith(HUB):
+            for one in source_paths(programme, path):
+                yield one, columns, form, query
+
+
+def _pairs_of_source(
+    path: Path | str, columns: ColumnsConfig, form: Format | None, query: str | None, progress: Progress
+) -> Iterator[Pair]:
+    """What of a source names a subject. One that can't be read is told of; what it holds isn't known then."""
+    try:
+        for row in open_rows(path, form, wanted_columns(columns), query=query):
+            name = columns.subject or ("subject" if row.native else None)
+            text = row.cells.get(columns.text)
+            if name is not None and isinstance(text, str):
+                subject = row.cells.get(name)
+                yield "" if subject is None else str(subject).strip(), text
+    except DataError as error:
+        progress.warn(f"not looked through: {error}")
+
+
+def subject_columns(programme: Programme) -> frozenset[str]:
+    """The names of columns that hold subjects, in the folder's tables and in its sources."""
+    named = {columns.subject for _, columns, _, _ in sources_of(programme) if columns.subject is not None}
+    return frozenset({"subject", *named})
+
+
+def resumed(programme: Programme) -> Traces:
+    """What a purge was looking for that was stopped."""
+    if not programme.purging.exists():
+        return Traces()
+    content = storage.read_json(programme.purging)
+    return Traces(*(frozenset(content[name]) for name in ("keys", "texts", "hashes", "ids")))
+
+
+def keep(programme: Programme, traces: Traces) -> None:
+    """Write it down until the end: what was erased already couldn't be gathered again."""
+    names = ("keys", "texts", "hashes", "ids")
+    storage.write_json(programme.purging, {name: sorted(getattr(traces, name)) for name in names})
+    programme.purging.chmod(0o600)

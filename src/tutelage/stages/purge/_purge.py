@@ -1,0 +1,167 @@
+"""See the package."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tutelage import storage
+from tutelage.data import GoldSet, make_seal
+from tutelage.data.erasure import Traces, holds
+from tutelage.data.forgotten import Forgotten
+from tutelage.data.tables import gold_from_table
+from tutelage.errors import UsageError
+from tutelage.programme import Programme, Stage
+from tutelage.progress import Progress
+from tutelage.records import Rejection
+from tutelage.stages.lifecycle import STAGES
+from tutelage.stages.purge._gathering import gather, keep, known_as, resumed, subject_columns
+from tutelage.stages.purge._made import learned_from, own_words, remove_made
+from tutelage.stages.purge._rows import Eraser, files_of, is_made
+from tutelage.stages.serve import open_programme_store
+
+if TYPE_CHECKING:
+    from tutelage.serving.store import Store
+
+_AMENDED = ("check", "gold", "collect", "coverage", "plan", "label")  # what they left has lost rows, no more
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What a purge did. `rows`: erased ones by file; `captures`: those of servers.
+
+    `removed`: files and folders that were made of these rows. `students`: those that learned from them, each
+    with how many rows, None where the transfer set it learned from isn't there any more. `left`: files that
+    still hold a text or a key, which nothing here may change.
+    """
+
+    rows: Mapping[str, int]
+    captures: int
+    removed: Sequence[str]
+    students: Mapping[str, int | None]
+    left: Sequence[str]
+
+
+def purge_subjects(programme: Programme, subjects: Collection[str], progress: Progress) -> Purged:
+    """Remove all that is of these subjects, as sources and servers name them.
+
+    The programme has to be locked. One that was stopped is finished by the next, of whomever. Raises
+    UsageError for an empty name and while an answer to them is waited for in a provider's batch, DataError
+    where a file of the folder can't be written.
+    """
+    named = frozenset(one.strip() for one in subjects)
+    if not named or "" in named:
+        raise UsageError(
+            "a purge needs a subject's key, and one is empty. Mend: --subject KEY, as the source has it"
+        )
+    store = _store(programme)
+    try:
+        traces = resumed(programme) | gather(programme, known_as(programme, named), store, progress)
+        keep(programme, traces)
+        captures = 0 if store is None else store.purge(keys=traces.keys | traces.hashes)
+    finally:
+        if store is not None:
+            asyncio.run(store.close())
+    forgotten = (Forgotten.read(programme.forgotten) or Forgotten()).adding(
+        traces.keys, traces.texts, time.time()
+    )
+    forgotten.write(programme.forgotten)
+    current = [stage for stage in STAGES if stage.name in _AMENDED and _is_current(stage, programme)]
+    learned = learned_from(programme)
+    rows = _erase_rows(programme, traces, forgotten, progress)
+    made = {path: count for path, count in rows.items() if is_made(programme, programme.folder / path)}
+    removed: list[str] = []
+    if made:
+        words = own_words(programme, traces.texts)
+        removed = remove_made(programme, traces, words, gold=any(path.startswith("gold/") for path in made))
+    _seal_anew(programme, rows)
+    for stage in current:
+        lost_rows = stage.reason_to_run(programme) is not None
+        if lost_rows and all(path.exists() for path in stage.outputs(programme)):
+            stage.amend(programme, "rows were purged")
+    taught = rows.get(_name(programme, programme.transfer), 0)
+    students = {
+        run: taught if same else None for run, same in learned.items() if taught or (made and not same)
+    }
+    left = _left(programme, traces, progress)
+    programme.journal.append(
+        "purged",
+        subjects=sorted(map(forgotten.digest, traces.keys)),
+        rows=rows,
+        captures=captures,
+        removed=removed,
+        students=students,
+        left=left,
+    )
+    programme.purging.unlink(missing_ok=True)
+    return Purged(rows, captures, removed, students, left)
+
+
+def _store(programme: Programme) -> Store | None:
+    if programme.config.serving.database is None and not programme.server_state.exists():
+        return None
+    return open_programme_store(programme)
+
+
+def _is_current(stage: Stage, programme: Programme) -> bool:
+    return stage.state_path(programme).exists() and stage.reason_to_run(programme) is None
+
+
+def _name(programme: Programme, path: Path) -> str:
+    return path.relative_to(programme.folder).as_posix()
+
+
+def _erase_rows(
+    programme: Programme, traces: Traces, forgotten: Forgotten, progress: Progress
+) -> dict[str, int]:
+    """How many went, by file; files of which none did aren't named."""
+    renamed = {key: f"group-{forgotten.digest(key)[:16]}" for key in traces.keys}
+    eraser = Eraser(programme, traces, subject_columns(programme), renamed)
+    files = list(files_of(programme))
+    erased: dict[str, int] = {}
+    with progress.track("erased", len(files), "file") as tracker:
+        for path in files:
+            if count := eraser.erase(path):
+                erased[_name(programme, path)] = count
+            tracker.advance()
+    return erased
+
+
+def _seal_anew(programme: Programme, rows: Mapping[str, int]) -> None:
+    """Gold that lost rows is sealed as it is now. The seal before is kept, and the journal says why."""
+    parts = [programme.sealed, programme.gold_training, programme.gold_calibration]
+    gone = {path.stem: rows[_name(programme, path)] for path in parts if _name(programme, path) in rows}
+    if not gone or not programme.seal.exists():
+        return
+    before = storage.read_json(programme.seal)
+    sealed, training, calibration = (
+        gold_from_table(storage.read_table(path)) if path.exists() else [] for path in parts
+    )
+    rejected = [Rejection(**row) for row in storage.read_table(programme.gold_rejected).to_pylist()]
+    gold = GoldSet(sealed, training, rejected, calibration)
+    tested = programme.gold_calibration if programme.config.gold.calibration is not None else None
+    seal = make_seal(gold, before["labels"], programme.config.gold, programme.sealed, tested)
+    storage.write_json(programme.retired_seals / f"{before['hash']}.json", before)
+    seal["earlier_seals"] = len(list(programme.retired_seals.glob("*.json")))
+    storage.write_json(programme.seal, seal)
+    journal = programme.journal
+    journal.append(
+        "unsealed", hash=before["hash"], n=before["n"], sealed=before["created"], reason="purge", rows=gone
+    )
+    journal.append("sealed", hash=seal["hash"], n=seal["n"], earlier_seals=seal["earlier_seals"])
+
+
+def _left(programme: Programme, traces: Traces, progress: Progress) -> list[str]:
+    """Files that hold a key or a text after all, read from their first byte to their last."""
+    files = [path for path in files_of(programme) if path != programme.purging]
+    found = []
+    with progress.track("looked through", len(files), "file") as tracker:
+        for path in files:
+            if path.exists() and holds(path, traces):  # a database's log goes with its last reader
+                found.append(_name(programme, path))
+            tracker.advance()
+    return found
