@@ -3,7 +3,7 @@ import json
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from provenance_world import DIGEST, provenance, rights
+from provenance_world import DIGEST, owed, provenance, rights
 
 from tutelage.evaluation import bill_of_materials
 
@@ -126,3 +126,20 @@ def test_what_was_not_measured_is_left_out():
     assert "accuracy" in names
     assert not {"macro-F1", "expected calibration error"} & names
     valid(bill_of_materials(told))
+
+
+def test_duties_notices_and_terms_go_along():
+    duties = owed("inbox", "llama-3.1@x", base="minilm-l6", distribution="distributed")
+    bill = valid(bill_of_materials(provenance(duties=duties)))
+    student = bill["metadata"]["component"]
+    told = [(item["name"], item["value"]) for item in student["properties"]]
+    assert ("tutelage:notice", "Built with Llama") in told
+    [naming] = [value for name, value in told if name == "tutelage:duty.naming"]
+    assert naming.startswith("not kept: If distributed") and naming.endswith("(llama-3.1)")
+    references = student["externalReferences"]
+    assert [item["url"] for item in references] == [
+        "https://github.com/meta-llama/llama-models",
+        "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
+    ]
+    assert {item["type"] for item in references} == {"license"}
+    assert by_ref(bill)["base"]["externalReferences"] == references[1:]

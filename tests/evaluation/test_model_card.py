@@ -2,7 +2,7 @@ import re
 
 import pytest
 from huggingface_hub import ModelCard
-from provenance_world import DIGEST, provenance, rights
+from provenance_world import DIGEST, owed, provenance, rights
 
 from tutelage.evaluation import model_card
 
@@ -25,7 +25,7 @@ def test_the_hub_reads_its_results_back():
 
 def test_it_tells_people_decision_rights_data_recipe_and_hashes():
     text = model_card(provenance())
-    for words in ("**Release decision: fail**", "openai-api", "Outputs \\| may train", "Duties: Say so.",
+    for words in ("**Release decision: fail**", "openai-api", "Outputs \\| may train", "for people to see to: openai-api: Keep the classifier inside",
                   "| sealed gold | evaluation | 400 | gold.csv |", "soft-targets", "torch 2.13.0+cpu",
                   "Learned from 76 examples in 40 steps, 12 s", DIGEST,
                   'load_student("students/encoder-3/student")'):  # fmt: skip
@@ -51,3 +51,15 @@ def test_names_are_text_and_no_markup(name):
     [line] = [line for line in text.splitlines() if "(type openai)" in line]
     assert "<script" not in line and "49" not in line
     assert not re.search(r"(?<!\\)(\*\*bold\*\*|\[x\])", line)
+
+
+def test_what_terms_ask_to_be_shown_stands_on_it_and_what_is_not_kept_is_told():
+    told = owed("inbox", "llama-3.1@x", base="minilm-l6", distribution="distributed")
+    text = ModelCard(model_card(provenance(duties=told)), ignore_metadata_errors=False).text
+    assert "> Built with Llama" in text and "> Contains weights of all-MiniLM-L6-v2" in text
+    assert "* not kept: llama-3.1: If distributed" in text
+    named = provenance(duties=owed("Llama inbox", "llama-3.1@x", distribution="distributed"))
+    card = ModelCard(model_card(named), ignore_metadata_errors=False)
+    assert card.data.model_name == "Llama inbox" and "# Llama inbox" in card.text
+    assert "* kept: llama-3.1: If distributed" in card.text and "not kept" not in card.text
+    assert 'load_student("students/encoder-3/student")' in card.text

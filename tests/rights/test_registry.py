@@ -210,13 +210,13 @@ def test_what_is_known_at_second_hand_is_marked_and_never_allows():
     ],
 )
 def test_duties_that_come_with_a_pass_are_named(entry, duty):
-    assert any(duty in text for text in ENTRIES[entry].duties)
+    assert any(duty in one.text for one in ENTRIES[entry].duties)
 
 
 def test_a_pass_shows_its_clause_and_hands_its_duties_on():
     decision = _decide("openai-api")
     assert "Permitted Exception" in decision.evidence[0].reason
-    assert decision.facts["terms"]["duties"] == list(ENTRIES["openai-api"].duties)
+    assert decision.facts["terms"]["duties"] == [one.text for one in ENTRIES["openai-api"].duties]
     assert decision.facts["terms"]["source"] == ENTRIES["openai-api"].source
     assert decision.facts["terms"]["read"] == "2026-08-22"
 
@@ -278,6 +278,9 @@ def test_an_entry_needs_every_part(tmp_path, key):
         ({"verdicts": {"classifier": "allow"}}, "classifier"),
         ({"second_hand": True}, "second hand"),
         ({"duties": "one"}, "duties"),
+        ({"duties": [{"kind": "naming", "text": "Its name begins so."}]}, "needs a value"),
+        ({"duties": [{"text": "Tell them.", "value": "us"}]}, "takes no value"),
+        ({"duties": [{"kind": "singing", "text": "Sing."}]}, "duties"),
         ({"allow": True}, "allow"),
     ],
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from inbox import inbox_programme
+from served_world import live
 from typer.testing import CliRunner
 
 from tutelage import storage
@@ -21,8 +22,8 @@ from tutelage.progress import Silent
 from tutelage.rights import Use, basis_text, read_basis
 from tutelage.serving.shelf import Shelf
 from tutelage.stages import run_export, run_stage
+from tutelage.stages.evaluate import EVALUATE
 from tutelage.stages.rights import decide
-from tutelage.stages.serve import open_server
 from tutelage.stages.served import take_served
 from tutelage.stages.transfer import read_transfer
 
@@ -88,15 +89,14 @@ def test_every_answer_and_artifact_says_what_it_stands_under(folder):
         "bases": {stands: table.num_rows},
         "student_kind": "classifier",
         "distribution": "internal",
-        "duties": [
-            {
-                "entry": "partner-model",
-                "provider": "Partner Ltd",
-                "duties": ["Name Partner Ltd beside the student."],
-            }
-        ],
     }
-    assert storage.read_json(programme.exports / "export.json")["rights"] == run
+    exported = storage.read_json(programme.exports / "export.json")
+    assert exported["rights"] == run
+    [duty] = exported["duties"]
+    assert (duty["entry"], duty["text"]) == ("partner-model", "Name Partner Ltd beside the student.")
+    notice = (programme.exports / "float32" / "NOTICE").read_text()
+    assert "partner-model (Partner Ltd; its answers taught the student): letters/7.pdf" in notice
+    assert "partner-model, for people to see to: Name Partner Ltd beside the student." in notice
     decision = storage.read_json(programme.evaluation / "decision.json")
     assert decision["rights"] == run
     assert {"pass"} == {item["verdict"] for item in decision["evidence"] if item["term"] == "rights"}
@@ -106,33 +106,37 @@ def test_every_answer_and_artifact_says_what_it_stands_under(folder):
 LATER = r"(?s)partner-model.*expired on 2027-01-01.*Mend: .*rights decide"
 
 
-@pytest.mark.parametrize(
-    "act",
-    [
-        lambda programme: run_stage(programme, "label", force=True),
-        lambda programme: take_served(programme, Silent(), most=1),
-        lambda programme: run_stage(programme, "train", force=True),
-        lambda programme: run_export(programme, Silent()),
-        open_server,
-    ],
-    ids=["label", "collect --from-serving", "train", "export", "serve"],
-)
-def test_an_entry_that_has_expired_blocks_whatever_depends_on_it(folder, act):
-    with pytest.raises(GateRefused, match=LATER):
-        act(opened(folder, AFTER))
-    assert "gate" in {entry.event for entry in opened(folder).journal.entries()}
+def test_a_row_whose_teachers_right_expires_is_blocked_in_all_five_places(folder):
+    """Labelling, training, export, release and serving of one programme; taking what was served is a sixth."""
+    later = opened(folder, AFTER)
+    blocked = {
+        "label": lambda: run_stage(later, "label", force=True),
+        "collect --from-serving": lambda: take_served(later, Silent(), most=1),
+        "train": lambda: run_stage(later, "train", force=True),
+        "export": lambda: run_export(later, Silent()),
+    }
+    for place, act in blocked.items():
+        journalled = _gates_that_failed(later)
+        with pytest.raises(GateRefused, match=LATER):
+            act()
+        assert _gates_that_failed(later) > journalled or place == "train", place
 
-
-def test_a_student_whose_right_has_expired_is_not_released(folder):
-    programme = opened(folder, AFTER)
-    assert run_stage(opened(folder), "evaluate") is False
     # What comes before has to run for its own refusal; the decision itself is what is looked at here.
-    from tutelage.stages.evaluate import EVALUATE
-
-    EVALUATE.run(programme, Silent())
-    decision = storage.read_json(programme.evaluation / "decision.json")
+    EVALUATE.run(later, Silent())
+    decision = storage.read_json(later.evaluation / "decision.json")
     [term] = [item for item in decision["evidence"] if item["term"] == "rights"]
     assert (decision["verdict"], term["verdict"]) == ("fail", "fail") and "expired" in term["reason"]
+
+    with live(later) as served:
+        said = served.predict("where is my parcel").json()
+        assert (said["by"], said["stage"], said["reason"]) == ("teacher", "off", "rights lapsed")
+        refused = served.roll("full")
+        assert refused.status_code == 400 and "expired on 2027-01-01" in refused.json()["error"]["message"]
+
+
+def _gates_that_failed(programme: Programme) -> int:
+    entries = [entry.data for entry in programme.journal.entries() if entry.event == "gate"]
+    return sum("rights" in str(one["gate"]) and one["verdict"] == "fail" for one in entries)
 
 
 def test_a_decision_opens_what_expired_and_trains_nothing_anew(folder):

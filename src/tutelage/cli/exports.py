@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from tutelage.cli._drawing import add_names, add_numbers, console, table
+from tutelage.rights import State
 
 if TYPE_CHECKING:
     from tutelage.evaluation import Footprint
@@ -34,6 +35,10 @@ def print_export(found: Export) -> None:
     for item in found.forms:
         for reason in item.decision.reasons:
             out.print(Text.assemble((f"{item.form} refused: ", "bold red"), reason), soft_wrap=True)
+    for one in found.duties.owed:
+        style = "bold red" if one.state is State.OPEN else ""
+        told = f"{one.entry}: {one.duty.text} {one.how}"
+        out.print(Text.assemble((f"duty, {one.state}: ", style), told), soft_wrap=True)
     out.print(f"wrote {found.folder}", soft_wrap=True)
 
 

@@ -80,7 +80,8 @@ def show(
     for kind in _KINDS:
         typer.echo(f"  {kind}: " + ", ".join(f"{use} {terms.reading(kind, use)}" for use in _USES))
     for duty in terms.duties:
-        typer.echo(f"  duty: {duty}")
+        only = f", where it is {duty.distribution}" if duty.distribution else ""
+        typer.echo(f"  duty ({duty.kind}{only}): {duty.text}")
 
 
 @rights.command("check")

@@ -103,22 +103,21 @@ def roll(
     """Take a step of the rollout, or without one tell where it stands. A running server follows at once."""
     from tutelage.serving.monitor import Monitor
     from tutelage.serving.rollout import Book, Wish, now_of, parse_stage
-    from tutelage.serving.shelf import Shelf
-    from tutelage.stages.serve import open_programme_store
+    from tutelage.stages.serve import open_programme_store, open_shelf
 
     store = open_programme_store(programme)
     try:
         config = programme.config.serving
         last = store.rollout()
         if last is None:
-            last = store.change_rollout(Book(Shelf(programme), config).first())
+            last = store.change_rollout(Book(open_shelf(programme), config).first())
         if stage is not None:
             monitor = Monitor(config.audit, store.monitors(), lambda ringing: None)
             monitor.watch(last.revision, last.threshold)
             wish = Wish(
                 parse_stage(stage), actor or getpass.getuser(), reason, share, revision, override=override
             )
-            planned, forward = Book(Shelf(programme), config).step(wish, now_of(last), monitor)
+            planned, forward = Book(open_shelf(programme), config).step(wish, now_of(last), monitor)
             store.change_rollout(planned, after=last.sequence)
             if forward and monitor.ringing:
                 store.save_monitors(monitor.silence())

@@ -12,8 +12,14 @@ Form = Literal["float32", "int8"]
 
 
 class ExportConfig(Section):
-    """Forms of the student that a server runs without torch."""
+    """Forms of the student that a server runs without torch, and what it is called where it is passed on."""
 
+    name: str | None = Field(
+        None,
+        pattern=r"^\w[\w .+()/-]{0,95}$",
+        description="What the student is called in its NOTICE, model card and bill of materials, where terms "
+        "of its teacher ask for a name; the run's where absent.",
+    )
     forms: tuple[Form, ...] = Field(
         ("float32", "int8"),
         min_length=1,

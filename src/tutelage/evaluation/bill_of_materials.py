@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from tutelage.evaluation.provenance import DataSet, Figure, Provenance
 from tutelage.gates import Verdict
+from tutelage.rights import Source
 
 SPECIFICATION = "1.6"
 _STUDENT, _CODE = "student", "tutelage"
@@ -59,7 +60,7 @@ def _student(told: Provenance) -> Component:
         }
         for file in told.files
     ]
-    return {
+    student: Component = {
         "type": "machine-learning-model",
         "bom-ref": _STUDENT,
         "name": told.name,
@@ -74,8 +75,29 @@ def _student(told: Provenance) -> Component:
                 **_energy(told),
                 **told.hyperparameters(),
             }
-        ),
+        )
+        + list(_duties(told)),
     }
+    if terms := list(_terms(told.duties.sources)):
+        student["externalReferences"] = terms
+    return student
+
+
+def _duties(told: Provenance) -> Iterator[dict[str, str]]:
+    """What it owes, a property each, and what has to be shown beside it; a name may stand several times."""
+    for words in told.duties.shown():
+        yield {"name": f"{_OURS}notice", "value": words}
+    for one in told.duties.owed:
+        value = f"{one.state}: {one.duty.text} {one.how} ({one.entry})"
+        yield {"name": f"{_OURS}duty.{one.duty.kind}", "value": value}
+
+
+def _terms(sources: Iterable[Source]) -> Iterator[Component]:
+    """Where the terms can be read that it stands under; a source that is no address has no place here."""
+    for one in sources:
+        if one.terms is not None and one.terms.source.startswith("https://"):
+            comment = f"{one.entry}: {one.why}; read {one.terms.read}"
+            yield {"type": "license", "url": one.terms.source, "comment": comment}
 
 
 def _model_card(told: Provenance) -> Component:
@@ -152,12 +174,15 @@ def _teachers(told: Provenance) -> Iterator[Component]:
 
 def _base(told: Provenance) -> Iterator[Component]:
     if told.base is not None:
-        yield {
+        base: Component = {
             "type": "machine-learning-model",
             "bom-ref": "base",
             "name": told.base,
             "description": "The student was initialised from its weights.",
         }
+        if terms := list(_terms(one for one in told.duties.sources if one.model)):
+            base["externalReferences"] = terms
+        yield base
 
 
 def _data_set(data: DataSet) -> Component:

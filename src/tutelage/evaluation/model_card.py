@@ -54,7 +54,7 @@ def _told(told: Provenance) -> dict[str, Any]:
     config, student = told.run["config"], told.metrics["arms"]["student"]
     return {
         "name": _cell(told.name),
-        "run": told.name,
+        "run": told.run["run"],
         "task": told.task,
         "family": config["family"],
         "base": _cell(told.base or "none: its weights began at random"),
@@ -62,6 +62,8 @@ def _told(told: Provenance) -> dict[str, Any]:
         "evidence": [(item["verdict"], _cell(item["reason"])) for item in told.decision["evidence"]],
         "distillation": _cell(told.decision.get("distillation", "")),
         "teachers": [_teacher(facts) for _, facts in told.teachers()],
+        "shown": [_cell(words) for words in told.duties.shown()],
+        "duties": [(one.state, _cell(f"{one.entry}: {one.duty.text} {one.how}")) for one in told.duties.owed],
         "data": [
             (data.name, data.purpose, fmt.count(data.rows), _cell(data.source or "–"), data.sha256)
             for data in told.data
@@ -96,7 +98,6 @@ def _teacher(facts: Any) -> dict[str, str]:
         "clause": _cell(terms.get("clause") or "no entry of the registry"),
         "source": _cell(terms.get("source") or ""),
         "read": str(terms.get("read") or ""),
-        "duties": _cell(" ".join(terms.get("duties") or ())),
         "override": _cell(f"{override['name']}: {override['reason']}") if override else "",
         "distribution": facts["distribution"],
     }

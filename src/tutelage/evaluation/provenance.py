@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tutelage.rights import Duties
+
 Json = Mapping[str, Any]
 
 
@@ -39,7 +41,8 @@ class Provenance:
 
     `teacher` is answers/teacher.json, `run` the run record, `metrics` and `decision` the evaluation's.
     `created` is an ISO time in UTC, `libraries` are versions by the package's name; `base` is the model that
-    the student was initialised from, None where its weights were random.
+    the student was initialised from, None where its weights were random. `duties` has the name that it goes
+    by, and what it owes as of now.
     """
 
     created: str
@@ -52,13 +55,13 @@ class Provenance:
     base: str | None
     data: Sequence[DataSet]
     files: Sequence[File]
+    duties: Duties
     libraries: Mapping[str, str]
 
     @property
     def name(self) -> str:
-        """The run's."""
-        found: str = self.run["run"]
-        return found
+        """What the student is called."""
+        return self.duties.name
 
     @property
     def rights(self) -> Json:

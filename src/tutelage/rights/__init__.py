@@ -2,15 +2,22 @@
 learned, exported, released or served."""
 
 from tutelage.rights.basis import Basis, bases_of, basis_text, read_basis
-from tutelage.rights.gate import TAUGHT, Subject, Use, joint_gate, rights_gate, standing_gate
-from tutelage.rights.registry import Registry, Terms, load_registry
+from tutelage.rights.duties import NOTICE, Duties, Owed, Source, State
+from tutelage.rights.gate import TAUGHT, Subject, Use, joint_gate, rights_gate, standing_gate, terms_gate
+from tutelage.rights.registry import Duty, Registry, Terms, load_registry
 from tutelage.rights.rulings import Ruling, add_ruling, read_rulings
 
 __all__ = [
+    "NOTICE",
     "TAUGHT",
     "Basis",
+    "Duties",
+    "Duty",
+    "Owed",
     "Registry",
     "Ruling",
+    "Source",
+    "State",
     "Subject",
     "Terms",
     "Use",
@@ -23,4 +30,5 @@ __all__ = [
     "read_rulings",
     "rights_gate",
     "standing_gate",
+    "terms_gate",
 ]

@@ -48,18 +48,6 @@ class Use:
         rulings = read_rulings(programme.rulings)
         return cls(student_kind, config, load_registry(own), programme.today(), rulings)
 
-    def duties(self, counts: Mapping[str, int]) -> list[dict[str, Any]]:
-        """What whoever uses a student has to do, by the entries that its answers stand under."""
-        entries = sorted({basis.entry for text in counts for basis in read_basis(text)})
-        found = []
-        for entry in entries:
-            terms = self.registry.find(entry)
-            ruling = ruling_on(self.rulings, entry, self.student_kind, self.config.distribution)
-            duties = [*(terms.duties if terms else ()), *(ruling.conditions if ruling else ())]
-            if duties:
-                found.append({"entry": entry, "provider": terms.provider if terms else "", "duties": duties})
-        return found
-
     @property
     def words(self) -> str:
         """The use, as a sentence goes on."""
@@ -96,7 +84,8 @@ def rights_gate(subject: Subject, use: Use) -> Decision:
         "terms": None
         if terms is None
         else {
-            **terms.model_dump(mode="json", exclude={"verdicts"}),
+            **terms.model_dump(mode="json", exclude={"verdicts", "duties"}),
+            "duties": [duty.text for duty in terms.duties],
             "clause_hash": terms.clause_hash,
             "own": use.registry.is_own(terms.id),
         },
@@ -106,6 +95,27 @@ def rights_gate(subject: Subject, use: Use) -> Decision:
     if answer.ruling is not None:
         facts["ruling"] = {"id": answer.ruling.id, **answer.ruling.model_dump(mode="json")}
     return Decision.of("rights", [Evidence("terms of the teacher", answer.verdict, answer.reason)], **facts)
+
+
+def terms_gate(subject: Subject, use: Use) -> Decision:
+    """Whether it is known whose terms bind the teacher: the registry has the entry, and it can stand for it.
+
+    That is what asking it on somebody's behalf takes, which teaches nothing: what the entry says of learning
+    from its answers, and until when that was read, doesn't count. An override made for the entry passes.
+    """
+    terms = use.registry.find(subject.entry)
+    override = use.config.override_for(subject.entry)
+    if override is not None:
+        verdict, reason = Verdict.PASS, f"Overridden by {override.name}: {override.reason}"
+    elif terms is None:
+        verdict, reason = _by_registry(subject.entry, None, use, None)
+    elif mismatch := _mismatch(subject, terms, use.registry):
+        verdict, reason = Verdict.FAIL, f"{mismatch}. {_MEND}"
+    else:
+        verdict, reason = Verdict.PASS, f"{subject.entry!r} binds it: {terms.provider} ({terms.access})"
+    return Decision.of(
+        "terms", [Evidence("whose terms bind the teacher", verdict, reason)], entry=subject.entry
+    )
 
 
 def joint_gate(subjects: Mapping[str, Subject], use: Use) -> Decision:

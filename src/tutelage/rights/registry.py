@@ -21,6 +21,38 @@ from tutelage.errors import ConfigError
 StudentKind = Literal["classifier", "extractor", "generator"]
 Distribution = Literal["internal", "distributed"]
 Reading = Literal["allow", "review", "deny"]
+DutyKind = Literal["naming", "attribution", "notice", "terms", "people"]
+
+
+class Duty(BaseModel):
+    """What an entry asks of whoever uses a student, or passes it on: `text`, for people; as a text alone too.
+
+    `naming`: the student's name begins with `value`. `attribution`: the words `value` are shown beside it.
+    `notice`: the notice `value` goes along with it. `terms`: the terms themselves do. `people`: anything
+    else. It binds students of one `distribution`, of any where that is None; with `weights` only one that
+    began with the entry's, not one that merely learned from answers.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: DutyKind = "people"
+    text: str = Field(min_length=1)
+    value: str = ""
+    distribution: Distribution | None = None
+    weights: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_alone(cls, given: Any) -> Any:
+        return {"text": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _sound(self) -> Duty:
+        if (self.kind in ("naming", "attribution", "notice")) != bool(self.value.strip()):
+            raise ValueError(
+                f"a duty of kind {self.kind} {'takes no value' if self.value else 'needs a value'}"
+            )
+        return self
 
 
 class Terms(BaseModel):
@@ -42,7 +74,7 @@ class Terms(BaseModel):
     also: tuple[str, ...] = ()
     teachers: tuple[str, ...] = ()
     verdicts: dict[StudentKind, dict[Distribution, Reading]]
-    duties: tuple[str, ...] = ()
+    duties: tuple[Duty, ...] = ()
     notes: str = ""
 
     @model_validator(mode="after")

@@ -179,11 +179,14 @@ def headers_of(reply: Reply) -> dict[str, str]:
 
 
 def _headers_of_stream(answered: Streamed) -> dict[str, str]:
-    return {
+    headers = {
         "X-Tutelage-Id": answered.id,
         "X-Tutelage-By": str(By.TEACHER),
         "X-Tutelage-Stage": str(answered.stage),
     }
+    if answered.reason:
+        headers["X-Tutelage-Reason"] = _in_header(answered.reason)
+    return headers
 
 
 def _passed_on(request: Request) -> tuple[str, str]:

@@ -199,7 +199,7 @@ class Gateway:
         deployed = self.deployed
         rollout = deployed.rollout
         if deployed.student is None or rollout.stage is Stage.OFF:
-            return _Turn(ask, deployed, Route(By.TEACHER))
+            return _Turn(ask, deployed, Route(By.TEACHER, rollout.cause))
         if len(ask.text) > self.config.max_characters:
             return _Turn(ask, deployed, Route(By.TEACHER, "too long for the student"))
         redacted = None if self._personal is None else self._personal(ask.text)
@@ -430,6 +430,11 @@ class Streamed:
     def stage(self) -> Stage:
         """In which it was answered."""
         return self.turn.deployed.rollout.stage
+
+    @property
+    def reason(self) -> str:
+        """Why the teacher does, where it isn't as usual."""
+        return self.turn.route.reason
 
 
 def _dumped(value: Value | None) -> str | None:

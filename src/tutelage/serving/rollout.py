@@ -25,6 +25,10 @@ _log = logging.getLogger(__name__)
 _RIGHTS_EVERY = 60.0  # seconds between two looks at the rights of what answers
 _LOOK_EVERY = 0.4  # seconds after which a replica has seen what another one changed
 _LEAST_REASON = 10
+_LAPSED, _UNTOLD = (
+    "rights lapsed",
+    "rights can't be told",
+)  # reasons of answers while the student is off for it
 ITSELF = "tutelage"  # the actor of what nobody decided
 
 Load = Callable[[Candidate], Awaitable[ServedStudent]]
@@ -33,7 +37,10 @@ Announce = Callable[[Alert], None]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A step that somebody wants. What is None stays as it is; a `revision` from its first digits on."""
+    """A step that somebody wants. What is None stays as it is; a `revision` from its first digits on.
+
+    `cause` is told with each answer from then on.
+    """
 
     stage: Stage
     actor: str
@@ -41,6 +48,7 @@ class Wish:
     share: float | None = None
     revision: str | None = None
     override: bool = False
+    cause: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,9 +68,11 @@ class Book:
 
         Raises GateRefused where it doesn't and nobody overrides it, without a reason, and, whoever overrides
         it, where rights forbid what the student learned from; UsageError for a revision that isn't there. A
-        step back with the student that is deployed never raises.
+        step back with the student that is deployed never raises; out of `off` rights are asked as well.
         """
         if self._is_back(wish, now):
+            if self._is_out_of_off(wish, now):
+                self.judged(wish, now, monitor).require()
             return self._back(wish, now), False
         decision, candidate = self.judged(wish, now, monitor), self._candidate(wish, now)
         candidate.require_rights()
@@ -77,13 +87,16 @@ class Book:
 
     def judged(self, wish: Wish, now: Rollout, monitor: Monitor) -> Decision:
         """What the gate says; a step back it lets pass."""
-        if self._is_back(wish, now):
+        if self._is_back(wish, now) and not self._is_out_of_off(wish, now):
             return rollout_gate_back(wish.stage)
         standing = Standing.of(self._candidate(wish, now), now, monitor)
         return rollout_gate(wish.stage, standing, self.config)
 
     def _candidate(self, wish: Wish, now: Rollout) -> Candidate:
         return self.shelf.of_revision(wish.revision or now.revision)
+
+    def _is_out_of_off(self, wish: Wish, now: Rollout) -> bool:
+        return now.stage is Stage.OFF and wish.stage is not Stage.OFF
 
     def _is_back(self, wish: Wish, now: Rollout) -> bool:
         """Whether the student may answer less after it. The same stage again isn't less: it takes in what was
@@ -115,7 +128,7 @@ class Book:
     def _planned(self, wish: Wish, candidate: Candidate, decision: Decision) -> RolloutChange:
         certificate = candidate.certificate
         threshold = None if certificate is None else certificate.threshold
-        rights = None if candidate.rights is None else dict(candidate.rights.facts["bases"])
+        rights = None if candidate.rights is None else dict(candidate.rights.facts.get("bases", {}))
         return self._change(wish, candidate.revision, threshold, decision, candidate.name, rights)
 
     def _change(
@@ -135,7 +148,13 @@ class Book:
             threshold=threshold,
             revision=revision,
             reason=wish.reason,
-            evidence={**decision.to_json(), "student": name, "override": wish.override, "rights": rights},
+            evidence={
+                **decision.to_json(),
+                "student": name,
+                "override": wish.override,
+                "rights": rights,
+                "cause": wish.cause,
+            },
         )
 
     def _share(self, wish: Wish) -> float:
@@ -160,6 +179,7 @@ class Rollouts:
         self._book = Book(shelf, config)
         self._turn = asyncio.Lock()
         self._seen = 0
+        self._candidate: Candidate | None = None  # what is deployed, as it was when it was
         self._expires: float | None = None  # when what is deployed loses its right, in seconds since 1970
         self._rights_looked = 0.0  # when rights were last looked at, in seconds since 1970
         self._loaded: dict[str, ServedStudent] = {}
@@ -172,11 +192,15 @@ class Rollouts:
         return self._gateway.deployed.rollout
 
     async def begin(self) -> None:
-        """Deploy what was decided last, in shadow where nothing was; then follow what replicas decide."""
+        """Deploy what was decided last, in shadow where nothing was; then follow what replicas decide.
+
+        Where rights forbid what the student learned from, it is off before the first request.
+        """
         last = await asyncio.to_thread(self._store.rollout)
         if last is None:
             last = await asyncio.to_thread(self._store.change_rollout, self._book.first())
         await self._deploy(last)
+        await self._look_at_rights()
         self._follower = asyncio.create_task(self._follow())
 
     async def close(self) -> None:
@@ -211,7 +235,8 @@ class Rollouts:
     async def _deploy(self, change: RolloutChange) -> None:
         """Put a change in force. Where its student can't be loaded the teacher answers, and it is told."""
         self._seen = max(self._seen, change.sequence)
-        self._expires = None
+        self._expires = self._candidate = None
+        self._rights_looked = 0.0  # of another student, or of one that may answer more: at once
         student, scope = await self._student(change)
         self._monitor.watch(change.revision, change.threshold)
         self._gateway.deployed = Deployed(now_of(change), student, scope)
@@ -219,7 +244,7 @@ class Rollouts:
 
     async def _student(self, change: RolloutChange) -> tuple[ServedStudent | None, Foreign | None]:
         try:
-            candidate = self._shelf.of_revision(change.revision)
+            self._candidate = candidate = self._shelf.of_revision(change.revision)
             if candidate.certificate is not None and not change.evidence.get("override"):
                 self._expires = candidate.certificate.expires
             if change.revision not in self._loaded:
@@ -249,14 +274,14 @@ class Rollouts:
             return
         self._step_down(str(ringing))
 
-    def _step_down(self, why: str) -> None:
+    def _step_down(self, why: str, stage: Stage = Stage.SHADOW, cause: str = "") -> None:
         deployed = self._gateway.deployed
         self._gateway.deployed = Deployed(
-            Rollout(Stage.SHADOW, 0.0, deployed.rollout.threshold, deployed.rollout.revision),
+            Rollout(stage, 0.0, deployed.rollout.threshold, deployed.rollout.revision, cause),
             deployed.student,
             deployed.scope,
         )
-        self._spawn(self._write_back(Wish(Stage.SHADOW, ITSELF, why)))
+        self._spawn(self._write_back(Wish(stage, ITSELF, why, cause=cause)))
 
     def _look_at_the_clock(self) -> None:
         """A certificate ends. Whoever went past the gate without one has decided so, and isn't undone."""
@@ -268,16 +293,23 @@ class Rollouts:
         self._step_down(why)
 
     async def _look_at_rights(self) -> None:
-        """An entry expires, or a person withdraws what they allowed, while the student answers."""
-        if not self.now.stage.live or time() - self._rights_looked < _RIGHTS_EVERY:
+        """An entry expires, or a person withdraws what they allowed, while the student answers or listens.
+
+        It is off then. So it is where what it learned from can't be told any more.
+        """
+        candidate = self._candidate
+        if self.now.stage is Stage.OFF or candidate is None or time() - self._rights_looked < _RIGHTS_EVERY:
             return
         self._rights_looked = time()
         try:
-            candidate = await asyncio.to_thread(self._shelf.of_revision, self.now.revision)
-            await asyncio.to_thread(candidate.require_rights)
-        except TutelageError as error:
-            self._announce(Alert(time(), "rights", f"the student answers no longer: {error}"))
-            self._step_down(str(error))
+            rights = await asyncio.to_thread(self._shelf.rights_of, candidate.stands)
+            if rights is not None:
+                rights.require()
+        except (TutelageError, OSError, ValueError, KeyError) as error:
+            if candidate is not self._candidate:  # another student meanwhile
+                return
+            self._announce(Alert(time(), "rights", f"the student is off: {error}"))
+            self._step_down(str(error), Stage.OFF, _LAPSED if isinstance(error, GateRefused) else _UNTOLD)
 
     async def _write_back(self, wish: Wish) -> None:
         try:
@@ -323,6 +355,7 @@ class Rollouts:
             "share": rollout.share,
             "threshold": rollout.threshold,
             "revision": rollout.revision,
+            "cause": rollout.cause,
             "ringing": self._monitor.ringing,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -330,7 +363,8 @@ class Rollouts:
 
 def now_of(change: RolloutChange) -> Rollout:
     """What holds once a change is in force."""
-    return Rollout(Stage(change.stage), change.share, change.threshold, change.revision)
+    cause = str(change.evidence.get("cause", ""))
+    return Rollout(Stage(change.stage), change.share, change.threshold, change.revision, cause)
 
 
 def parse_stage(name: str) -> Stage:

@@ -55,6 +55,7 @@ def rollout_gate_back(wanted: Stage) -> Decision:
 def _evidence(wanted: Stage, standing: Standing, config: ServingConfig) -> Iterator[Evidence]:
     if not wanted.live:
         yield from rollout_gate_back(wanted).evidence
+        yield from _permitted(standing.candidate)
         return
     yield _released(standing.candidate)
     yield from _permitted(standing.candidate)

@@ -36,12 +36,14 @@ class By(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Rollout:
     """What holds now: the stage, the share of keys in `canary`, and the threshold from which on the
-    student may answer in `canary` and `cascade` (None: it never may)."""
+    student may answer in `canary` and `cascade` (None: it never may). `cause` is told with each
+    answer where rights took the student off."""
 
     stage: Stage = Stage.SHADOW
     share: float = 0.0
     threshold: float | None = None
     revision: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def route(rollout: Rollout, key: str, said: Prediction | None, *, foreign: bool 
     """
     stage = rollout.stage
     if not stage.live:
-        return Route(By.TEACHER)
+        return Route(By.TEACHER, rollout.cause)
     if stage is Stage.CANARY and not chosen(key, rollout.share):
         return Route(By.TEACHER, "not in the canary's share")
     if said is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tutelage import storage
 from tutelage.errors import IntegrityError, UsageError
@@ -23,7 +25,8 @@ class Candidate:
     """One form of one run. `released` is the verdict of its release decision, empty where there is none.
 
     `certificate` is one of this revision, whether or not it still holds; `guard` the file of its guard.
-    `rights` judges the answers that it learned from, as of now; None where an export doesn't tell of them.
+    `stands` is what its export tells of the answers that it learned from: `bases` and `student_kind`;
+    `rights` judges them as of when it was read.
     """
 
     run: str
@@ -34,6 +37,7 @@ class Candidate:
     certificate: Certificate | None = None
     guard: Path | None = None
     rights: Decision | None = None
+    stands: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -71,9 +75,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Shelf:
-    """The exported students of a programme. Read anew at each call: an export may add one meanwhile."""
+    """The exported students of a programme. Read anew at each call: an export may add one meanwhile.
+
+    An export from before rights were kept with each is judged by `teacher_rights`, if that is given.
+    """
 
     programme: Programme
+    teacher_rights: Callable[[], Decision] | None = None
 
     def all(self) -> list[Candidate]:
         """Every one, by run and form."""
@@ -87,6 +95,7 @@ class Shelf:
         certificate, guard = read_certificate(place / f"{form}.json"), place / f"{form}.scope.safetensors"
         if certificate is not None and certificate.student != revision:
             certificate = None  # of an earlier export
+        stands = self._stands(run)
         return Candidate(
             run,
             form,
@@ -95,15 +104,19 @@ class Shelf:
             self._released(run),
             certificate,
             guard if guard.is_file() else None,
-            self._rights(run),
+            self.rights_of(stands),
+            stands,
         )
 
-    def _rights(self, run: str) -> Decision | None:
+    def _stands(self, run: str) -> Mapping[str, Any] | None:
         about = self.programme.exports.parent / run / "export.json"
-        kept = storage.read_json(about).get("rights") if about.exists() else None
-        if not kept:
-            return None
-        return standing_gate(kept["bases"], Use.of(self.programme, kept["student_kind"]), TAUGHT)
+        return storage.read_json(about).get("rights") if about.exists() else None
+
+    def rights_of(self, stands: Mapping[str, Any] | None) -> Decision | None:
+        """Whether what a student learned from may be used now, by what its export told, which may be gone."""
+        if not stands:
+            return None if self.teacher_rights is None else self.teacher_rights()
+        return standing_gate(stands["bases"], Use.of(self.programme, stands["student_kind"]), TAUGHT)
 
     def _released(self, run: str) -> str:
         """The verdict on the student that was exported; of another that was trained since it says nothing."""

@@ -20,7 +20,7 @@ from tutelage.records import AnswerStatus, Gold, Value, load_value
 from tutelage.stages.asking import open_teacher
 from tutelage.stages.covered import COVERAGE_SUBJECT
 from tutelage.stages.economics import ECONOMICS
-from tutelage.stages.rights import student_decision, student_rights
+from tutelage.stages.rights import student_decision, student_duties, student_rights
 from tutelage.stages.stress import STRESSED
 from tutelage.stages.subjects import Evaluated, Subject, with_sections
 from tutelage.stages.task import resolved_task
@@ -43,8 +43,15 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "gold.margin": fingerprint([programme.config.gold.margin, programme.config.gold.expected_accuracy]),
         "release": fingerprint(programme.config.release),
         "rights": fingerprint(str(student_decision(programme).verdict)),
+        **_duties_inputs(programme),
         **{name: value for subject in SUBJECTS for name, value in subject.inputs(programme).items()},
     }
+
+
+def _duties_inputs(programme: Programme) -> Mapping[str, str]:
+    """Of those alone that the release gate judges; most students have none such."""
+    decision = student_duties(programme).decision()
+    return {} if decision is None else {"duties": fingerprint(decision.to_json())}
 
 
 def _work(programme: Programme, progress: Progress) -> str:
@@ -62,9 +69,12 @@ def _work(programme: Programme, progress: Progress) -> str:
     metrics = with_sections(SUBJECTS, programme, Evaluated(task, gold, arms, scored))
     seal = storage.read_json(programme.seal)
     seal_decision = gold_gate(seal, programme.config.gold)
-    rights = student_decision(programme)
     decision = release_decision(
-        metrics, programme.config.release, gold_decision=seal_decision, rights_decision=rights
+        metrics,
+        programme.config.release,
+        gold_decision=seal_decision,
+        rights_decision=student_decision(programme),
+        duties_decision=student_duties(programme).decision(),
     )
     trained = TRAIN.left(programme, programme.student)
     stands = student_rights(programme)

@@ -17,8 +17,9 @@ from tutelage.gates import Decision, Verdict
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import SYNTHETIC, AnswerStatus, Value, load_value
+from tutelage.rights import NOTICE, Duties
 from tutelage.stages.lifecycle import require_earlier
-from tutelage.stages.rights import require_rights, require_student_rights, student_rights
+from tutelage.stages.rights import require_rights, require_student_rights, student_duties, student_rights
 from tutelage.stages.task import label_task
 from tutelage.stages.train import TRAIN
 from tutelage.stages.transfer import read_transfer
@@ -49,15 +50,16 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What an export left in `folder`, and what the trained student itself costs."""
+    """What an export left in `folder`, what the trained student itself costs, and what it owes to others."""
 
     folder: Path
     trained: Footprint
     forms: tuple[Exported, ...]
+    duties: Duties
 
 
 def run_export(programme: Programme, progress: Progress) -> Export:
-    """Write `exports/<run>/<form>/` and `exports/<run>/export.json`.
+    """Write `exports/<run>/<form>/` with a NOTICE in each, and `exports/<run>/export.json`.
 
     Forms that fail the gate aren't kept. Where none is, it raises GateRefused, and what was exported before
     stays; UsageError where the student writes or a stage before has to run first.
@@ -78,6 +80,7 @@ def run_export(programme: Programme, progress: Progress) -> Export:
             "student": TRAIN.left(programme, programme.student),
             "trained": asdict(found.trained),
             "rights": student_rights(programme),
+            "duties": [one.to_json() for one in found.duties.owed],
             "forms": {item.form: _record(item) for item in found.forms},
             "version": __version__,
         }
@@ -145,10 +148,13 @@ def _export(programme: Programme, task: LabelTask, folder: Path, progress: Progr
             tracker.advance()
     kept = {item.form for item in made if item.kept}
     # Only now: int8 is made of float32, whether that was asked for or not.
+    duties = student_duties(programme)
     for place in list(folder.iterdir()):
         if place.name not in kept:
             shutil.rmtree(place)
-    return Export(programme.exports, trained, tuple(made))
+        else:  # not among the files whose hashes are its revision: duties change, the student doesn't
+            storage.write_bytes(place / NOTICE, duties.notice().encode())
+    return Export(programme.exports, trained, tuple(made), duties)
 
 
 def _write(student: Student, form: str, folder: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage import __version__, storage
-from tutelage.config import EMBEDDED_ENCODER, EMBEDDED_WRITER, StudentConfig
 from tutelage.programme import Programme
+from tutelage.stages.rights import student_duties
+from tutelage.stages.sources import base_of
 from tutelage.stages.train import TRAIN
 
 if TYPE_CHECKING:
@@ -31,19 +32,12 @@ def programme_provenance(programme: Programme) -> Provenance:
         run=storage.read_json(programme.student / "run.json"),
         metrics=storage.read_json(programme.evaluation / "metrics.json"),
         decision=storage.read_json(programme.evaluation / "decision.json"),
-        base=_base(programme.config.student),
+        base=base_of(programme.config.student),
         data=list(_data(programme)),
         files=list(_files(programme)),
+        duties=student_duties(programme),
         libraries=dict(_installed()),
     )
-
-
-def _base(student: StudentConfig) -> str | None:
-    """The model whose weights the student began with; None where they began at random."""
-    own_shape = student.hidden_size is not None and student.plan != "prune-recover"
-    if student.family == "static" or own_shape:
-        return None
-    return student.base or (EMBEDDED_ENCODER if student.family == "encoder" else EMBEDDED_WRITER)
 
 
 def _data(programme: Programme) -> Iterator[DataSet]:

@@ -1,4 +1,4 @@
-"""`report`: metrics and decision as one HTML file; the student's model card and bill of materials."""
+"""`report`: metrics and decision as one HTML file; the student's model card, bill of materials and NOTICE."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from tutelage import __version__, storage
 from tutelage.labelling import AnswerLedger
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
+from tutelage.rights import NOTICE
 from tutelage.stages.ballots import find_judgement, find_results, judge_file, votes_fingerprint
 from tutelage.stages.provenance import programme_provenance
+from tutelage.stages.rights import student_duties
 from tutelage.stages.train import TRAIN
 
 
@@ -27,6 +29,10 @@ def _card_path(programme: Programme) -> Path:
 
 def _bill_path(programme: Programme) -> Path:
     return programme.evaluation / "bom.cdx.json"
+
+
+def _notice_path(programme: Programme) -> Path:
+    return programme.evaluation / NOTICE
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -43,6 +49,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
     return {str(path.relative_to(programme.folder)): fingerprint(path) for path in told} | {
         f"students/{programme.config.student.run}": TRAIN.left(programme, programme.student),
         "version": __version__,
+        "duties": fingerprint(student_duties(programme).notice()),
         "evaluation/votes.sqlite": votes_fingerprint(programme),
         "judge.json": fingerprint(judge_file(programme)),
     }
@@ -61,6 +68,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     provenance = programme_provenance(programme)
     storage.write_bytes(_card_path(programme), model_card(provenance).encode("utf-8", "replace"))
     storage.write_json(_bill_path(programme), bill_of_materials(provenance))
+    storage.write_bytes(_notice_path(programme), provenance.duties.notice().encode("utf-8", "replace"))
     return str(path)
 
 
@@ -82,6 +90,7 @@ def _context(programme: Programme) -> dict[str, Any]:
         },
         "student": storage.read_json(programme.student / "run.json"),
         "rejected": dict(rejected),
+        "duties": [one.to_json() for one in student_duties(programme).owed],
         "version": __version__,
     }
 
@@ -89,7 +98,12 @@ def _context(programme: Programme) -> dict[str, Any]:
 REPORT = Stage(
     name="report",
     inputs=_inputs,
-    outputs=lambda programme: [_report_path(programme), _card_path(programme), _bill_path(programme)],
+    outputs=lambda programme: [
+        _report_path(programme),
+        _card_path(programme),
+        _bill_path(programme),
+        _notice_path(programme),
+    ],
     work=_work,
     per_run=True,
 )

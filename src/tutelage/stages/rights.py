@@ -17,15 +17,20 @@ from tutelage.gates import Decision
 from tutelage.programme import Programme, fingerprint
 from tutelage.rights import (
     TAUGHT,
+    Duties,
     Ruling,
     Subject,
     Use,
     add_ruling,
+    bases_of,
+    basis_text,
     joint_gate,
     read_basis,
     rights_gate,
     standing_gate,
+    terms_gate,
 )
+from tutelage.stages.sources import base_of
 
 # The kind of student that each task makes, in the terms of the rights registry. A judge's student says which
 # verdict or score; where it also writes a text of its own, `generate` is the task.
@@ -63,6 +68,20 @@ def rights_decision(programme: Programme) -> Decision:
 def require_rights(programme: Programme) -> Decision:
     """Journal the decision and return it. Raises GateRefused where it is no pass."""
     return _required(programme, rights_decision(programme))
+
+
+def require_known_terms(programme: Programme) -> Decision:
+    """Journal, and return, whether answers of the teacher may teach today; only asking it is to be allowed.
+
+    Raises GateRefused where it isn't known whose terms bind it.
+    """
+    decision, teacher = rights_decision(programme), programme.config.teacher
+    programme.journal.append("gate", **decision.to_json())
+    if teacher.type == "ensemble":
+        decision.require()
+    else:
+        terms_gate(_subject(teacher, programme), programme_use(programme)).require()
+    return decision
 
 
 def _required(programme: Programme, decision: Decision) -> Decision:
@@ -120,6 +139,17 @@ def student_decision(programme: Programme) -> Decision:
     if kept is None:
         return rights_decision(programme)
     return standing_gate(kept["bases"], Use.of(programme, kept["student_kind"]), TAUGHT)
+
+
+def student_duties(programme: Programme) -> Duties:
+    """What this configuration's student owes today, under the name that it is shipped by."""
+    config, kept = programme.config, student_rights(programme)
+    of_teacher = basis_text(bases_of(rights_decision(programme).facts).values())
+    bases = [of_teacher] if kept is None else [text or of_teacher for text in kept["bases"]]
+    base = base_of(config.student)
+    if base is not None and _is_on_disk(base, programme):
+        base = None  # the name of a folder is its owner's
+    return Duties.of(config.export.name or config.student.run, bases, base, programme_use(programme))
 
 
 def require_student_rights(programme: Programme) -> Decision:

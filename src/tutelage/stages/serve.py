@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from tutelage.config import OpenAITeacherConfig, ServingConfig, environment_name
 from tutelage.errors import ConfigError
+from tutelage.gates import Verdict
 from tutelage.programme import Programme
 from tutelage.records import Gold
 from tutelage.stages.asking import prompted_task
 from tutelage.stages.privacy import live_redaction
-from tutelage.stages.rights import require_rights
+from tutelage.stages.rights import require_known_terms, rights_decision
 from tutelage.stages.task import label_task
 from tutelage.tasks import LabelTask, with_labels
 from tutelage.teachers import Teacher, TeacherContext, build_teacher, key_of
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from tutelage.serving.store import Store
     from tutelage.serving.student import ServedStudent
     from tutelage.serving.upstream import ServedTeacher
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,13 @@ def open_programme_store(programme: Programme) -> Store:
     return open_store(_database(programme), programme.server_state.parent)
 
 
+def open_shelf(programme: Programme) -> Shelf:
+    """The exported students of this programme, each with what it stands under."""
+    from tutelage.serving.shelf import Shelf
+
+    return Shelf(programme, partial(rights_decision, programme))
+
+
 def _database(programme: Programme) -> str:
     given = programme.config.serving.database
     if given is None:
@@ -70,8 +81,9 @@ def _database(programme: Programme) -> str:
 def open_server(programme: Programme) -> Server:
     """Put a server together; it begins with its application.
 
-    Raises GateRefused where rights don't allow it, UsageError where no student was exported, and what
-    building the teacher raises.
+    A student whose right has lapsed is off from the start, and the teacher answers. Raises GateRefused where
+    it isn't known whose terms bind the teacher, UsageError where no student was exported, and what building
+    the teacher raises.
     """
     from tutelage.serving.access import KeyRing
     from tutelage.serving.alerts import Alerts, check_webhook
@@ -83,15 +95,16 @@ def open_server(programme: Programme) -> Server:
     from tutelage.serving.operations import Operations
     from tutelage.serving.rollout import Rollouts
     from tutelage.serving.router import Rollout
-    from tutelage.serving.shelf import Shelf
     from tutelage.serving.upkeep import Upkeep
 
     config = programme.config.serving
     check_webhook(config.webhook, config.allowed_hosts)
-    require_rights(programme)
+    told = require_known_terms(programme)
+    if told.verdict is not Verdict.PASS:
+        _log.warning("nothing may be learned from the teacher's answers today. %s", " ".join(told.reasons))
     label_task(programme, "a server")
-    shelf = Shelf(programme)
-    shelf.usual(config.form).require_rights()
+    shelf = open_shelf(programme)
+    shelf.usual(config.form)
     task = _asked_task(programme)
     name = programme.folder.resolve().name
     teacher, chat = _teacher(programme, task, name)

@@ -7,6 +7,7 @@ from typing import TypeGuard
 
 from tutelage import storage
 from tutelage.checkpoints import checkpoint_path
+from tutelage.config import EMBEDDED_ENCODER, EMBEDDED_WRITER, StudentConfig
 from tutelage.data.rows import is_database
 from tutelage.errors import DataError
 from tutelage.programme import Programme, fingerprint
@@ -61,6 +62,14 @@ def own_body(programme: Programme) -> str | None:
     """The teacher's own model, where it runs here and its layers can be read."""
     teacher = programme.config.teacher
     return teacher.model if teacher.type in ("encoder", "transformers") else None
+
+
+def base_of(student: StudentConfig) -> str | None:
+    """The model whose weights the student begins with; None where they begin at random."""
+    own_shape = student.hidden_size is not None and student.plan != "prune-recover"
+    if student.family == "static" or own_shape:
+        return None
+    return student.base or (EMBEDDED_ENCODER if student.family == "encoder" else EMBEDDED_WRITER)
 
 
 def require_usable(path: str, usable: int, total: int) -> None:

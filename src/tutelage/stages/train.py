@@ -110,12 +110,11 @@ def _record(programme: Programme, arms: Arms, meter: EnergyMeter) -> dict[str, A
 
 def _rights(programme: Programme) -> dict[str, Any]:
     """What the student stands under from now on, wherever it goes."""
-    counts, use = basis_counts(read_transfer(programme)), programme_use(programme)
+    use = programme_use(programme)
     return {
-        "bases": counts,
+        "bases": basis_counts(read_transfer(programme)),
         "student_kind": use.student_kind,
         "distribution": use.config.distribution,
-        "duties": use.duties(counts),
     }
 
 

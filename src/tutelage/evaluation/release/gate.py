@@ -56,15 +56,16 @@ def release_decision(
     *,
     gold_decision: Decision | None = None,
     rights_decision: Decision | None = None,
+    duties_decision: Decision | None = None,
 ) -> Decision:
     """Judge the student by the terms of `release`, on what `evaluate` returned.
 
     A term whose limit isn't set says nothing, but for two: that the student isn't clearly worse than the
     control, which would then be the one to ship, and that gold wasn't learned from. A critical slice that
     gold lacks is undecided where the user named it, and otherwise only mentioned. `gold_decision` and
-    `rights_decision`, on the answers that the student learned from, enter as one more term each. An
-    undecided term says how many further gold examples would probably decide it, if they turned out like those
-    there are.
+    `rights_decision`, on the answers that the student learned from, enter as one more term each, and each
+    term of `duties_decision` as it is. An undecided term says how many further gold examples would probably
+    decide it, if they turned out like those there are.
     """
     evidence = [item for term in TERMS for item in term(metrics, release)]
     if gold_decision is not None:
@@ -72,6 +73,8 @@ def release_decision(
     if rights_decision is not None:
         told = rights_decision.reasons or [item.reason for item in rights_decision.evidence]
         evidence.append(Evidence("rights", rights_decision.verdict, " ".join(told)))
+    if duties_decision is not None:
+        evidence += duties_decision.evidence
     facts: dict[str, Any] = {"distillation": accuracy.distillation(metrics)}
     if (remark := accuracy.absent_slices(metrics, release)) is not None:
         facts["critical_slices"] = remark

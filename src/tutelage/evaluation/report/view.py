@@ -324,6 +324,7 @@ def _facts(metrics: Json, decision: Json, context: Json) -> list[dict[str, Any]]
         sheet("Gold set and its seal", context.get("seal") or {}, {"examples_evaluated": metrics.get("n")}),
         sheet("Teacher", teacher),
         sheet("Rights", rights, allowed),
+        sheet("Duties", {"duties": context["duties"]} if context.get("duties") else {}),
         sheet("Labelling", labelling, statuses),
         sheet("Rows that were not taken", context.get("rejected") or {}),
         sheet("Training run", run),
