@@ -118,6 +118,24 @@ def test_a_forged_insertion_breaks_the_line_after_it(journal, lines):
         assert _broken_at(journal, [*lines[:index], forged, *lines[index:]]) == index + 2
 
 
+@pytest.mark.long
+def test_at_each_of_a_thousand_entries_the_place_is_named(journal):
+    for number in range(1_000):
+        journal.append("paid", prompt=f"message {number} ✓", cost=number / 8)
+    lines = journal.path.read_bytes().splitlines(keepends=True)
+    chance = random.Random(11)
+    for index, line in enumerate(lines):
+        flipped = bytearray(line)
+        flipped[chance.randrange(len(line) - 1)] ^= 1 << chance.randrange(8)
+        inserted = _resealed(lines[index - 1], sequence=index + 1, event="refunded")
+        before, after = lines[:index], lines[index + 1 :]
+        assert _broken_at(journal, [*before, bytes(flipped), *after]) == index + 1
+        assert _broken_at(journal, [*before, inserted, line, *after]) == index + 1
+        if after:  # a last line that was cut off can't be seen from the file
+            assert _broken_at(journal, [*before, *after]) == index + 1
+            assert _broken_at(journal, [*before, after[0], line, *after[1:]]) == index + 1
+
+
 @pytest.mark.parametrize(
     "tampered",
     [

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -372,10 +373,35 @@ class Stage:
             "stage",
             stage=self.name,
             version=version("tutelage"),
+            code=code_fingerprint(),
+            seeds=_seeds_of(programme.config, inputs),
             overrides=programme.journalled_overrides,
             **state,
         )
         storage.write_json(self.state_path(programme), state)
+
+
+@lru_cache(maxsize=1)
+def code_fingerprint() -> str:
+    """A hash of Tutelage's own modules as installed: a version doesn't tell of a changed checkout."""
+    root = Path(__file__).parent
+    return storage.hash_json(
+        [(path.relative_to(root).as_posix(), storage.hash_file(path)) for path in sorted(root.rglob("*.py"))]
+    )
+
+
+def _seeds_of(config: ProgrammeConfig, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """The seeds in those sections that a stage reads, by their keys."""
+    read = {name.partition(".")[0] for name in inputs}
+    return {key: seed for key, seed in _seeds_in(config.model_dump(mode="json")) if key.split(".")[0] in read}
+
+
+def _seeds_in(section: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in section.items() if isinstance(section, dict) else ():
+        if name in ("seed", "seeds"):
+            yield above + name, value
+        else:
+            yield from _seeds_in(value, f"{above}{name}.")
 
 
 def fingerprint(value: Any) -> str:

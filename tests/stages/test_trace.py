@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from tutelage import __version__
 from tutelage.cli.app import app
 from tutelage.errors import IntegrityError, UsageError
-from tutelage.programme import Programme
+from tutelage.programme import Programme, code_fingerprint
 from tutelage.stages import run_stage
 from tutelage.stages.trace import programme_of, trace
 
@@ -66,9 +66,11 @@ def test_the_command_line_tells_it_in_words_and_as_json(folder):
     path = str(folder / "answers" / "transfer.parquet")
     told = run(app, ["audit", "trace", path]).stdout
     assert "by stage label" in told and "rights gate for" in told and "traffic's file" in told
+    assert "read 20" in told and "gold.training.seed 0" in told and f"({code_fingerprint()[:12]})" in told
     assert "(see above)" in told
     plain = json.loads(run(app, ["audit", "trace", path, "--json"]).stdout)
-    assert plain["stage"] == "label" and plain["made_of"]
+    assert plain["stage"] == "label" and plain["made_of"] and plain["code"] == code_fingerprint()
+    assert plain["seeds"]["prompting.seed"] == 0 and "student.seed" not in plain["seeds"]
     assert "whole. Head: " in run(app, ["audit", "verify", str(folder)]).stdout
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tutelage.ledger import Entry
     from tutelage.stages.trace import Origin
 
+_TOLD = 160  # characters of why a right is given
+
 audit = typer.Typer(
     help="The journal: whether it is whole, and where a file comes from.",
     no_args_is_help=True,
@@ -60,10 +62,17 @@ def _lines(origin: Origin, depth: int, told: set[str]) -> Iterator[str]:
     told.add(origin.hash)
     version = entry.data.get("version")
     by = f"stage {entry.data['stage']}, journal line {entry.sequence}, {entry.time}"
-    yield f"{indent}  by {by}" + (f", tutelage {version}" if version else "")
+    code = entry.data.get("code")
+    yield (
+        f"{indent}  by {by}"
+        + (f", tutelage {version}" if version else "")
+        + (f" ({code[:12]})" if code else "")
+    )
     yield f"{indent}  {entry.data['summary']}"
     if overrides := entry.data.get("overrides"):
         yield f"{indent}  with {', '.join(overrides)}"
+    if seeds := entry.data.get("seeds"):
+        yield f"{indent}  seeds: " + ", ".join(f"{key} {seed}" for key, seed in seeds.items())
     for decision in origin.decisions:
         yield f"{indent}  {_decided(decision)}"
     if origin.sources:
@@ -82,7 +91,13 @@ def _decided(entry: Entry) -> str:
             if data.get("overridden")
             else ""
         )
-        return f"line {entry.sequence}: {data['gate']} gate{whose}: {data['verdict']}{past}"
+        terms = data["evidence"][0]["reason"] if data["gate"] == "rights" and data["evidence"] else ""
+        because = f"; {terms[:_TOLD]}" if terms else ""
+        return f"line {entry.sequence}: {data['gate']} gate{whose}: {data['verdict']}{past}{because}"
+    if entry.event == "rights decided":
+        return f"line {entry.sequence}: {data['entry']} {data['ruled']} by {data['name']}: {data['reason']}"
+    if entry.event == "purged":
+        return f"line {entry.sequence}: {sum(data.get('rows', {}).values()):,} rows purged"
     if entry.event == "labelled":
         return (
             f"line {entry.sequence}: {data['teacher']} ({data['revision'][:12]}) asked, "
@@ -99,6 +114,8 @@ def _plain(origin: Origin) -> dict[str, object]:
         "time": origin.entry.time,
         "stage": origin.entry.data["stage"],
         "version": origin.entry.data.get("version"),
+        "code": origin.entry.data.get("code"),
+        "seeds": origin.entry.data.get("seeds", {}),
         "summary": origin.entry.data["summary"],
         "overrides": origin.entry.data.get("overrides", []),
         "decisions": [{"line": item.sequence, "event": item.event, **item.data} for item in origin.decisions],

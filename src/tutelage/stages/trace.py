@@ -12,7 +12,7 @@ from tutelage.errors import UsageError
 from tutelage.ledger import Entry
 from tutelage.programme import CONFIG_NAME, Programme
 
-_DECIDED = ("gate", "sealed", "unsealed", "labelled", "batch forgotten")
+_DECIDED = ("gate", "rights decided", "sealed", "unsealed", "labelled", "batch forgotten", "purged")
 
 
 @dataclass(frozen=True, slots=True)

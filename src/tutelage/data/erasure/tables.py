@@ -98,12 +98,16 @@ def _in_column(column: pa.ChunkedArray, traces: Traces) -> Any:
 
 
 def _among(column: pa.ChunkedArray, cells: Collection[str]) -> Any:
-    """Bool [rows]: which cells are one of these."""
+    """Bool [rows]: which cells are one of these, or lists with one."""
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_nested(column.type):
+        there = frozenset(cells)
+        return np.array([not there.isdisjoint(map(str, cell or ())) for cell in column.to_pylist()], bool)
     if not _is_text(column.type):
         column = pa.chunked_array([pa.array(map(_text, column.to_pylist()), pa.string())])
     return pc.is_in(column, value_set=pa.array(sorted(cells), column.type)).to_numpy().copy()

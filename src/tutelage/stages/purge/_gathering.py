@@ -13,6 +13,7 @@ from tutelage.data import wanted_columns
 from tutelage.data.erasure import Traces
 from tutelage.data.rows import HUB, open_rows
 from tutelage.data.sources import kept_subject
+from tutelage.data.synthetic import read_synthetic
 from tutelage.errors import DataError
 from tutelage.programme import Programme
 from tutelage.progress import Progress, Silent
@@ -52,12 +53,17 @@ def gather(programme: Programme, keys: frozenset[str], store: Store | None, prog
             if subject and subject not in keys
             if text in texts
         }
+    hashes |= set(map(text_hash, texts))
+    for item in read_synthetic(programme.synthetic):  # what a model wrote with theirs before it
+        if not keys.isdisjoint(item.subjects) or not hashes.isdisjoint(item.seeds):
+            texts.add(item.prompt.text)
+            hashes.add(item.request)
     texts -= others
     hashes -= set(map(text_hash, others))
     return Traces(
         keys,
         frozenset(text for text in {*texts, *(text[:_REJECTED] for text in texts)} if text.strip()),
-        frozenset({*hashes, *map(text_hash, texts)}),
+        frozenset(hashes | set(map(text_hash, texts))),
         frozenset(f"serving-{capture.id}" for capture in captures),
     )
 
@@ -124,7 +130,7 @@ def _pairs_of_source(
 def subject_columns(programme: Programme) -> frozenset[str]:
     """The names of columns that hold subjects, in the folder's tables and in its sources."""
     named = {columns.subject for _, columns, _, _ in sources_of(programme) if columns.subject is not None}
-    return frozenset({"subject", *named})
+    return frozenset({"subject", "subjects", *named})
 
 
 def resumed(programme: Programme) -> Traces:
