@@ -29,6 +29,7 @@ from tutelage.evaluation._coded import Coded
 from tutelage.evaluation._resampling import macro_f1, macro_f1_difference, resampled_macro_f1
 from tutelage.evaluation.calibration import calibrate
 from tutelage.evaluation.intervals import proportion_interval, ratio_interval
+from tutelage.evaluation.measures import Measure, measures_of
 from tutelage.evaluation.overconfidence import mean_interval
 from tutelage.evaluation.paired import paired_difference_interval, superiority_p
 from tutelage.evaluation.release.calibration import confident_errors, expected_error
@@ -45,7 +46,7 @@ from tutelage.evaluation.weighting import (
     weighted_figures,
 )
 from tutelage.gates import Verdict
-from tutelage.tasks import Classify
+from tutelage.tasks import Classify, Judge
 
 SIZES = (30, 100, 300, 1000)
 LEVEL = 0.025
@@ -247,6 +248,31 @@ def agreements(draws: int, generator: np.random.Generator) -> Iterator[tuple[str
             low / told,
             high / told,
         )
+
+
+def kappas(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, float, float]]:
+    """Scores of 1 to 5 in unequal shares; a share is right, of the others four fifths are next to it."""
+    task, likes = Judge(tuple("12345"), "How good?", scored=True), (0.05, 0.1, 0.2, 0.3, 0.35)
+
+    def scored(n: int, right: float) -> list[Measure]:
+        gold = generator.choice(5, n, p=likes)
+        near = np.clip(gold + generator.choice([-1, 1], n), 0, 4)
+        wrong = np.where(generator.random(n) < 0.8, near, generator.choice(5, n, p=likes))
+        said = np.where(generator.random(n) < right, gold, wrong)
+        found = measures_of(task, [str(1 + one) for one in said], [str(1 + one) for one in gold])
+        return [measure for measure in found if measure.estimated is not None]
+
+    for right in (0.5, 0.8, 0.95):
+        truths = [float(one.of(one.parts.sum(axis=0))) for one in scored(400_000, right)]
+        for n in (20, 40, 100, 300):
+            erred: dict[str, np.ndarray] = {}
+            for _ in range(draws):
+                for one, truth in zip(scored(n, right), truths, strict=True):
+                    found = one.estimated(np.ones(n), one.parts)
+                    ends = np.array([found.low > truth, found.high < truth])
+                    erred[one.name] = erred.get(one.name, np.zeros(2)) + ends
+            for (name, (low, high)), truth in zip(erred.items(), truths, strict=True):
+                yield f"{name} {truth:.2f}, n {n}", low / draws, high / draws
 
 
 def weighted(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, float, float]]:
@@ -499,6 +525,7 @@ PARTS = {
     "weighted": (weighted, "interval of what is weighted to the traffic", ("low", "high")),
     "weighted_gate": (weighted_gate, "gate: weighted loss that is just what is allowed", ("passes", "fails")),
     "agreements": (agreements, "interval of reviewers' agreement", ("low", "high")),
+    "kappas": (kappas, "interval of a judge's kappas", ("low", "high")),
     "arms": (arms, "interval of macro-F1, retention, recovered gap", ("low", "high")),
     "calibrations": (calibrations, "interval of a calibration error", ("low", "high")),
     "calibration_gate": (

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +92,94 @@ def test_a_sealed_set_isnt_taken_for_what_is_learned_from(tmp_path):
     for reader in (lambda: read_signals(table, TASK), lambda: read_texts(table)):
         with pytest.raises(KeyError):
             reader()
+
+
+# Whatever learns, is shown to a teacher, or chooses: with what it should be given, and with sealed gold.
+CHOOSERS = {
+    "the examples a teacher is shown": "choose_examples({}, 3)",
+    "the part that is learned from": "split_training({}, 0.3, 0)",
+    "a teacher": "TeacherContext(task, {}, folder)",
+    "what is held back to choose a step": "hold_back({}, 0.1, 0)",
+    "a student": "distil_student({}, task, config, folder, progress)",
+    "a student that writes": "distil_texts({}, task, config, folder, progress)",
+    "a temperature": "fit_temperature(probabilities, {}, multi_label=False)",
+    "the best of several students": "frontier_of({}, 0.01)",
+    "a threshold": "certify({}, [], probabilities)",
+}
+GIVEN = {
+    "choose_examples": "gold",
+    "split_training": "gold",
+    "TeacherContext": "gold",
+    "hold_back": "signals",
+    "distil_student": "signals",
+    "distil_texts": "texts",
+    "fit_temperature": "signals",
+    "frontier_of": "contenders",
+    "certify": "part",
+}
+SCRIPT = """
+from pathlib import Path
+from typing import Any
+
+from tutelage.config import StudentConfig
+from tutelage.data import read_calibration, read_sealed, read_training, split_training
+from tutelage.distillation import Signals, TextSignals, distil_student, distil_texts
+from tutelage.distillation.signals import hold_back
+from tutelage.distillation.temperature import fit_temperature
+from tutelage.evaluation import Arm, Contender, evaluate, frontier_of
+from tutelage.labelling import choose_examples
+from tutelage.progress import Progress
+from tutelage.serving.learn_then_test import CalibrationPart, certify
+from tutelage.tasks import LabelTask
+from tutelage.teachers.protocol import TeacherContext
+
+folder = Path()
+sealed, gold = read_sealed(folder, folder), read_training(folder)
+
+
+def chosen(
+    task: LabelTask,
+    config: StudentConfig,
+    progress: Progress,
+    signals: Signals,
+    texts: TextSignals,
+    contenders: list[Contender],
+    part: CalibrationPart,
+    probabilities: Any,
+) -> None:
+    evaluate(task, sealed, {})
+"""
+
+
+@pytest.mark.long
+def test_a_type_checker_refuses_to_choose_by_sealed_gold(tmp_path):
+    """With what it should be given each call passes; with sealed gold each is refused, and for that alone."""
+    root = SOURCE.parents[1]
+    calls = list(CHOOSERS.values())
+    right = [call.format(GIVEN[call.partition("(")[0]]) for call in calls]
+    wrong = [call.format("sealed") for call in calls]
+    script = tmp_path / "chosen.py"
+    script.write_text(SCRIPT + "".join(f"    {call}\n" for call in [*right, *wrong]), "utf-8")
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--config-file",
+            root / "pyproject.toml",
+            "--no-error-summary",
+            script,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        env={**os.environ, "MYPYPATH": str(SOURCE.parent)},
+        timeout=300,
+        check=False,
+    )
+    first = SCRIPT.count("\n") + len(right) + 1
+    refused = [re.search(r"chosen\.py:(\d+): error: (.*)", line) for line in found.stdout.splitlines()]
+    told = [(int(one[1]), one[2]) for one in refused if one is not None]
+    assert [line for line, _ in told] == [first + at for at in range(len(wrong))], found.stdout + found.stderr
+    for _, message in told:
+        assert "SealedGold" in message and "[arg-type]" in message

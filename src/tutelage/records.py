@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,6 +134,24 @@ class Gold:
 
     prompt: Prompt
     value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class SealedGold:
+    """An example of the sealed part, by which students are judged and nothing is chosen.
+
+    It is no `Gold`: what learns, is shown to a teacher, or chooses a student, temperature or threshold takes
+    `Gold`, signals or a calibration part, and a type checker refuses to be given this.
+    """
+
+    prompt: Prompt
+    value: Value
+
+
+AnyGold = Gold | SealedGold
+"""What judges takes either: evaluation may be of any examples, and chooses nothing."""
+SameGold = TypeVar("SameGold", Gold, SealedGold)
+"""Of what gives back what it was given."""
 
 
 class AnswerStatus(StrEnum):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from open_world import EXTRACT, GENERATE, open_world
 from scipy.stats import bootstrap
 from sklearn.metrics import cohen_kappa_score, f1_score, jaccard_score, precision_score, recall_score
+from statsmodels.stats.inter_rater import cohens_kappa
 
 from tutelage.evaluation import Arm, evaluate, proportion_interval
 from tutelage.records import Fields, Gold, Prompt
@@ -250,3 +251,60 @@ def test_degenerate_arms_have_figures_that_are_json_and_in_range(n, how, kind):
         known = [item[end] for end in ("low", "estimate", "high") if item[end] is not None]
         assert all(map(math.isfinite, known)) and known == sorted(known)
     assert all(math.isnan(x) or math.isfinite(x) for x in _flat(metrics["measures"]))
+
+
+def kappas_of(truth, said, resamples=1):
+    gold, arms = (
+        gold_of([str(score) for score in truth]),
+        {"student": arm_of("student", [str(one) for one in said])},
+    )
+    return evaluate(JUDGE, gold, arms, resamples=resamples)["arms"]["student"]["measures"]
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"), [("kappa", None), ("linear_kappa", "linear"), ("quadratic_kappa", "fc")]
+)
+def test_a_kappas_interval_is_as_wide_as_its_variance_says_or_wider(name, weights):
+    generator = np.random.default_rng(3)
+    truth = generator.integers(1, 6, size=4000)
+    said = np.where(generator.random(4000) < 0.6, truth, generator.integers(1, 6, size=4000))
+    table = np.zeros((5, 5))
+    np.add.at(table, (truth - 1, said - 1), 1)
+    oracle = cohens_kappa(table, wt=weights)
+    got = kappas_of(truth, said)[name]
+    normal = 2 * 1.96 * oracle.var_kappa**0.5
+    if weights is None:
+        assert got["high"] - got["low"] == pytest.approx(normal, rel=0.05)
+    assert 0.97 * normal < got["high"] - got["low"] < 2.5 * normal
+
+
+def test_kappas_near_one_are_held_by_small_samples():
+    """Where percentiles have their lower end above the truth in two samples of five, since most have no error."""
+    generator = np.random.default_rng(4)
+    shares, erred, draws = np.array([0.05, 0.1, 0.2, 0.3, 0.35]), 0, 60
+    truth = 0.95  # what isn't copied is drawn as chance would
+    for _ in range(draws):
+        one = generator.choice(5, 20, p=shares) + 1
+        other = np.where(generator.random(20) < 0.95, one, generator.choice(5, 20, p=shares) + 1)
+        got = kappas_of(one, other)["kappa"]
+        erred += got["low"] > truth
+        assert got["low"] < got["estimate"] <= got["high"] <= 1
+    assert erred <= 5
+
+
+def test_two_raters_who_always_agree_arent_known_to():
+    scores = [1, 2, 3, 4, 5] * 5
+    for name in ("kappa", "linear_kappa", "quadratic_kappa"):
+        got = kappas_of(scores, scores)[name]
+        assert got["estimate"] == got["high"] == 1 and got["low"] < 0.9
+
+
+def test_a_difference_of_kappas_knows_that_both_may_be_alike():
+    gold, arms = judged()
+    found = evaluate(
+        JUDGE, gold, {**arms, "student": arm_of("student", arms["teacher"].values)}, resamples=FAST
+    )
+    pairs = {(one["a"], one["b"]): one["measures"]["kappa"] for one in found["comparisons"]}
+    same, apart = pairs["student", "teacher"], pairs["student", "control"]
+    assert same["low"] <= same["estimate"] == 0 <= same["high"] and same["high"] - same["low"] < 0.03
+    assert 0 < apart["low"] < apart["estimate"] < apart["high"]

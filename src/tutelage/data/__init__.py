@@ -13,6 +13,7 @@ from tutelage.data.gold import (
     read_training,
     resolve_labels,
     split_training,
+    to_be_sealed,
     verify_seal,
 )
 from tutelage.data.sources import (
@@ -58,6 +59,7 @@ __all__ = [
     "resolve_labels",
     "row_reader",
     "split_training",
+    "to_be_sealed",
     "verify_seal",
     "wanted_columns",
 ]

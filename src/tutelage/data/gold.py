@@ -24,7 +24,7 @@ from tutelage.data.sources import RejectReason
 from tutelage.data.tables import gold_from_table
 from tutelage.errors import ConfigError, DataError, IntegrityError
 from tutelage.gates import Decision, Evidence, Verdict
-from tutelage.records import SYNTHETIC, Gold, Rejection, Value, dump_value
+from tutelage.records import SYNTHETIC, AnyGold, Gold, Rejection, SameGold, SealedGold, Value, dump_value
 from tutelage.tasks import names_of
 
 Agree = Callable[[Value, Value], bool]
@@ -37,10 +37,15 @@ _MOST_NEEDED = 10_000_000
 class GoldSet:
     """What will be sealed, what may be learned from, what was set aside, what certificates are tested on."""
 
-    sealed: list[Gold]
+    sealed: list[SealedGold]
     training: list[Gold]
     rejected: list[Rejection]
     calibration: list[Gold] = field(default_factory=list)
+
+    @property
+    def examples(self) -> list[AnyGold]:
+        """Of all parts; what is in it can be counted and kept apart, not learned from."""
+        return [*self.sealed, *self.training, *self.calibration]
 
 
 def half_width(n: int, accuracy: float) -> float:
@@ -95,7 +100,7 @@ def split_training(
     return training, [item for index, item in enumerate(examples) if index not in chosen]
 
 
-def _by_text(examples: Sequence[Gold]) -> list[list[int]]:
+def _by_text(examples: Sequence[AnyGold]) -> list[list[int]]:
     """Indices of examples, together where the text is the same after normalisation, in order of the first."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, item in enumerate(examples):
@@ -130,7 +135,7 @@ def _stratum(group: Sequence[Gold]) -> tuple[str, str]:
 
 
 def clean_gold(
-    examples: Sequence[Gold],
+    examples: Sequence[SealedGold],
     training: Sequence[Gold],
     near_duplicate: float,
     agree: Agree = operator.eq,
@@ -146,13 +151,13 @@ def clean_gold(
     """
     sealed, rejected = _without_repeats(examples, agree)
     tested, tested_rejected = _clean_part(calibration, {"sealed gold": sealed}, near_duplicate, agree)
-    kept_apart = {"sealed gold": sealed, "gold's calibration part": tested}
+    kept_apart: dict[str, Sequence[AnyGold]] = {"sealed gold": sealed, "gold's calibration part": tested}
     learned, learned_rejected = _clean_part(training, kept_apart, near_duplicate, agree)
     return GoldSet(sealed, learned, [*rejected, *tested_rejected, *learned_rejected], tested)
 
 
 def _clean_part(
-    part: Sequence[Gold], kept: Mapping[str, Sequence[Gold]], near_duplicate: float, agree: Agree
+    part: Sequence[Gold], kept: Mapping[str, Sequence[AnyGold]], near_duplicate: float, agree: Agree
 ) -> tuple[list[Gold], list[Rejection]]:
     """What of a part stays beside what is `kept` elsewhere, by that place's name, and what doesn't."""
     rejected: list[Rejection] = []
@@ -169,7 +174,7 @@ def _clean_part(
 
 
 def _split_contradicting(
-    part: Sequence[Gold], kept: Sequence[Gold], agree: Agree, place: str
+    part: Sequence[Gold], kept: Sequence[AnyGold], agree: Agree, place: str
 ) -> tuple[list[Gold], list[Rejection]]:
     truths = {normalise(item.prompt.text): item for item in kept}
     agreeing, contradicting = [], []
@@ -183,8 +188,8 @@ def _split_contradicting(
     return agreeing, contradicting
 
 
-def _without_repeats(examples: Sequence[Gold], agree: Agree) -> tuple[list[Gold], list[Rejection]]:
-    kept: list[Gold] = []
+def _without_repeats(examples: Sequence[SameGold], agree: Agree) -> tuple[list[SameGold], list[Rejection]]:
+    kept: list[SameGold] = []
     rejected: list[Rejection] = []
     for group in _by_text(examples):
         first, *others = (examples[index] for index in group)
@@ -210,9 +215,7 @@ def resolve_labels(
     `out_of_scope` is none of them.
     """
     _require_sealed(gold)
-    found = sorted(
-        {name for item in (*gold.sealed, *gold.training, *gold.calibration) for name in names_of(item.value)}
-    )
+    found = sorted({name for item in gold.examples for name in names_of(item.value)})
     labels = dict(declared) if declared is not None else dict.fromkeys(found, "")
     if len(labels) < 2:
         raise DataError(
@@ -265,11 +268,7 @@ def make_seal(
     Raises DataError where nothing is left to seal, or a model wrote some of it.
     """
     _require_sealed(gold)
-    if written := [
-        item.prompt.id
-        for item in (*gold.sealed, *gold.training, *gold.calibration)
-        if item.prompt.source == SYNTHETIC
-    ]:
+    if written := [item.prompt.id for item in gold.examples if item.prompt.source == SYNTHETIC]:
         raise DataError(
             f"{len(written):,} examples of gold were written by a model (the first is {written[0]!r}), and "
             "synthetic prompts are never gold. Mend: take them out of gold's file"
@@ -297,10 +296,15 @@ def make_seal(
     }
 
 
-def read_sealed(sealed_path: Path, seal_path: Path) -> list[Gold]:
+def read_sealed(sealed_path: Path, seal_path: Path) -> list[SealedGold]:
     """The sealed examples. Raises IntegrityError where they are not those that were sealed."""
     verify_seal(sealed_path, seal_path)
-    return gold_from_table(storage.read_table(sealed_path))
+    return to_be_sealed(gold_from_table(storage.read_table(sealed_path)))
+
+
+def to_be_sealed(examples: Sequence[Gold]) -> list[SealedGold]:
+    """The same examples, by which nothing can be chosen any more."""
+    return [SealedGold(item.prompt, item.value) for item in examples]
 
 
 def verify_seal(sealed_path: Path, seal_path: Path) -> None:

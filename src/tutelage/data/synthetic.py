@@ -12,7 +12,7 @@ from tutelage import storage
 from tutelage.data.duplicates import normalise, reject
 from tutelage.data.sources import RejectReason
 from tutelage.data.tables import prompts_from_table, prompts_to_table
-from tutelage.records import SYNTHETIC, Gold, Prompt, Rejection
+from tutelage.records import SYNTHETIC, Prompt, Rejection, SameGold
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,8 +120,8 @@ def connected(real: Sequence[Prompt], synthetic: Sequence[Synthetic]) -> tuple[l
 
 
 def without_synthetic(
-    examples: Sequence[Gold], synthetic: Iterable[Prompt]
-) -> tuple[list[Gold], list[Rejection]]:
+    examples: Sequence[SameGold], synthetic: Iterable[Prompt]
+) -> tuple[list[SameGold], list[Rejection]]:
     """Gold without what a model wrote: whatever people said of it, it is no part of the traffic."""
     written: Mapping[str, Prompt] = {normalise(prompt.text): prompt for prompt in synthetic}
     kept, rejected = [], []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tutelage.records import (
     PROMPT_COLUMNS,
+    AnyGold,
     Gold,
     Prompt,
     Rejection,
@@ -56,7 +57,7 @@ def prompts_from_table(table: pa.Table) -> list[Prompt]:
     return prompts
 
 
-def gold_to_table(examples: Sequence[Gold]) -> pa.Table:
+def gold_to_table(examples: Sequence[AnyGold]) -> pa.Table:
     """By `records.gold_schema`."""
     import pyarrow as pa
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tutelage.evaluation.arms import ARM_NAMES, Arm
-from tutelage.records import Fields, Gold, Value, dump_value
+from tutelage.records import AnyGold, Fields, Value, dump_value
 from tutelage.tasks import Task, with_labels
 
 UNANSWERED = -1
@@ -84,7 +84,7 @@ class Coded:
         return self._known[answer, reference]
 
 
-def encode(task: Task, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> Coded:
+def encode(task: Task, gold: Sequence[AnyGold], arms: Mapping[str, Arm]) -> Coded:
     """Code checked input; arms come in fixed order, slices by name with the positions of their examples."""
     columns = {name: arms[name].values for name in ARM_NAMES if name in arms}
     truths = [item.value for item in gold]

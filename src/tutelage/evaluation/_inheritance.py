@@ -13,7 +13,7 @@ from tutelage.evaluation._coded import UNANSWERED, Coded, Codes, Flags, display
 from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval, ratio_interval
 from tutelage.evaluation.multiplicity import OneSidedTest, holm
 from tutelage.evaluation.overconfidence import overconfidence
-from tutelage.records import Gold, Value
+from tutelage.records import AnyGold, Value
 
 _CONFUSIONS = 20
 _WORST = 40
@@ -150,7 +150,7 @@ def _wrong_pairs(coded: Coded, answers: Codes, where: Flags) -> Pairs:
 
 
 def worst(
-    gold: Sequence[Gold],
+    gold: Sequence[AnyGold],
     values: Mapping[str, Sequence[Value | None]],
     right: npt.NDArray[np.bool_],
     confidence: npt.NDArray[np.float64],

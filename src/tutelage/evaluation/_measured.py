@@ -2,8 +2,9 @@
 
 By a paired percentile bootstrap over examples (Efron and Tibshirani 1993, chapters 13 and 16), its
 percentiles moved outward for small samples (Hesterberg 2015, section 5.2): all arms, all figures and all
-slices share the draws. A figure that is a proportion of examples has the exact interval instead. Of fewer
-than `LEAST` examples that a figure looks at there is no interval. Where every draw gives the same figure
+slices share the draws. A figure that is a proportion of examples has the exact interval instead, a kappa that
+of its own measure, and two kappas' difference what is recovered from theirs (see `recovered`). Of fewer than
+`LEAST` examples that a figure looks at there is no interval. Where every draw gives the same figure
 resampling can't tell how sure it is: a bounded figure at its end takes the exact bound of so many examples
 all alike, any other has no ends.
 """
@@ -22,6 +23,7 @@ from tutelage.evaluation._resampling import percentile_interval
 from tutelage.evaluation.arms import Arm
 from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 from tutelage.evaluation.measures import Floats, Measure, measures_of
+from tutelage.evaluation.recovered import Estimated, correlation, difference
 
 LEAST = 10  # examples from which resampling them says something of examples not seen
 OVERALL = ""
@@ -134,6 +136,8 @@ class Measured:
         looked_at = int(counts[parts.any(axis=1)].sum())
         if looked_at < LEAST:
             return {"estimate": estimate, "low": None, "high": None}
+        if measure.estimated is not None:
+            return measure.estimated(counts, parts).to_json()
         found = percentile_interval(estimate, self._drawn[arm, slice_][:, place], _expanded(looked_at))
         if found["low"] == found["high"]:
             return {"estimate": estimate, **_ends(measure, estimate, looked_at)}
@@ -142,7 +146,14 @@ class Measured:
     def _difference(self, a: str, b: str, place: int) -> Interval:
         estimate = float(self._estimates[a, OVERALL][place] - self._estimates[b, OVERALL][place])
         n = self._examples(OVERALL)
-        drawn = self._drawn[a, OVERALL][:, place] - self._drawn[b, OVERALL][:, place]
+        of_a, of_b = self._drawn[a, OVERALL][:, place], self._drawn[b, OVERALL][:, place]
+        ends = [self._interval(arm, place, OVERALL) for arm in (a, b)]
+        if self.measures[a][place].estimated is not None and all(one["low"] is not None for one in ends):
+            known = np.isfinite(of_a) & np.isfinite(of_b)
+            together = correlation(of_a[known], of_b[known])
+            one, other = (Estimated.of(end) for end in ends)
+            return difference(one, other, together).to_json()
+        drawn = of_a - of_b
         found = percentile_interval(estimate, drawn, _expanded(max(n, LEAST)))
         if n < LEAST or found["low"] == found["high"]:
             return {**found, "low": None, "high": None}

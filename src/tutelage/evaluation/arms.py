@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tutelage.errors import DataError
 from tutelage.evaluation.footprint import Footprint
-from tutelage.records import AnswerStatus, Gold, Value
+from tutelage.records import AnswerStatus, AnyGold, Value
 from tutelage.tasks import LabelTask, Task, with_labels
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Arm:
     temperature: float | None = None
 
 
-def check_arms(task: Task, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> None:
+def check_arms(task: Task, gold: Sequence[AnyGold], arms: Mapping[str, Arm]) -> None:
     """Raise DataError unless every arm answers every example of gold with values of the task."""
     if not gold:
         raise DataError("gold holds no example, so there is nothing to evaluate on. Mend: seal a gold set")

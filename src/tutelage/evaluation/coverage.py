@@ -16,7 +16,7 @@ from tutelage.evaluation.multiplicity import adjusted_p
 from tutelage.evaluation.paired import paired_difference_interval
 from tutelage.evaluation.shift import Floats, nearest_distances
 from tutelage.evaluation.weighting import Flags, Numbers, Whole
-from tutelage.records import Gold
+from tutelage.records import AnyGold
 from tutelage.tasks import Task
 
 COVERED, THIN, LACKING = "covered", "thin", "lacking"
@@ -27,7 +27,7 @@ _WORST = 10
 _LEAST_IN_SLICE = 5
 
 
-def right_by_arm(task: Task, gold: Sequence[Gold], arms: Mapping[str, Arm]) -> Mapping[str, Flags]:
+def right_by_arm(task: Task, gold: Sequence[AnyGold], arms: Mapping[str, Arm]) -> Mapping[str, Flags]:
     """Which examples of gold each arm got right by the task's own comparison, bool [n]."""
     return encode(task, gold, arms).right
 

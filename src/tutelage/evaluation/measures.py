@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tutelage.evaluation.recovered import Estimated, share
 from tutelage.records import Value
 from tutelage.tasks import Classify, Extract, Generate, Judge, Task, names_of
 
@@ -26,6 +27,8 @@ class Measure:
     `parts`, float64 [n, parts], is what each example adds; `of` makes the figure, [...], of sums
     [..., parts], NaN where there is nothing to divide by. `bounded`: it lies in [0, 1], 1 being best, and
     is 1 only where every example is. `field` names the record's field that it is of; empty for the whole.
+    `estimated` gives estimate and interval, where it knows better than resampling, of examples that occur
+    [n] times with parts [n, parts].
     """
 
     name: str
@@ -33,6 +36,7 @@ class Measure:
     of: Callable[[Floats], Floats]
     bounded: bool = True
     field: str = ""
+    estimated: Callable[[Floats, Floats], Estimated] | None = None
 
     @property
     def counted(self) -> bool:
@@ -168,7 +172,31 @@ def _kappa(
         chance = np.einsum("...i,ij,...j->...", sums[..., 2 : 2 + k], weights, sums[..., 2 + k :])
         return 1.0 - ratio(np.stack([sums[..., 0] * sums[..., 1], chance], axis=-1))
 
-    return Measure(name, parts, of, bounded=False)
+    def estimated(counts: Floats, parts: Floats) -> Estimated:
+        return _kappa_interval(counts, parts, weights)
+
+    return Measure(name, parts, of, bounded=False, estimated=estimated)
+
+
+def _kappa_interval(counts: Floats, parts: Floats, weights: Floats) -> Estimated:
+    """A kappa with its interval: that of how far raters agree, as a share, beyond what chance explains.
+
+    The share of the largest disagreement that isn't there is worth so many examples as give kappa its
+    variance by the delta method (Fleiss, Cohen and Everitt 1969), and at most those there are (see
+    `recovered.share`): normal intervals leave kappas near 1 out in a tenth to a half of small samples. Chance
+    has to be able to disagree.
+    """
+    k, n = len(weights), float(counts @ parts[:, 1])
+    ours, theirs = parts[:, 2 : 2 + k], parts[:, 2 + k :]
+    of_ours, of_theirs = counts @ ours / n, counts @ theirs / n
+    apart, chance = float(counts @ parts[:, 0]) / n, float(of_ours @ weights @ of_theirs)
+    # What an example adds to apart / chance, less its mean.
+    expected = ours @ weights @ of_theirs + theirs @ weights.T @ of_ours - 2 * chance * parts[:, 1]
+    added = parts[:, 0] - apart * parts[:, 1] - apart / chance * expected
+    most = float(weights.max())
+    agreeing = share(1 - apart / most, float(counts @ added**2) / (n * max(1.0, n - 1)) / most**2, n)
+    ends = (max(-1.0, 1 - (1 - end) * most / chance) for end in (agreeing.low, agreeing.high))
+    return Estimated(1 - apart / chance, *ends)
 
 
 def _of_label_sets(

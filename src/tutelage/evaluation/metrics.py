@@ -26,7 +26,7 @@ from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 from tutelage.evaluation.paired import mcnemar_exact, paired_difference_interval
 from tutelage.evaluation.recovered import Estimated, correlation, flags_correlation, ratio
 from tutelage.extras import require_extra
-from tutelage.records import Gold
+from tutelage.records import AnyGold
 from tutelage.tasks import LabelTask, Task, with_labels
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ CRITICAL_SLICES = ("critical", "safety")
 
 def evaluate(
     task: Task,
-    gold: Sequence[Gold],
+    gold: Sequence[AnyGold],
     arms: Mapping[str, Arm],
     *,
     seed: int = 0,
@@ -102,7 +102,7 @@ def evaluate(
 
 
 def _worst(
-    coded: Coded, gold: Sequence[Gold], arms: Mapping[str, Arm], critical_slices: Sequence[str]
+    coded: Coded, gold: Sequence[AnyGold], arms: Mapping[str, Arm], critical_slices: Sequence[str]
 ) -> list[dict[str, Any]]:
     """The student's errors; none where there is no student."""
     if "student" not in arms:
@@ -208,7 +208,7 @@ def _stated(task: LabelTask | None, arms: Mapping[str, Arm]) -> dict[str, npt.ND
 
 
 def _calibration(
-    task: LabelTask | None, gold: Sequence[Gold], arm: Arm, seed: int, resamples: int
+    task: LabelTask | None, gold: Sequence[AnyGold], arm: Arm, seed: int, resamples: int
 ) -> dict[str, Any]:
     """ECE with its interval, Brier score, reliability; in "unscaled" the same before temperature scaling."""
     found = _calibrated(task, gold, arm, arm.distributions, seed, resamples)
@@ -224,7 +224,7 @@ def _calibration(
 
 def _calibrated(
     task: LabelTask | None,
-    gold: Sequence[Gold],
+    gold: Sequence[AnyGold],
     arm: Arm,
     distributions: Distribution | None,
     seed: int,

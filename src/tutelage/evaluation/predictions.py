@@ -9,13 +9,13 @@ import numpy as np
 
 from tutelage.evaluation.arms import ARM_NAMES, Arm
 from tutelage.evaluation.calibration import confidence_of
-from tutelage.records import Gold, dump_value
+from tutelage.records import AnyGold, dump_value
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def predictions_table(gold: Sequence[Gold], arms: Mapping[str, Arm]) -> pa.Table:
+def predictions_table(gold: Sequence[AnyGold], arms: Mapping[str, Arm]) -> pa.Table:
     """A row for each example: id, text, slice, gold and each arm's value (JSON), each arm's confidence.
 
     Null stands for an answer or a confidence that isn't there. The arms are those that `evaluate` took.

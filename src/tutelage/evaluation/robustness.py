@@ -15,7 +15,7 @@ from tutelage.evaluation.arms import ARM_NAMES
 from tutelage.evaluation.intervals import proportion_interval
 from tutelage.evaluation.paired import paired_difference_interval
 from tutelage.evaluation.perturbations import Pair, Perturbation
-from tutelage.records import Gold, Value, dump_value
+from tutelage.records import AnyGold, Value, dump_value
 from tutelage.tasks import Task, with_labels
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Perturbed:
     """One example of gold under one perturbation. `target` is what injected text asks for, else empty."""
 
     perturbation: Perturbation
-    gold: Gold
+    gold: AnyGold
     pair: Pair
     target: str = ""
 

@@ -55,9 +55,7 @@ def answered_task(programme: Programme, progress: Progress) -> Task:
     if with_labels(task) is None or task.labels or not there:
         return task
     rows = read_gold_rows(programme, progress)
-    found = {
-        name for item in (*rows.sealed, *rows.training, *rows.calibration) for name in names_of(item.value)
-    }
+    found = {name for item in rows.examples for name in names_of(item.value)}
     return task_from_config(programme.config.task, dict.fromkeys(sorted(found), ""), programme.folder)
 
 

@@ -25,7 +25,7 @@ from tutelage.teachers import batch_discount_of, tariff_of
 
 if TYPE_CHECKING:
     from tutelage.config import PriceConfig
-    from tutelage.records import Gold, Prompt
+    from tutelage.records import AnyGold, Prompt
     from tutelage.tasks import Task
 
 # Bytes of a token, from plain English to text that tokenizers cut small; of an answer's JSON they are fewer.
@@ -66,7 +66,7 @@ class AnswerCosts:
     teacher: TeacherConfig
     assumed: EconomicsConfig
     task: Task
-    gold: Sequence[Gold]
+    gold: Sequence[AnyGold]
     traffic: Sequence[Prompt]
     prompts: int
     minutes: Ends

@@ -25,7 +25,7 @@ from tutelage.stages.train import TRAIN
 from tutelage.tasks import task_from_config
 
 if TYPE_CHECKING:
-    from tutelage.records import Gold, Prompt
+    from tutelage.records import AnyGold, Prompt
     from tutelage.tasks import Task
 
 _SAMPLE = 500  # texts whose length tells that of all
@@ -86,7 +86,7 @@ class _Texts:
     """What is known of the programme's texts: the task as asked, a sample, and how many there are in all."""
 
     task: Task
-    gold: Sequence[Gold]
+    gold: Sequence[AnyGold]
     traffic: Sequence[Prompt]
     sealed: int
     training: int
@@ -114,7 +114,8 @@ def _texts(programme: Programme) -> _Texts:
         require_usable(config.traffic.named, len(rows.accepted), rows.total)
         traffic = list(rows.accepted)
     texts = {prompt.text for prompt in traffic}
-    texts.update(item.prompt.text for item in (*sealed, *apart, *training))
+    known: list[AnyGold] = [*sealed, *apart, *training]
+    texts.update(item.prompt.text for item in known)
     return _Texts(
         task=task,
         gold=_spread([*sealed, *training]),

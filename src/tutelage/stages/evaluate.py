@@ -16,7 +16,7 @@ from tutelage.data import gold_gate, read_sealed, read_training
 from tutelage.errors import DataError
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
-from tutelage.records import AnswerStatus, Gold, Value, load_value
+from tutelage.records import AnswerStatus, SealedGold, Value, load_value
 from tutelage.stages.asking import open_teacher
 from tutelage.stages.covered import COVERAGE_SUBJECT
 from tutelage.stages.economics import ECONOMICS
@@ -94,7 +94,7 @@ def _kept_folder(programme: Programme) -> Path:
     return programme.evaluation / ".answers"
 
 
-def _teacher_arm(programme: Programme, task: Task, gold: Sequence[Gold]) -> Arm:
+def _teacher_arm(programme: Programme, task: Task, gold: Sequence[SealedGold]) -> Arm:
     import numpy as np
 
     from tutelage.evaluation import Arm
@@ -119,7 +119,7 @@ def _teacher_arm(programme: Programme, task: Task, gold: Sequence[Gold]) -> Arm:
     return replace(arm, distributions=np.array(given, dtype=np.float32))
 
 
-def _teacher_footprint(programme: Programme, gold: Sequence[Gold]) -> Footprint | None:
+def _teacher_footprint(programme: Programme, gold: Sequence[SealedGold]) -> Footprint | None:
     """Measured for teachers that run here; an API's latency is no property of its model."""
     from tutelage.evaluation import measure_footprint
 

@@ -9,7 +9,7 @@ from tutelage.config.teachers import EndpointConfig, TeacherConfig, sole_teacher
 from tutelage.data import GoldSet
 from tutelage.economics import Estimate, describe, price_of
 from tutelage.progress import Progress
-from tutelage.records import Gold, Prompt, Rejection
+from tutelage.records import AnyGold, Prompt, Rejection
 from tutelage.tasks import names_of
 from tutelage.teachers import Teacher
 
@@ -113,7 +113,7 @@ def _alike(labels: Iterable[str]) -> str:
     return ", ".join(found[:_SHOWN]) + more
 
 
-def _without_examples(labels: Iterable[str], examples: Sequence[Gold]) -> str:
+def _without_examples(labels: Iterable[str], examples: Sequence[AnyGold]) -> str:
     counts = Counter(name for item in examples for name in names_of(item.value))
     names = [label for label in labels if not counts[label]]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""

@@ -20,6 +20,7 @@ from tutelage.data import (
     rejections_to_table,
     resolve_labels,
     split_training,
+    to_be_sealed,
 )
 from tutelage.data.forgotten import Forgotten
 from tutelage.data.redaction import Redactor
@@ -72,15 +73,12 @@ def read_gold_parts(programme: Programme, progress: Progress) -> GoldSet:
     agree = _agree_in_gold(unsealed_task(programme))
     near_duplicate = programme.config.traffic.near_duplicate
     synthetic = [item.prompt for item in read_synthetic(programme.synthetic)]
-    rejected = list(rows.rejected)
-    parts: list[list[Gold]] = []
-    for part in (rows.sealed, rows.training, rows.calibration):
-        real, written = without_synthetic(part, synthetic)
-        parts.append(real)
-        rejected += written
-    sealed, training, calibration = parts
+    sealed, from_sealed = without_synthetic(rows.sealed, synthetic)
+    training, from_training = without_synthetic(rows.training, synthetic)
+    calibration, from_calibration = without_synthetic(rows.calibration, synthetic)
+    written = [*from_sealed, *from_training, *from_calibration]
     gold = clean_gold(sealed, training, near_duplicate, agree, calibration)
-    return replace(gold, rejected=[*rejected, *gold.rejected])
+    return replace(gold, rejected=[*rows.rejected, *written, *gold.rejected])
 
 
 def read_gold_rows(programme: Programme, progress: Progress) -> GoldSet:
@@ -138,7 +136,7 @@ def _read_rows(programme: Programme, redactor: Redactor | None) -> GoldSet:
             taken, _ = split(others, part.share_taken, part.seed)
         parts.append(taken)
     training, calibration = parts
-    return GoldSet(rest, training, rejected, calibration)
+    return GoldSet(to_be_sealed(rest), training, rejected, calibration)
 
 
 def _names_annotated(programme: Programme) -> bool:
@@ -222,7 +220,7 @@ def held_out(programme: Programme) -> list[Prompt]:
     """Gold's prompts that nothing may learn from: of sealed gold, then of its calibration part."""
     sealed = read_sealed(programme.sealed, programme.seal)
     calibration = read_calibration(programme.gold_calibration, programme.seal)
-    return [item.prompt for item in (*sealed, *calibration)]
+    return [*(item.prompt for item in sealed), *(item.prompt for item in calibration)]
 
 
 def kept_apart(programme: Programme) -> list[Prompt]:

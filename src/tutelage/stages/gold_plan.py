@@ -13,7 +13,7 @@ from tutelage.errors import UsageError
 from tutelage.extras import require_extra
 from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress
-from tutelage.records import Prompt
+from tutelage.records import AnyGold, Prompt
 from tutelage.stages.gold import add_to_label, read_gold_parts, read_to_label
 from tutelage.stages.sources import source_path
 from tutelage.stages.traffic import read_traffic
@@ -141,14 +141,15 @@ class _Traffic:
         rows = read_traffic(programme, progress).accepted
         distinct, _ = drop_repeats(rows)
         counts = _counts(distinct, rows)
-        known = [item.prompt for item in (*gold.sealed, *gold.training, *gold.calibration)]
+        known = [item.prompt for item in gold.examples]
         drawn = read_to_label(programme)
         ours = {prompt.hash for prompt in known}
         waiting = Counter(prompt.slice for prompt in drawn if prompt.hash not in ours)
         kept = _some(distinct, seed)
         fresh, _ = exclude_gold(kept, [*known, *drawn], programme.config.traffic.near_duplicate)
         slices = sorted({prompt.slice for prompt in rows})
-        apart = [*(item.prompt for item in (*gold.sealed, *gold.calibration)), *drawn]
+        held: list[AnyGold] = [*gold.sealed, *gold.calibration]
+        apart = [*(item.prompt for item in held), *drawn]
         groups = frozenset(prompt.group for prompt in apart if prompt.group)
         return cls(fresh, [counts[prompt.hash] for prompt in fresh], waiting, slices, groups)
 

@@ -27,7 +27,7 @@ from tutelage.labelling import (
 )
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
-from tutelage.records import SYNTHETIC, AnswerStatus, Gold, Prompt, Value
+from tutelage.records import SYNTHETIC, AnswerStatus, Prompt, SealedGold, Value
 from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
 from tutelage.stages.batches import tell_stray_batches
 from tutelage.stages.costs import estimate_of
@@ -167,7 +167,7 @@ class _Asking:
         self._waiting: AwaitingPeople | None = None  # people of an ensemble
         self.reports: list[LabellingReport] = []
 
-    def people(self, gold: Sequence[Gold], transfer: Sequence[Prompt]) -> None:
+    def people(self, gold: Sequence[SealedGold], transfer: Sequence[Prompt]) -> None:
         """Where people answer, put all to them at once: gold and traffic, also those who are an ensemble's.
 
         Raises AwaitingPeople while some wait for them; for an ensemble `gold_first` does, once gold was put
@@ -192,7 +192,7 @@ class _Asking:
             except AwaitingPeople as error:
                 self._waiting = error
 
-    def gold_first(self, gold: Sequence[Gold], transfer: Sequence[Prompt]) -> dict[str, object]:
+    def gold_first(self, gold: Sequence[SealedGold], transfer: Sequence[Prompt]) -> dict[str, object]:
         """Ask gold, without which there is no evaluation; judge the teacher; then say what the rest may cost.
 
         Raises GateRefused where the teacher is below the bar, TeacherUnavailable where gold lacks an answer,
@@ -286,7 +286,7 @@ class _Asking:
         unanswered = self._ledger.unanswered(self._key, prompts)
         tell_bound(self._teacher, unanswered, self._labelling.budget, self._progress)
 
-    def _judge(self, gold: Sequence[Gold]) -> Decision | None:
+    def _judge(self, gold: Sequence[SealedGold]) -> Decision | None:
         """The gate `teacher`, journalled; None where no bar is set."""
         bar = self._labelling.min_teacher_accuracy
         if bar is None:

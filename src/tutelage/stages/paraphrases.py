@@ -10,7 +10,7 @@ from tutelage.evaluation import PARAPHRASE, Pair, Perturbed
 from tutelage.labelling import AnswerLedger, LedgerKey
 from tutelage.programme import Programme
 from tutelage.progress import Progress
-from tutelage.records import Gold
+from tutelage.records import SealedGold
 from tutelage.stages.asking import put
 from tutelage.stages.findings import tell_bound, tell_price
 from tutelage.stages.label import require_gold
@@ -25,7 +25,7 @@ _TASK = Generate(
 
 
 def paraphrased(
-    programme: Programme, config: SoleTeacherConfig, gold: Sequence[Gold], progress: Progress
+    programme: Programme, config: SoleTeacherConfig, gold: Sequence[SealedGold], progress: Progress
 ) -> list[Perturbed]:
     """Each example in other words, where the paraphraser wrote some; behind the rights and gold gates.
 

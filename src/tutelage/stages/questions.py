@@ -26,7 +26,7 @@ from tutelage.evaluation.robustness import NO_TARGET
 from tutelage.labelling import AnswerLedger, LedgerKey, shares_of
 from tutelage.programme import Programme
 from tutelage.progress import Progress
-from tutelage.records import AnswerStatus, Gold, Prompt, Value, dump_value
+from tutelage.records import AnswerStatus, Prompt, SealedGold, Value, dump_value
 from tutelage.stages.asking import open_teacher, prompted_task, put
 from tutelage.stages.costs import estimate_of
 from tutelage.stages.findings import tell_bound, tell_price, tell_rejected
@@ -127,24 +127,24 @@ def questions_of(programme: Programme, config: StressConfig, progress: Progress)
     return Questions(task, tuple(perturbed), tuple(suite), how)
 
 
-def sample_of(gold: Sequence[Gold], size: int, seed: int) -> list[Gold]:
+def sample_of(gold: Sequence[SealedGold], size: int, seed: int) -> list[SealedGold]:
     """About `size` examples: of each slice its share, at least one. Drawn by the texts' hash."""
     if len(gold) <= size:
         return list(gold)
-    slices: dict[str, list[Gold]] = {}
+    slices: dict[str, list[SealedGold]] = {}
     for item in sorted(gold, key=lambda item: sha256(f"{seed}\0{item.prompt.hash}".encode()).hexdigest()):
         slices.setdefault(item.prompt.slice, []).append(item)
     counts = {name: max(1, round(size * len(items) / len(gold))) for name, items in slices.items()}
     return [item for name in sorted(slices) for item in slices[name][: counts[name]]]
 
 
-def _perturbed(change: Perturbation, gold: Gold, task: Task, config: StressConfig) -> Perturbed | None:
+def _perturbed(change: Perturbation, gold: SealedGold, task: Task, config: StressConfig) -> Perturbed | None:
     target = _target(gold, task, config.seed) if change.family == "injection" else ""
     pair = change.apply(gold.prompt.text, seed=config.seed, target=target, typo_rate=config.typo_rate)
     return None if pair is None else Perturbed(change, gold, pair, target)
 
 
-def _target(gold: Gold, task: Task, seed: int) -> str:
+def _target(gold: SealedGold, task: Task, seed: int) -> str:
     """What injected text asks for: a label that isn't right; of open values one that nobody would give."""
     labelled = with_labels(task)
     if labelled is None:

@@ -12,7 +12,7 @@ from tutelage.config import EMBEDDED_ENCODER
 from tutelage.errors import MissingExtraError
 from tutelage.programme import Programme
 from tutelage.progress import Progress
-from tutelage.records import Gold
+from tutelage.records import AnyGold
 from tutelage.tasks import Generate, Task
 from tutelage.teachers.sentence_encoder import SentenceEncoder
 
@@ -25,7 +25,7 @@ _TEXTS_A_STEP = 512
 def with_similarity(
     programme: Programme,
     task: Task,
-    gold: Sequence[Gold],
+    gold: Sequence[AnyGold],
     arms: Mapping[str, Arm],
     progress: Progress,
 ) -> dict[str, Arm]:

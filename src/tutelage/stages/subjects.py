@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tutelage.programme import Programme, Stage
-from tutelage.records import Gold
+from tutelage.records import AnyGold
 
 if TYPE_CHECKING:
     from tutelage.evaluation import Arm
@@ -28,7 +28,7 @@ class Evaluated:
     """
 
     task: Task
-    gold: Sequence[Gold]
+    gold: Sequence[AnyGold]
     arms: Mapping[str, Arm]
     metrics: Mapping[str, Any]
 
