@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage import storage
-from tutelage.data import GoldSet, make_seal
+from tutelage.data import GoldSet, make_seal, to_be_sealed
 from tutelage.data.erasure import Traces, holds
 from tutelage.data.forgotten import Forgotten
 from tutelage.data.tables import gold_from_table
@@ -142,7 +142,7 @@ def _seal_anew(programme: Programme, rows: Mapping[str, int]) -> None:
         gold_from_table(storage.read_table(path)) if path.exists() else [] for path in parts
     )
     rejected = [Rejection(**row) for row in storage.read_table(programme.gold_rejected).to_pylist()]
-    gold = GoldSet(sealed, training, rejected, calibration)
+    gold = GoldSet(to_be_sealed(sealed), training, rejected, calibration)
     tested = programme.gold_calibration if programme.config.gold.calibration is not None else None
     seal = make_seal(gold, before["labels"], programme.config.gold, programme.sealed, tested)
     storage.write_json(programme.retired_seals / f"{before['hash']}.json", before)
