@@ -40,6 +40,7 @@ MAY = {
     "stages/questions.py": "perturbs it, to be answered",
     "stages/economics.py": "counts what its answers cost",
     "stages/provenance.py": "names its hash",
+    "stages/purge/_purge.py": "takes a person's rows out and seals the rest anew",
     "stages/evaluate.py": "judges",
     "stages/certify.py": "tests thresholds on the calibration part",
     "stages/calibration.py": "reads what the teacher said of the calibration part",
