@@ -137,6 +137,11 @@ class Programme:
         return self.folder / "prompts" / "rejected.parquet"
 
     @property
+    def known_rows(self) -> Path:
+        """Which rows of the traffic `collect` has read."""
+        return self.folder / "prompts" / "known.parquet"
+
+    @property
     def served(self) -> Path:
         """Prompts taken from what a server was asked; `collect` reads them beside the traffic."""
         return self.folder / "prompts" / "served.parquet"

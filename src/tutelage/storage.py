@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _CHUNK = 1 << 20
+_WHOLE = ".whole"  # says that all files of a folder are written, and may take their places
 ROW_GROUP = 1 << 17  # rows of a Parquet file that are written, and may be read, at once
 
 
@@ -124,6 +125,46 @@ def read_table(path: Path) -> pa.Table:
         raise IntegrityError(
             f"{path} is damaged: {error}. Mend: delete it and run its stage again"
         ) from error
+
+
+def table_batches(path: Path) -> Iterator[pa.Table]:
+    """A Parquet file that Tutelage wrote, some rows at a time. Raises as `read_table`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                yield pa.Table.from_batches([batch])
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise IntegrityError(
+            f"{path} is damaged: {error}. Mend: delete it and run its stage again"
+        ) from error
+
+
+def replace_together(folder: Path, targets: Sequence[Path]) -> None:
+    """Put files of `folder` in the places of `targets`, which have their names: all of them or none.
+
+    They lie on one file system. A process that is killed amid this has done it once `settle` was called.
+    """
+    for target in targets:
+        _sync(folder / target.name)
+    write_bytes(folder / _WHOLE, b"")
+    settle(folder, targets)
+
+
+def settle(folder: Path, targets: Sequence[Path]) -> None:
+    """Finish what a killed process began with `replace_together`; nothing where it hadn't begun."""
+    if not (folder / _WHOLE).exists():
+        return
+    for target in targets:
+        if (folder / target.name).exists():
+            (folder / target.name).replace(target)
+            _sync(target.parent)
+    (folder / _WHOLE).unlink()
+    _sync(folder)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 
 from tutelage import storage
 from tutelage.data import drop_repeats, exclude_gold, prompts_from_table
-from tutelage.data.intake import Intake, _gathered
+from tutelage.data.intake import Collected, Intake, _gathered
+from tutelage.data.known_rows import KnownRows
 from tutelage.data.preparation import Preparation, batches_of
 from tutelage.data.processes import map_batches
 from tutelage.records import Prompt
@@ -17,15 +20,18 @@ GOLD = [Prompt("g", "please send the invoice to my accountant today")]
 LONG = "my parcel was marked as delivered on monday but nobody ever rang the bell"
 
 
-def _run(folder, prompts, near="group", gold=GOLD, most=1, threshold=0.85):
-    with Intake(
-        folder / "scratch", folder / "kept.parquet", folder / "rejected.parquet", threshold=threshold
-    ) as intake:
-        for prepared in map_batches(
-            Preparation(None, gold, threshold), batches_of("a", None, prompts), most=most
-        ):
+def _files(folder):
+    names = ("kept.parquet", "rejected.parquet", "known.parquet", "scratch")
+    return Collected(*(folder / name for name in names))
+
+
+def _run(folder, prompts, near="group", gold=GOLD, most=1, threshold=0.85, known=()):
+    batches = [replace(batch, known=True) for batch in batches_of("a", None, known)]
+    batches += batches_of("a", None, prompts)
+    with Intake(_files(folder), threshold=threshold) as intake:
+        for prepared in map_batches(Preparation(None, gold, threshold), batches, most=most):
             intake.add(prepared)
-        intake.finish(near, lambda _: None)
+        intake.finish(near, KnownRows.none(), lambda _: None)
     assert not (folder / "scratch").exists()
     kept = prompts_from_table(storage.read_table(folder / "kept.parquet"))
     return kept, storage.read_table(folder / "rejected.parquet").to_pylist()
@@ -79,6 +85,40 @@ def test_what_a_source_groups_is_joined_with_what_is_nearly_the_same(tmp_path):
     assert [prompt.group for prompt in kept] == ["anna", "anna", "anna", "carla"]
 
 
+def test_known_prompts_keep_their_ids_and_groups_and_new_ones_join_them(tmp_path):
+    ben = "i never got the letter that you say you sent me in march"
+    first = [Prompt("a", LONG, group="anna", subject="anna"), Prompt("b", ben, group="ben", subject="ben")]
+    kept, _ = _run(tmp_path, [*first, Prompt("b2", LONG + "!", group="ben", subject="ben")])
+    assert [prompt.group for prompt in kept] == ["anna"] * 3
+    new = [
+        Prompt("a", "an id that is known, and another text"),
+        Prompt("c", LONG.upper()),
+        Prompt("d", "quite another question", group="ben", subject="ben"),
+        Prompt("e", f"{ben} already"),
+        Prompt("f", "something that nobody else asks"),
+    ]
+    after, rejected = _run(tmp_path, new, known=kept)
+    assert [(prompt.id, prompt.group) for prompt in after] == [
+        ("a", "anna"), ("b", "anna"), ("b2", "anna"), ("d", "anna"), ("e", "anna"), ("f", "")
+    ]  # fmt: skip
+    assert [item["reason"] for item in rejected] == ["duplicate_id", "duplicate_text"]
+    without, rejected = _run(tmp_path, [], known=after, gold=[Prompt("g", ben)])
+    assert [prompt.id for prompt in without] == ["a", "b2", "d", "f"]
+    assert {item["reason"] for item in rejected} == {"duplicate_of_gold", "near_duplicate_of_gold"}
+
+
+def test_a_prompt_that_was_paid_for_is_never_dropped_as_a_near_repeat(tmp_path):
+    words = "my parcel was marked as delivered on monday but nobody ever rang the bell at my door".split()
+    one, two = " ".join(words), " ".join([*words[:-2], "that", "day"])
+    between = " ".join([*words[:-2], "that", "door"])
+    known, _ = _run(tmp_path, [Prompt("a", one), Prompt("b", two)], "drop", threshold=0.9)
+    assert len(known) == 2
+    kept, rejected = _run(tmp_path, [Prompt("c", between)], "drop", threshold=0.8, known=known)
+    assert [prompt.id for prompt in kept] == ["a", "b"]
+    assert [prompt.group for prompt in kept] == ["", ""]
+    assert [item["id"] for item in rejected] == ["c"]
+
+
 def test_no_rows_make_empty_tables(tmp_path):
     assert _run(tmp_path, []) == ([], [])
 
@@ -87,16 +127,18 @@ def test_an_error_leaves_what_was_there(tmp_path):
     before = _run(tmp_path, [Prompt("a", "where is my card")])[0]
     with (
         pytest.raises(RuntimeError),
-        Intake(
-            tmp_path / "s", tmp_path / "kept.parquet", tmp_path / "rejected.parquet", threshold=0.85
-        ) as intake,
+        Intake(_files(tmp_path), threshold=0.85) as intake,
     ):
         intake.add(
             Preparation(None, GOLD, 0.85)(next(batches_of("a", None, [Prompt("z", "a text of its own")])))
         )
         raise RuntimeError
     assert prompts_from_table(storage.read_table(tmp_path / "kept.parquet")) == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.parquet", "rejected.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "kept.parquet",
+        "known.parquet",
+        "rejected.parquet",
+    ]
 
 
 def test_several_processes_give_the_same(tmp_path):
@@ -138,13 +180,11 @@ def test_siblings_of_gold_go_and_what_others_ask_in_the_same_words_stays(tmp_pat
         Prompt("f", GOLD[0].text, group="anna"),
     ]
     gold = [Prompt("g", GOLD[0].text, group="anna")]
-    with Intake(
-        tmp_path / "scratch", tmp_path / "kept.parquet", tmp_path / "rejected.parquet", threshold=0.85
-    ) as intake:
+    with Intake(_files(tmp_path), threshold=0.85) as intake:
         prepare = Preparation(None, gold, 0.85, groups=frozenset({"anna"}))
         for prepared in map_batches(prepare, batches_of("a", None, prompts), most=1):
             intake.add(prepared)
-        intake.finish("group", lambda _: None)
+        intake.finish("group", KnownRows.none(), lambda _: None)
     kept = prompts_from_table(storage.read_table(tmp_path / "kept.parquet"))
     assert [(prompt.id, prompt.group) for prompt in kept] == [("b", "ben"), ("d", "carla"), ("e", "")]
     rejected = storage.read_table(tmp_path / "rejected.parquet").to_pylist()

@@ -201,17 +201,24 @@ def collect(
     most: Annotated[
         int, typer.Option(min=1, help="With --from-serving: new prompts, beside those that people judged.")
     ] = 1_000,
+    anew: Annotated[
+        bool,
+        typer.Option(
+            "--anew", help="Read every row anew, and drop what was taken of rows that no source has any more."
+        ),
+    ] = False,
 ) -> None:
-    """Read the traffic, set aside bad rows and whatever gold has too."""
-    if not from_serving:
-        _stage_command("collect", folder, overrides, force)
-        return
-    from tutelage.stages import run_stage
-    from tutelage.stages.served import take_served
+    """Read what is new of the traffic, set aside bad rows and whatever gold has too."""
+    from tutelage.stages import forget_collected, run_stage
 
     with _at_work(folder, overrides) as (programme, progress):
-        take_served(programme, progress, most=most)
-        run_stage(programme, "collect", progress, force=force)
+        if from_serving:
+            from tutelage.stages.served import take_served
+
+            take_served(programme, progress, most=most)
+        if anew:
+            forget_collected(programme)
+        run_stage(programme, "collect", progress, force=force or anew)
 
 
 @app.command()

@@ -1,5 +1,8 @@
 """From prepared batches to `prompts.parquet`: what repeats, what gold has, what belongs together.
 
+Prompts that were collected at an earlier time come first. They stay, under their ids and in their groups,
+unless gold has them now; new ones are held against them as against each other.
+
 Three passes, none of which holds all prompts. The first keeps batches in a file as they come, their hashes by
 column. The second decides on hashes alone, but for pairs that may be near duplicates, whose texts are read
 from that file. The third writes what stays and what doesn't. A million prompts take about 250 MB of scratch
@@ -19,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Literal
 from tutelage import storage
 from tutelage.data import preparation
 from tutelage.data.duplicates import grams, jaccard, normalise, reject, same_but_for_order, without_marks
+from tutelage.data.known_rows import KnownRows
 from tutelage.data.preparation import Prepared
 from tutelage.data.profile import Profile
 from tutelage.data.sources import RejectReason, reject_repeated_id
@@ -58,24 +62,48 @@ class Decided:
     heads: Indices
 
 
+@dataclass(frozen=True)
+class Collected:
+    """The files that are written, all of them or none, and the folder in which they wait until then."""
+
+    prompts: Path
+    rejected: Path
+    known: Path
+    scratch: Path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Without the folder."""
+        return self.prompts, self.rejected, self.known
+
+    def waiting(self, file: Path) -> Path:
+        """Where one of them waits."""
+        return self.scratch / file.name
+
+    def settle(self) -> None:
+        """Put into their places what a killed process had written whole."""
+        storage.settle(self.scratch, self.files)
+
+
 class Intake:
     """Takes batches, then writes the tables. A context manager, whose end removes its scratch folder."""
 
-    def __init__(self, scratch: Path, prompts: Path, rejected: Path, *, threshold: float) -> None:
-        """`scratch` is a folder to be made; `prompts` and `rejected` are the files to be written."""
-        self._scratch, self._prompts, self._threshold = scratch, prompts, threshold
-        self._stack = ExitStack()
-        self._rejected_path = rejected
+    def __init__(self, collected: Collected, *, threshold: float) -> None:
+        """`threshold`: the Jaccard similarity from which texts are near duplicates."""
+        self._collected, self._threshold = collected, threshold
+        self._stack, self._rejecting = ExitStack(), ExitStack()
         self._columns: list[IO[bytes]] = []
         self._writer: pa.RecordBatchFileWriter | None = None
         self._reject: Callable[[pa.Table], None]
-        self.total = self.kept = self._count = 0
+        self.total = self.kept = self.known = self.known_kept = self._count = 0
         self.profile = Profile()
 
     def __enter__(self) -> Intake:
-        self._stack.enter_context(storage.scratch_folder(self._scratch))
-        self._reject = self._stack.enter_context(
-            storage.table_writer(self._rejected_path, rejection_schema())
+        self._collected.settle()
+        self._stack.enter_context(storage.scratch_folder(self._collected.scratch))
+        self._stack.enter_context(self._rejecting)
+        self._reject = self._rejecting.enter_context(
+            storage.table_writer(self._collected.waiting(self._collected.rejected), rejection_schema())
         )
         return self
 
@@ -85,35 +113,50 @@ class Intake:
         self._stack.__exit__(kind, error, trace)
 
     def add(self, prepared: Prepared) -> None:
-        """Take a batch. Batches come in the order of their rows."""
+        """Take a batch. Batches come in the order of their rows, known ones before all others."""
         import pyarrow as pa
 
         if self._writer is None:
-            path = self._scratch / "prompts.arrow"
+            path = self._collected.scratch / "prompts.arrow"
             self._writer = pa.ipc.new_file(str(path), prepared.prompts.schema)
             names = [f"hashes-{place}.bin" for place in range(prepared.hashes.shape[1])]
-            self._columns = [self._stack.enter_context((self._scratch / name).open("w+b")) for name in names]
+            self._columns = [
+                self._stack.enter_context((self._collected.scratch / name).open("w+b")) for name in names
+            ]
         self.total += prepared.total
         self._count += prepared.prompts.num_rows
+        self.known += prepared.prompts.num_rows if prepared.known else 0
         self._set_aside(prepared.rejected)
         self._writer.write_batch(prepared.prompts)
         for file, column in zip(self._columns, prepared.hashes.T, strict=True):
             file.write(column.tobytes())
 
-    def finish(self, near: NearRepeats, advance: Callable[[str], None]) -> None:
-        """Decide and write. `advance` is told what each of `steps` did."""
-        if self._writer is None:  # there were no rows
-            with storage.table_writer(self._prompts, prompt_schema()):
-                return
-        self._writer.close()
-        table = self._table()
-        decided = self._decide(table, near, advance)
-        with storage.table_writer(self._prompts, prompt_schema()) as keep:
+    def carry(self, rejections: pa.Table) -> None:
+        """Keep what was not taken at an earlier time, by `records.rejection_schema`."""
+        self.total += rejections.num_rows
+        self.profile.carry(rejections)
+        self._reject(rejections)
+
+    def finish(self, near: NearRepeats, known: KnownRows, advance: Callable[[str], None]) -> None:
+        """Decide and write, `known` too. `advance` is told what each of `steps` did."""
+        with storage.table_writer(self._collected.waiting(self._collected.prompts), prompt_schema()) as keep:
+            self._keep(near, keep, advance)
+        self._rejecting.close()
+        known.write(self._collected.waiting(self._collected.known))
+        storage.replace_together(self._collected.scratch, self._collected.files)
+
+    def _keep(
+        self, near: NearRepeats, keep: Callable[[pa.Table], None], advance: Callable[[str], None]
+    ) -> None:
+        if self._writer is not None:  # else there were no rows
+            self._writer.close()
+            table = self._table()
+            decided = self._decide(table, near, advance)
             begin = 0
             for batch in table.to_batches():
                 self._write(table, batch, decided, begin, keep)
                 begin += batch.num_rows
-        advance("written")
+            advance("written")
 
     @property
     def steps(self) -> int:
@@ -124,7 +167,7 @@ class Intake:
         """What was taken, mapped into memory and not read."""
         import pyarrow as pa
 
-        source = self._stack.enter_context(pa.memory_map(str(self._scratch / "prompts.arrow")))
+        source = self._stack.enter_context(pa.memory_map(str(self._collected.scratch / "prompts.arrow")))
         return pa.ipc.open_file(source).read_all()
 
     def _column(self, place: int) -> Hashes:
@@ -156,9 +199,9 @@ class Intake:
         heads = everything.copy()
         heads[kept] = kept[self._near(table, kept, near, advance)]
         if near == "drop":
-            again = kept[heads[kept] != kept]
+            again = kept[(heads[kept] != kept) & (kept >= self.known)]
             fates[again], firsts[again] = Fate.NEAR_REPEAT, heads[again]
-            heads[again] = again
+            heads[kept] = kept
             kept = np.flatnonzero(fates == Fate.KEPT)
         heads[kept] = kept[self._with_sources(kept, np.searchsorted(kept, heads[kept]))]
         alone = np.bincount(heads[kept], minlength=self._count)[heads] < 2
@@ -194,13 +237,16 @@ class Intake:
 
         from tutelage.data.groups import connect, first_of
 
-        groups = self._column(preparation.GROUP)[kept]
-        grouped = np.flatnonzero(groups)
-        if not len(grouped):
+        pairs = []
+        # A known prompt's group may have become another's, whose texts are like its own; its subject stays.
+        for place in (preparation.GROUP, preparation.SUBJECT):
+            groups = self._column(place)[kept]
+            grouped = np.flatnonzero(groups)
+            values = groups[grouped]
+            pairs.append((grouped[first_of(values, values)], grouped))
+        if not any(len(grouped) for _, grouped in pairs):
             return heads
-        values = groups[grouped]
-        firsts = grouped[first_of(values, values)]
-        return connect(len(kept), [(heads, np.arange(len(kept))), (firsts, grouped)])
+        return connect(len(kept), [(heads, np.arange(len(kept))), *pairs])
 
     def _write(
         self,
@@ -223,6 +269,7 @@ class Intake:
         kept = kept.select(prompt_schema().names)
         keep(kept)
         self.kept += kept.num_rows
+        self.known_kept += int((staying + begin < self.known).sum())
         self.profile.add(kept)
         going = np.flatnonzero(fates != Fate.KEPT)
         first_ids = _gathered(table["id"], decided.firsts[part][going])

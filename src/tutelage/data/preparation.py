@@ -28,16 +28,21 @@ _ROWS = 1_000  # of a batch
 _CHARACTERS = 1 << 20  # of a batch's texts
 
 # Columns of `Prepared.hashes` before the bands; `TEXT` and `ID` are two, 128 bits.
-TEXT, ID, GROUP, MARKS, WORDS, BANDS = 0, 2, 4, 5, 6, 7
+TEXT, ID, GROUP, SUBJECT, MARKS, WORDS, BANDS = 0, 2, 4, 5, 6, 7, 8
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one source, or (`columns` None) prompts that were read and redacted before."""
+    """Rows of one source, or (`columns` None) prompts that were read and redacted before.
+
+    `known` prompts were collected at an earlier time. `numbered` is that of `row_reader`.
+    """
 
     source: str
     columns: ColumnsConfig | None
     rows: Sequence[Row] | Sequence[Prompt]
+    numbered: int = 0
+    known: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +50,10 @@ class Prepared:
     """What became of a batch of `total` rows.
 
     `prompts` has the columns of prompts, then `row`, and `reason` and `detail` where gold has the text, or
-    a sibling, else null. `hashes`, uint64 (prompts, 7 + bands): equal where texts are the same, ids, groups
-    (0: none), texts but for marks, words in any order (0: too few), and the bands of `data.minhash`. `found`
-    counts personal data, `renamed` has pseudonyms with their values.
+    a sibling, else null. `hashes`, uint64 (prompts, 8 + bands): equal where texts are the same, ids, groups
+    (0: none), subjects (0: none), texts but for marks, words in any order (0: too few), and the bands of
+    `data.minhash`. `known`: as in the batch. `found` counts personal data, `renamed` has pseudonyms with
+    their values.
     """
 
     total: int
@@ -56,6 +62,7 @@ class Prepared:
     rejected: Sequence[Rejection]
     found: Counter[Entity] = field(default_factory=Counter)
     renamed: Sequence[tuple[str, str]] = ()
+    known: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ class Preparation:
         prompts, rejected = _read(batch, redactor, self.forgotten)
         table, hashes = self._compare(prompts)
         found = Counter() if redactor is None else redactor.counts
-        return Prepared(len(batch.rows), table, hashes, rejected, found, tuple(renamed.items()))
+        return Prepared(len(batch.rows), table, hashes, rejected, found, tuple(renamed.items()), batch.known)
 
     def _compare(self, prompts: Sequence[Prompt]) -> tuple[pa.RecordBatch, Hashes]:
         import numpy as np
@@ -110,7 +117,9 @@ class Preparation:
             if match is not None:
                 reason, details[place] = of_gold(match, self.gold[match.index])
                 reasons[place] = str(reason)
-            elif prompts[place].group in self.groups:
+            elif (
+                prompts[place].subject or prompts[place].group
+            ) in self.groups:  # a known one's may be wider
                 reasons[place] = str(RejectReason.SIBLING_OF_GOLD)
                 details[place] = "gold has a prompt of the same subject"
         table = prompts_to_table(prompts)
@@ -124,6 +133,7 @@ class Preparation:
                 _digest(text, 16),
                 _digest(prompt.id, 16),
                 _or_none(prompt.group),
+                _or_none(prompt.subject),
                 _or_none(without_marks(text)),
             )
         )
@@ -147,7 +157,10 @@ class Preparation:
 
 
 def batches_of(
-    source: Path | str, columns: ColumnsConfig | None, rows: Iterable[Row] | Iterable[Prompt]
+    source: Path | str,
+    columns: ColumnsConfig | None,
+    rows: Iterable[Row] | Iterable[Prompt],
+    numbered: int = 0,
 ) -> Iterator[Batch]:
     """Rows of a source, or prompts where `columns` is None, in batches of bounded size."""
     name = columns.text if columns is not None else ""
@@ -158,14 +171,10 @@ def batches_of(
         text = row.text if isinstance(row, Prompt) else row.cells.get(name)
         characters += len(text) if isinstance(text, str) else 0
         if len(held) == _ROWS or characters > _CHARACTERS:
-            yield _batch(source, columns, held)
+            yield Batch(str(source), columns, held, numbered)  # type: ignore[arg-type]  # of one kind
             held, characters = [], 0
     if held:
-        yield _batch(source, columns, held)
-
-
-def _batch(source: Path | str, columns: ColumnsConfig | None, held: list[Row | Prompt]) -> Batch:
-    return Batch(str(source), columns, held)  # type: ignore[arg-type]  # of one kind throughout
+        yield Batch(str(source), columns, held, numbered)  # type: ignore[arg-type]
 
 
 def _read(
@@ -173,7 +182,9 @@ def _read(
 ) -> tuple[list[Prompt], list[Rejection]]:
     prompts: list[Prompt] = []
     rejected: list[Rejection] = []
-    read = None if batch.columns is None else row_reader(batch.source, batch.columns, redactor, forgotten)
+    read = None
+    if batch.columns is not None:
+        read = row_reader(batch.source, batch.columns, redactor, forgotten, batch.numbered)
     for row in batch.rows:
         taken = row if isinstance(row, Prompt) or read is None else read(row)
         if isinstance(taken, Rejection):

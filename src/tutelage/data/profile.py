@@ -20,6 +20,7 @@ class Profile:
     def __init__(self) -> None:
         self.accepted = 0
         self.rejected: Counter[str] = Counter()
+        self.carried: Counter[str] = Counter()  # of those
         self.first_rejected: dict[str, Rejection] = {}
         self._slices: Counter[str] = Counter()
         self._sources: Counter[str] = Counter()
@@ -42,6 +43,19 @@ class Profile:
         for item in rejections:
             self.rejected[str(item.reason)] += 1
             self.first_rejected.setdefault(str(item.reason), item)
+
+    def carry(self, rejections: pa.Table) -> None:
+        """Count what was not taken at an earlier time, of `records.rejection_schema`."""
+        import pyarrow.compute as pc
+
+        for item in pc.value_counts(rejections["reason"]).to_pylist():
+            self.rejected[item["values"]] += item["counts"]
+            self.carried[item["values"]] += item["counts"]
+
+    @property
+    def news(self) -> Counter[str]:
+        """What was not taken now, by reason."""
+        return self.rejected - self.carried
 
     def content(self, total: int) -> dict[str, Any]:
         """Of `total` rows. `groups` counts those of two prompts or more, and the prompts in them."""

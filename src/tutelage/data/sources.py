@@ -90,6 +90,7 @@ class _Reader(Generic[T]):
     redactor: Redactor | None = None
     ids: set[str] | None = field(default_factory=set)
     forgotten: Forgotten | None = None
+    numbered: int = 0
 
     def read(self, rows: Iterator[Row], limit: int | None) -> Rows[T]:
         accepted: list[T] = []
@@ -115,7 +116,7 @@ class _Reader(Generic[T]):
         if row.fault is not None:
             raise _Refused(RejectReason(row.reason), row.fault)
         text = self._redacted(_checked_text(row, self.columns.text))
-        id_ = self._id(row)
+        id_ = self._id(row, text)
         if self.ids is not None and id_ in self.ids:
             raise _Refused(RejectReason.DUPLICATE_ID, _repeated(id_))
         slice_ = (
@@ -148,10 +149,11 @@ class _Reader(Generic[T]):
         texts = (prompt.text, str(row.cells.get(self.columns.text)))
         return any(self.forgotten.has(prompt.subject, text, prompt.time) for text in texts)
 
-    def _id(self, row: Row) -> str:
+    def _id(self, row: Row, text: str) -> str:
         name = self.columns.id or ("id" if row.native and "id" in row.cells else None)
         if name is None:
-            return f"{Path(self.source).stem}-{row.number}"
+            id_ = f"{Path(self.source).stem}-{row.number}"
+            return id_ if row.number > self.numbered else f"{id_}-{text_hash(text)[:8]}"
         given = row.cells.get(name)
         if given is None or str(given).strip() == "":
             raise _Refused(RejectReason.MISSING_COLUMN, f"no {name!r}")
@@ -260,13 +262,19 @@ def row_reader(
     columns: ColumnsConfig,
     redactor: Redactor | None,
     forgotten: Forgotten | None = None,
+    numbered: int = 0,
 ) -> Callable[[Row], Prompt | Rejection]:
     """What makes a prompt, redacted, or a rejection of each row of a source, each row by itself.
 
-    So that rows can be read in several processes: whether an id came before isn't looked at.
+    So that rows can be read in several processes: whether an id came before isn't looked at. Rows without an
+    id are named by their numbers; where these up to `numbered` are other rows' by now, also by their texts.
     """
-    reader = _Reader(source_name(source), columns, lambda prompt, row: prompt, redactor, None, forgotten)
-    return reader.take
+
+    def prompt_of(prompt: Prompt, row: Row) -> Prompt:
+        return prompt
+
+    name = source_name(source)
+    return _Reader(name, columns, prompt_of, redactor, None, forgotten, numbered).take
 
 
 def reject_repeated_id(prompt: Prompt) -> Rejection:

@@ -2,6 +2,7 @@
 
 from tutelage.stages.batches import cancel_batches
 from tutelage.stages.certify import Certification, run_certify
+from tutelage.stages.collect import forget_collected
 from tutelage.stages.compare import run_comparison
 from tutelage.stages.coverage import read_coverage
 from tutelage.stages.economics import programme_economics
@@ -27,6 +28,7 @@ __all__ = [
     "Status",
     "VersionFigures",
     "cancel_batches",
+    "forget_collected",
     "make_review",
     "open_poll",
     "programme_economics",

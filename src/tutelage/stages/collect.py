@@ -1,16 +1,18 @@
-"""`collect`: traffic becomes prompts that may be labelled."""
+"""`collect`: traffic becomes prompts that may be labelled; what was collected before stays as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from tutelage import storage
 from tutelage.data import prompts_from_table
 from tutelage.data.forgotten import Forgotten
-from tutelage.data.intake import Intake
-from tutelage.data.preparation import Preparation, batches_of
+from tutelage.data.intake import Collected, Intake
+from tutelage.data.known_rows import KnownRows, Reading, prompt_key
+from tutelage.data.preparation import Batch, Preparation, batches_of
 from tutelage.data.processes import map_batches
 from tutelage.data.sources import RejectReason
 from tutelage.programme import Programme, Stage, fingerprint
@@ -20,10 +22,12 @@ from tutelage.stages.findings import tell_reasons
 from tutelage.stages.gold import kept_apart, kept_apart_inputs
 from tutelage.stages.privacy import privacy_inputs, redacting
 from tutelage.stages.sources import require_usable
-from tutelage.stages.traffic import rows_expected, traffic_batches, traffic_inputs
+from tutelage.stages.traffic import rows_expected, traffic_batches, traffic_inputs, traffic_terms
 
 _LARGE = 0.2  # of the prompts in one group
 _SMALL = 50  # prompts in a group that needs no warning
+SERVED = "serving"
+"""The source of prompts that a server was asked."""
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -39,31 +43,100 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
     return inputs
 
 
+def _terms(programme: Programme) -> dict[str, Any]:
+    """What has to be as it was for the prompts collected before to be built on: all that each row's reading
+    depends on by itself, and how near duplicates are told."""
+    traffic = programme.config.traffic
+    return {
+        "privacy": privacy_inputs(programme).get("privacy", ""),
+        "traffic.near_duplicate": traffic.near_duplicate,
+        "traffic.near_repeats": traffic.near_repeats,
+        "traffic.word_apart": traffic.word_apart,
+        "traffic.siblings": traffic.siblings,
+        **traffic_terms(programme),
+    }
+
+
 def _work(programme: Programme, progress: Progress) -> str:
     traffic = programme.config.traffic
     served = read_served(programme)
-    with Intake(
-        programme.collecting,
-        programme.prompts,
-        programme.prompts_rejected,
-        threshold=traffic.near_duplicate,
-    ) as intake:
-        _take(programme, served, intake, progress)
+    with Intake(_collected(programme), threshold=traffic.near_duplicate) as intake:
+        reading = Reading(_known(programme, progress))
+        _take(programme, served, reading, intake, progress)
         with progress.track("compared", intake.steps, "step") as tracker:
-            intake.finish(traffic.near_repeats, lambda note: tracker.advance(note=note))
+            intake.finish(
+                traffic.near_repeats,
+                reading.after(_terms(programme)),
+                lambda note: tracker.advance(note=note),
+            )
     about = intake.profile.content(intake.total)
     storage.write_json(programme.profile, about)
-    tell_reasons(
-        intake.profile.rejected, intake.profile.first_rejected, progress, "; prompts/rejected.parquet"
-    )
+    tell_reasons(intake.profile.news, intake.profile.first_rejected, progress, "; prompts/rejected.parquet")
+    _tell_gone(programme, reading, progress)
     _tell_siblings(intake.profile.rejected, intake.total, progress)
     require_usable(traffic.named, intake.kept, intake.total - len(served))
     _tell_groups(about, progress)
-    taken = f"{intake.kept:,} of {intake.total:,} rows taken"
-    return f"{taken}, {len(served):,} of which were served" if served else taken
+    return _summary(intake, reading)
 
 
-def _take(programme: Programme, served: Sequence[Prompt], intake: Intake, progress: Progress) -> None:
+def _summary(intake: Intake, reading: Reading) -> str:
+    new, served = reading.new.total(), reading.new[SERVED]
+    what = "new rows" if reading.known else "rows"
+    text = f"{intake.kept - intake.known_kept:,} of {new:,} {what} taken"
+    text += f", {served:,} of which were served" if served else ""
+    if reading.known:
+        text += f"; {reading.known:,} rows known, {intake.kept:,} prompts in all"
+    if lost := intake.known - intake.known_kept:
+        text += f", {lost:,} fewer of the known ones, which gold has now"
+    return text
+
+
+def _collected(programme: Programme) -> Collected:
+    return Collected(
+        programme.prompts, programme.prompts_rejected, programme.known_rows, programme.collecting
+    )
+
+
+def settle_collected(programme: Programme) -> None:
+    """Put into its place what a `collect` that was killed had written whole."""
+    _collected(programme).settle()
+
+
+def forget_collected(programme: Programme) -> None:
+    """Have the next `collect` read every row anew, and keep nothing that no source has any more."""
+    settle_collected(programme)
+    programme.known_rows.unlink(missing_ok=True)
+
+
+def _known(programme: Programme, progress: Progress) -> KnownRows:
+    """What may be built on; nothing where there is nothing, or its terms aren't those of now."""
+    if not (programme.known_rows.exists() and programme.prompts.exists()):
+        return KnownRows.none()
+    known = KnownRows.read(programme.known_rows)
+    changed = _changed(known.terms, _terms(programme))
+    if changed is None:
+        return known
+    progress.note(f"every row is read anew, also those that are known: {changed}")
+    return KnownRows.none()
+
+
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """What of the terms differs so that all is to be read anew. A source more, or more of one, doesn't."""
+    for name in sorted((before.keys() | now.keys()) - {"sources"}):
+        if before.get(name) != now.get(name):
+            return f"{name} changed"
+    for path, read_by, limit in before["sources"]:
+        limits = [most for one, by, most in now["sources"] if (one, by) == (path, read_by)]
+        if not limits:
+            return f"{path} is no source any more, or is read in another way"
+        if not any(most is None or (limit is not None and most >= limit) for most in limits):
+            return f"the limit of {path} is smaller"
+    return None
+
+
+def _take(
+    programme: Programme, served: Sequence[Prompt], reading: Reading, intake: Intake, progress: Progress
+) -> None:
     traffic = programme.config.traffic
     with redacting(programme, progress) as redactor:
         gold = kept_apart(programme)
@@ -75,13 +148,39 @@ def _take(programme: Programme, served: Sequence[Prompt], intake: Intake, progre
             groups=frozenset(prompt.group for prompt in gold if prompt.group and traffic.siblings == "drop"),
             forgotten=Forgotten.read(programme.forgotten),
         )
-        batches = chain(traffic_batches(programme), batches_of("", None, served))
+        batches = chain(
+            _earlier(programme, reading, intake),
+            traffic_batches(programme, reading),
+            batches_of("", None, reading.rows(SERVED, served, prompt_key)),
+        )
+        told = 0
         with progress.track("read", rows_expected(programme), "row") as tracker:
             for prepared in map_batches(prepare, batches):
                 intake.add(prepared)
                 if redactor is not None:
                     redactor.take(prepared.found, prepared.renamed)
-                tracker.advance(prepared.total)
+                met = reading.known + reading.new.total()
+                tracker.advance(met - told)
+                told = met
+
+
+def _earlier(programme: Programme, reading: Reading, intake: Intake) -> Iterator[Batch]:
+    """What was collected before, where that may be built on."""
+    if not len(reading.before.keys):
+        return
+    for table in storage.table_batches(programme.prompts_rejected):
+        intake.carry(table)
+    for table in storage.table_batches(programme.prompts):
+        for batch in batches_of("", None, prompts_from_table(table)):
+            yield replace(batch, known=True)
+
+
+def _tell_gone(programme: Programme, reading: Reading, progress: Progress) -> None:
+    if reading.gone:
+        progress.note(
+            f"{reading.gone:,} rows that were read at an earlier time are in no source any more; what was "
+            f"taken of them stays. Mend, if it shouldn't: {programme.command('collect --anew')}"
+        )
 
 
 def _tell_siblings(rejected: Mapping[str, int], total: int, progress: Progress) -> None:

@@ -18,7 +18,7 @@ from tutelage.review import Consensus, read_sheet, record_consensus
 from tutelage.review.consensus import cell_of
 from tutelage.review.sheet import write_sheet
 from tutelage.review.verdicts import HASH
-from tutelage.stages.collect import read_served
+from tutelage.stages.collect import SERVED, read_served
 from tutelage.stages.gold import kept_apart
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.privacy import redacting
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from tutelage.serving.reviews import Reviewed
     from tutelage.serving.store import Store
 
-_SOURCE = "serving"
 _CANDIDATES = ("id", "text", "label", "slice", "reviewers", HASH)
 
 
@@ -162,9 +161,9 @@ def _prompt(capture: Capture) -> Prompt:
     """Where a request didn't say whose it was, the text's hash stands for that: nobody's."""
     subject = "" if capture.key == capture.hash else capture.key
     return Prompt(
-        f"{_SOURCE}-{capture.id}",
+        f"{SERVED}-{capture.id}",
         capture.text or "",
-        _SOURCE,
+        SERVED,
         capture.slice,
         subject=subject,
         time=capture.at,

@@ -6,18 +6,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tutelage.config import SourceConfig
 from tutelage.data import Rows, read_rows, wanted_columns
 from tutelage.data.forgotten import Forgotten
+from tutelage.data.known_rows import Reading, row_key
 from tutelage.data.preparation import Batch, batches_of
 from tutelage.data.rows import Row, open_rows, source_name
-from tutelage.programme import Programme
+from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt
 from tutelage.stages.privacy import redacting
-from tutelage.stages.sources import source_fingerprint, source_paths
+from tutelage.stages.sources import is_pattern, source_fingerprint, source_path, source_paths
 from tutelage.stages.task import resolved_task, unsealed_task
 
 if TYPE_CHECKING:
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Feed:
-    """The rows of one file, table or data set of the traffic; `name` is how prompts name it."""
+    """The rows of one file, table or data set of the traffic; `name` is how prompts name it.
+
+    `place` names it as well, whatever folder the programme was opened from.
+    """
 
     source: SourceConfig
     name: str
+    place: str
     rows: Iterator[Row]
 
 
@@ -42,10 +47,12 @@ def open_traffic(programme: Programme) -> Iterator[Feed]:
     for source in programme.config.traffic.every:
         wanted = wanted_columns(source.columns)
         left = source.limit
+        several = is_pattern(source_path(programme, source.path))
         for path in source_paths(programme, source.path):
             rows = open_rows(path, source.format, wanted, query=source.query, input_of=input_of)
             counted = _Counted(rows if left is None else islice(rows, left))
-            yield Feed(source, source_name(path), counted)
+            place = f"{source.path}: {Path(path).name}" if several else source.path
+            yield Feed(source, source_name(path), place, counted)
             if left is not None:
                 left -= counted.count
                 if left <= 0:
@@ -84,10 +91,12 @@ def read_traffic(programme: Programme, progress: Progress, most: int | None = No
     return Rows(accepted, rejected, total)
 
 
-def traffic_batches(programme: Programme) -> Iterator[Batch]:
-    """Its rows as they come, not yet redacted. Raises as `open_rows`."""
+def traffic_batches(programme: Programme, reading: Reading) -> Iterator[Batch]:
+    """Its new rows as they come, not yet redacted. Raises as `open_rows`."""
     for feed in open_traffic(programme):
-        yield from batches_of(feed.name, feed.source.columns, feed.rows)
+        columns = feed.source.columns
+        rows = reading.rows(feed.place, feed.rows, row_key(feed.place, columns))
+        yield from batches_of(feed.name, columns, rows, reading.before.numbers.get(feed.place, 0))
 
 
 def rows_expected(programme: Programme) -> int | None:
@@ -115,17 +124,35 @@ def traffic_inputs(programme: Programme) -> Mapping[str, str]:
     }
 
 
+def traffic_terms(programme: Programme) -> dict[str, Any]:
+    """What each row's reading depends on; of every source its path, how it is read and its limit."""
+    serving = programme.config.serving
+    recognise = [serving.recognise.model_dump(mode="json"), serving.reply]
+    return {
+        "serving.recognise": fingerprint(recognise) if _recognises(programme) else "",
+        "sources": [
+            [source.path, fingerprint(source.model_dump(mode="json", exclude={"limit"})), source.limit]
+            for source in programme.config.traffic.every
+        ],
+    }
+
+
+def _recognises(programme: Programme) -> bool:
+    recognise = programme.config.serving.recognise
+    return not (recognise.system is None and recognise.input is None and not recognise.models)
+
+
 def _recogniser(programme: Programme) -> InputOf | None:
     """What finds the task's input in a log's requests, as the gateway does; None where nobody said how.
 
     Without `serving.recognise` a log is taken for one of the task alone, and what the user said last for its
     input.
     """
-    recognise = programme.config.serving.recognise
-    if recognise.system is None and recognise.input is None and not recognise.models:
+    if not _recognises(programme):
         return None
     from tutelage.serving.chat import ChatFormat
 
     names = [programme.folder.resolve().name]
     task = resolved_task(programme) if programme.seal.exists() else unsealed_task(programme)
-    return ChatFormat(task, names, recognise, programme.config.serving.reply).input_of
+    serving = programme.config.serving
+    return ChatFormat(task, names, serving.recognise, serving.reply).input_of

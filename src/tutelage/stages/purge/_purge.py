@@ -18,6 +18,7 @@ from tutelage.errors import UsageError
 from tutelage.programme import Programme, Stage
 from tutelage.progress import Progress
 from tutelage.records import Rejection
+from tutelage.stages.collect import settle_collected
 from tutelage.stages.lifecycle import STAGES
 from tutelage.stages.purge._gathering import gather, keep, known_as, resumed, subject_columns
 from tutelage.stages.purge._made import learned_from, own_words, remove_made
@@ -58,6 +59,7 @@ def purge_subjects(programme: Programme, subjects: Collection[str], progress: Pr
         raise UsageError(
             "a purge needs a subject's key, and one is empty. Mend: --subject KEY, as the source has it"
         )
+    settle_collected(programme)
     store = _store(programme)
     try:
         traces = resumed(programme) | gather(programme, known_as(programme, named), store, progress)
