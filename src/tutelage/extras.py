@@ -33,6 +33,7 @@ _MODULES = {
     "postgresql": ("psycopg",),
     "names": ("faker",),
     "privacy": ("cryptography",),
+    "scale": ("ray",),
 }
 _EXTRA_OF = {module: extra for extra, modules in _MODULES.items() for module in modules}
 

@@ -4,6 +4,7 @@ from tutelage.config.body import BODY_RECIPES, PROMPT_RECIPES, BodyConfig, Prune
 from tutelage.config.certify import BoundConfig, CertifyConfig
 from tutelage.config.coverage import WORDS, CoverageConfig
 from tutelage.config.economics import EconomicsConfig, Range
+from tutelage.config.engine import EngineConfig
 from tutelage.config.export import ExportConfig
 from tutelage.config.gold import CalibrationPartConfig, GoldConfig, GoldPartConfig, TrainingPartConfig
 from tutelage.config.judging import JudgingConfig
@@ -85,6 +86,7 @@ __all__ = [
     "DivergenceName",
     "EconomicsConfig",
     "EncoderTeacherConfig",
+    "EngineConfig",
     "EnsembleTeacherConfig",
     "ExportConfig",
     "ExtractConfig",

@@ -13,6 +13,7 @@ from tutelage.config.body import BODY_RECIPES, BodyConfig, PruneConfig, check_bo
 from tutelage.config.certify import CertifyConfig
 from tutelage.config.coverage import CoverageConfig
 from tutelage.config.economics import EconomicsConfig
+from tutelage.config.engine import EngineConfig
 from tutelage.config.export import ExportConfig
 from tutelage.config.gold import GoldConfig
 from tutelage.config.judging import JudgingConfig
@@ -97,8 +98,8 @@ class LabellingConfig(Section):
         64,
         ge=1,
         le=1024,
-        description="Most prompts asked at once, for teachers behind an API; how many are is found out, "
-        "from 1 up.",
+        description="Most prompts asked at once, for teachers behind an API, by each worker of `engine`; how "
+        "many are is found out, from 1 up.",
     )
     requests_per_minute: float | None = Field(
         None,
@@ -566,6 +567,7 @@ class ProgrammeConfig(Section):
     economics: EconomicsConfig = Field(
         EconomicsConfig(), description="What money questions need beside what is measured."
     )
+    engine: EngineConfig = Field(EngineConfig(), description="Where the heavy work runs.")
 
     @model_validator(mode="after")
     def _teacher_has_what_it_needs(self) -> ProgrammeConfig:

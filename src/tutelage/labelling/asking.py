@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tutelage.config import LabellingConfig
 from tutelage.labelling._calls import Calls
 from tutelage.labelling._run import Run
+from tutelage.labelling.batches import ask_batch, require_none_in_batches
 from tutelage.labelling.ledger import AnswerLedger, LedgerKey
 from tutelage.labelling.report import LabellingReport, Tally
 from tutelage.progress import Progress, Silent
@@ -55,15 +56,10 @@ async def ask(
     from tutelage.teachers import Batched, Resumable, Selective
 
     if isinstance(teacher, Batched) and teacher.batch:
-        from tutelage.labelling.batches import ask_batch
-
         return await ask_batch(prompts, teacher, task, ledger, config, progress)
     key = LedgerKey.of(teacher, task)
     unanswered, distinct = ledger.unanswered(key, prompts), len({prompt.hash for prompt in prompts})
-    if isinstance(teacher, Batched):
-        from tutelage.labelling.batches import require_none_in_batches
-
-        require_none_in_batches(ledger, key, unanswered)
+    require_none_in_batches(ledger, key, unanswered)
     reused = distinct - len(unanswered)
     waiting: list[Prompt] = []
     if isinstance(teacher, Selective):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tutelage.config import EnsembleTeacherConfig, LabellingConfig
 from tutelage.errors import AwaitingPeople, ConfigError, UsageError
@@ -105,21 +105,26 @@ class Panel:
             await teacher.close()
 
 
-def open_panel(config: EnsembleTeacherConfig, context: TeacherContext) -> Panel:
-    """Build the members, and the judge for the task of adjudication.
+def open_panel(
+    config: EnsembleTeacherConfig,
+    context: TeacherContext,
+    build: Callable[[Any, TeacherContext], Teacher] | None = None,
+) -> Panel:
+    """Build the members, and the judge for the task of adjudication, by `build`: `build_teacher` by default.
 
-    Raises as `build_teacher`, and ConfigError where one teacher stands there twice.
+    Raises as that does, and ConfigError where one teacher stands there twice.
     """
     from tutelage.teachers import build_teacher
 
+    build = build or build_teacher
     members = []
     for number, member in enumerate(config.members, start=1):
-        teacher = build_teacher(member.teacher, context)
+        teacher = build(member.teacher, context)
         members.append(Member(f"{number} {teacher.name}", teacher, member.weight))
     _refuse_twins(members)
     judge = None
     if config.judge is not None:
-        judge = build_teacher(config.judge, replace(context, task=Adjudication(context.task), top_k=0))
+        judge = build(config.judge, replace(context, task=Adjudication(context.task), top_k=0))
     return Panel(tuple(members), config.strategy, judge, context.task.comparing)
 
 

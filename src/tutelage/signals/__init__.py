@@ -1,6 +1,6 @@
 """Signals beside value and distribution: token log-probabilities, embeddings, hidden states."""
 
-from tutelage.signals.manifest import MEND, TEXT_ALONE, Manifest, Revealing, TellsTokens
+from tutelage.signals.manifest import MEND, TEXT_ALONE, Manifest, Revealing, RevealingBatches, TellsTokens
 from tutelage.signals.store import SignalRows, SignalStore, collect_signals, require_signals
 from tutelage.signals.tokens import TokenLogprobs, pack, tail, unpack
 from tutelage.signals.vocabulary import (
@@ -17,6 +17,7 @@ __all__ = [
     "TEXT_ALONE",
     "Manifest",
     "Revealing",
+    "RevealingBatches",
     "SignalRows",
     "SignalStore",
     "TellsTokens",

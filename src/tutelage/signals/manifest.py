@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -90,6 +90,17 @@ class Revealing(Protocol):
 
     def reveal(self, prompts: Sequence[Prompt], kind: str) -> Sequence[npt.NDArray[np.generic]]:
         """For each prompt, in order, an array [rows, width] of the manifest's dtype."""
+        ...
+
+
+@runtime_checkable
+class RevealingBatches(Revealing, Protocol):
+    """A teacher that can reveal several batches at a time."""
+
+    def reveal_batches(
+        self, batches: Iterable[Sequence[Prompt]], kind: str
+    ) -> Iterator[Sequence[npt.NDArray[np.generic]]]:
+        """As `reveal` of each batch, in their order."""
         ...
 
 

@@ -15,7 +15,7 @@ from tutelage import storage
 from tutelage.errors import IntegrityError
 from tutelage.progress import Progress
 from tutelage.records import Prompt
-from tutelage.signals.manifest import MEND, Manifest, Revealing
+from tutelage.signals.manifest import MEND, Manifest, Revealing, RevealingBatches
 
 SHARD_BYTES = 64 << 20  # from which a shard is written; what collecting holds in memory
 _CALL = 64  # prompts revealed together
@@ -179,9 +179,9 @@ def collect_signals(
         keys: list[str] = []
         arrays: list[Array] = []
         with progress.track(f"keeping {kind}", len(todo), "prompts") as tracker:
-            for start in range(0, len(todo), _CALL):
-                chosen = todo[start : start + _CALL]
-                arrays += teacher.reveal(chosen, kind)
+            batches = [todo[start : start + _CALL] for start in range(0, len(todo), _CALL)]
+            for chosen, revealed in zip(batches, _revealed(teacher, batches, kind), strict=True):
+                arrays += revealed
                 keys += [prompt.hash for prompt in chosen]
                 tracker.advance(len(chosen))
                 if sum(array.nbytes for array in arrays) >= SHARD_BYTES:
@@ -190,6 +190,12 @@ def collect_signals(
         if keys:
             store.append(keys, arrays)
     return new
+
+
+def _revealed(teacher: Revealing, batches: Sequence[list[Prompt]], kind: str) -> Iterator[Sequence[Array]]:
+    if isinstance(teacher, RevealingBatches):
+        return teacher.reveal_batches(batches, kind)
+    return (teacher.reveal(batch, kind) for batch in batches)
 
 
 def _matching(folder: Path, manifest: Manifest) -> SignalStore:

@@ -22,9 +22,10 @@ from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import Gold, Prompt
 from tutelage.rights import bases_of, basis_text
+from tutelage.scale import LOCAL, Engine
 from tutelage.stages.task import resolved_task
 from tutelage.tasks import Prompting, RationaleMode, Task
-from tutelage.teachers import Teacher, TeacherContext, build_teacher
+from tutelage.teachers import Teacher, TeacherContext
 
 
 def prompted_task(
@@ -47,8 +48,13 @@ def prompted_task(
     return (task or resolved_task(programme)).with_prompting(how, wanted.instruction)
 
 
-def open_teacher(programme: Programme, training: Sequence[Gold], task: Task | None = None) -> Teacher:
-    """The configured teacher, for `task` or else the programme's own; an ensemble is a `Panel`."""
+def open_teacher(
+    programme: Programme, training: Sequence[Gold], task: Task | None = None, engine: Engine = LOCAL
+) -> Teacher:
+    """The configured teacher, for `task` or else the programme's own; an ensemble is a `Panel`.
+
+    It is asked where `engine` has its work done.
+    """
     labelling = programme.config.labelling
     context = TeacherContext(
         task or prompted_task(programme, training),
@@ -58,7 +64,9 @@ def open_teacher(programme: Programme, training: Sequence[Gold], task: Task | No
         hidden_layers=labelling.hidden_layers,
     )
     config = programme.config.teacher
-    return open_panel(config, context) if config.type == "ensemble" else build_teacher(config, context)
+    if config.type == "ensemble":
+        return open_panel(config, context, engine.build_teacher)
+    return engine.build_teacher(config, context)
 
 
 def asked_again(teacher: Teacher) -> Teacher:
@@ -74,12 +82,13 @@ def put(
     ledger: AnswerLedger,
     progress: Progress,
     rights: Decision,
+    engine: Engine = LOCAL,
 ) -> LabellingReport:
-    """Ask what has no answer yet, under the `rights` that were required before.
+    """Ask what has no answer yet, under the `rights` that were required before, by all of `engine`'s workers.
 
     What was spent is journalled however the asking ends. Raises as `label`.
     """
-    config = programme.config.labelling
+    config = engine.labelling(programme.config.labelling)
     ledger.under(answers_stand_under(teacher, rights))
     with journalled(programme, teacher, ledger):
         try:

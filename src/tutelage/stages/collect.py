@@ -13,11 +13,11 @@ from tutelage.data.forgotten import Forgotten
 from tutelage.data.intake import Collected, Intake
 from tutelage.data.known_rows import KnownRows, Reading, prompt_key
 from tutelage.data.preparation import Batch, Preparation, batches_of
-from tutelage.data.processes import map_batches
 from tutelage.data.sources import RejectReason
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt
+from tutelage.scale import open_engine
 from tutelage.stages.findings import tell_reasons
 from tutelage.stages.gold import kept_apart, kept_apart_inputs
 from tutelage.stages.privacy import privacy_inputs, redacting
@@ -138,7 +138,10 @@ def _take(
     programme: Programme, served: Sequence[Prompt], reading: Reading, intake: Intake, progress: Progress
 ) -> None:
     traffic = programme.config.traffic
-    with redacting(programme, progress) as redactor:
+    with (
+        redacting(programme, progress) as redactor,
+        open_engine(programme.config.engine, progress) as engine,
+    ):
         gold = kept_apart(programme)
         prepare = Preparation(
             redactor,
@@ -155,7 +158,7 @@ def _take(
         )
         told = 0
         with progress.track("read", rows_expected(programme), "row") as tracker:
-            for prepared in map_batches(prepare, batches):
+            for prepared in engine.map_batches(prepare, batches):
                 intake.add(prepared)
                 if redactor is not None:
                     redactor.take(prepared.found, prepared.renamed)

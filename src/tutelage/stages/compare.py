@@ -14,6 +14,7 @@ from tutelage import storage
 from tutelage.config import StudentConfig
 from tutelage.programme import Programme
 from tutelage.progress import Progress
+from tutelage.scale import require_local
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.rights import require_rights
 from tutelage.stages.signals import check_signals
@@ -32,6 +33,7 @@ def run_comparison(programme: Programme, progress: Progress) -> Frontier:
     from tutelage.evaluation import frontier_of
     from tutelage.stages.candidates import contender_of, split_transfer
 
+    require_local(programme.config.engine, "compare")
     require_earlier(programme, "train", "compare")
     require_rights(programme)
     check_signals(programme)

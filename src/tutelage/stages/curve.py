@@ -16,6 +16,7 @@ from tutelage.errors import UsageError
 from tutelage.evaluation.curve import LearningCurve, learning_curve
 from tutelage.programme import Programme
 from tutelage.progress import Progress
+from tutelage.scale import require_local
 from tutelage.stages.candidates import Ground, scores_of, split_transfer, trained_on
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.rights import require_rights
@@ -56,6 +57,7 @@ def run_curve(
     `more` where None is the traffic not labelled yet, or as many as there are. Raises UsageError where a
     stage before training has to run first, or there is too little to learn from or to judge on.
     """
+    require_local(programme.config.engine, "curve")
     require_earlier(programme, "train", "curve")
     require_rights(programme)
     check_signals(programme)

@@ -17,6 +17,7 @@ from tutelage.errors import DataError
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import AnswerStatus, SealedGold, Value, load_value
+from tutelage.scale import Engine, open_engine
 from tutelage.stages.asking import open_teacher
 from tutelage.stages.covered import COVERAGE_SUBJECT
 from tutelage.stages.economics import ECONOMICS
@@ -62,9 +63,10 @@ def _work(programme: Programme, progress: Progress) -> str:
     gold = read_sealed(programme.sealed, programme.seal)
     texts = [item.prompt.text for item in gold]
     arms = {"teacher": _teacher_arm(programme, task, gold)}
-    for name in ("control", "student"):
-        arms[name] = _student_arm(programme, name, task, texts, progress)
-    arms = with_similarity(programme, task, gold, arms, progress)
+    with open_engine(programme.config.engine, progress) as engine:
+        for name in ("control", "student"):
+            arms[name] = _student_arm(programme, name, task, texts, progress, engine)
+        arms = with_similarity(programme, task, gold, arms, progress, engine)
     scored = evaluate(task, gold, arms, critical_slices=programme.config.release.critical_slices)
     metrics = with_sections(SUBJECTS, programme, Evaluated(task, gold, arms, scored))
     seal = storage.read_json(programme.seal)
@@ -140,16 +142,17 @@ def _teacher_footprint(programme: Programme, gold: Sequence[SealedGold]) -> Foot
 
 
 def _student_arm(
-    programme: Programme, name: str, task: Task, texts: Sequence[str], progress: Progress
+    programme: Programme, name: str, task: Task, texts: Sequence[str], progress: Progress, engine: Engine
 ) -> Arm:
     from tutelage.evaluation import Arm, measure_footprint
-    from tutelage.stages.predictions import Kept, predicting, predictions
-    from tutelage.students import STUDENT_FILE, load_student
+    from tutelage.stages.predictions import Answering, Kept, answered, predicting
+    from tutelage.students import load_student
 
     folder = programme.student / name
     student = load_student(folder)
-    kept = Kept(_kept_folder(programme), storage.hash_file(folder / STUDENT_FILE))
-    said = predictions(student, task, texts, progress, f"evaluating {name}", kept=kept)
+    answering = Answering(task, student, folder)
+    kept = Kept(_kept_folder(programme), answering.weights)
+    said = answered(answering, texts, progress, f"evaluating {name}", kept=kept, engine=engine)
     footprint = measure_footprint(
         predicting(student, task),
         texts,

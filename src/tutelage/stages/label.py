@@ -28,6 +28,7 @@ from tutelage.labelling import (
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import SYNTHETIC, AnswerStatus, Prompt, SealedGold, Value
+from tutelage.scale import Engine, open_engine
 from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
 from tutelage.stages.batches import tell_stray_batches
 from tutelage.stages.costs import estimate_of
@@ -103,12 +104,17 @@ def require_gold(programme: Programme, teacher: Teacher, progress: Progress) -> 
 
 
 def _work(programme: Programme, progress: Progress) -> str:
+    with open_engine(programme.config.engine, progress) as engine:
+        return _labelled(programme, progress, engine)
+
+
+def _labelled(programme: Programme, progress: Progress, engine: Engine) -> str:
     rights = require_rights(programme)
     gold = read_sealed(programme.sealed, programme.seal)
     calibration = [item.prompt for item in read_calibration(programme.gold_calibration, programme.seal)]
     training = read_training(programme.gold_training)
     task = prompted_task(programme, training)
-    teacher = open_teacher(programme, training, task)
+    teacher = open_teacher(programme, training, task, engine)
     require_revealing(programme, teacher)
     require_gold(programme, teacher, progress)
     prices = tell_price(programme.config.teacher, progress)
@@ -119,7 +125,7 @@ def _work(programme: Programme, progress: Progress) -> str:
     corrections = programme_corrections(programme, task, transfer, progress)
     with AnswerLedger(programme.answers) as ledger:
         tell_stray_batches(ledger, asked_of(teacher, task), progress)
-        asking = _Asking(programme, teacher, task, ledger, progress, rights)
+        asking = _Asking(programme, teacher, task, ledger, progress, rights, engine)
         asking.people(gold, [*calibration, *transfer])
         record = {
             "name": teacher.name,
@@ -159,9 +165,10 @@ class _Asking:
         ledger: AnswerLedger,
         progress: Progress,
         rights: Decision,
+        engine: Engine,
     ) -> None:
         self._programme, self._teacher, self._task, self._rights = programme, teacher, task, rights
-        self._ledger, self._progress = ledger, progress
+        self._ledger, self._progress, self._engine = ledger, progress, engine
         self._key = LedgerKey.of(teacher, task)
         self._labelling = programme.config.labelling
         self._waiting: AwaitingPeople | None = None  # people of an ensemble
@@ -260,7 +267,7 @@ class _Asking:
 
     def _asked(self, teacher: Teacher, prompts: Sequence[Prompt]) -> LabellingReport:
         programme, task, ledger, progress = self._programme, self._task, self._ledger, self._progress
-        return put(programme, teacher, prompts, task, ledger, progress, self._rights)
+        return put(programme, teacher, prompts, task, ledger, progress, self._rights, self._engine)
 
     def _put(self, prompts: Sequence[Prompt], may_lack: int) -> None:
         report = self._asked(self._teacher, prompts)

@@ -11,12 +11,13 @@ from tutelage.labelling import AnswerLedger, LedgerKey
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import SealedGold
+from tutelage.scale import open_engine
 from tutelage.stages.asking import put
 from tutelage.stages.findings import tell_bound, tell_price
 from tutelage.stages.label import require_gold
 from tutelage.stages.rights import require_helper_rights
 from tutelage.tasks import Generate
-from tutelage.teachers import TeacherContext, build_teacher
+from tutelage.teachers import TeacherContext
 
 _TASK = Generate(
     "Rewrite the message in other words, as another person would write it. Keep what it means and asks for, "
@@ -34,16 +35,19 @@ def paraphrased(
     """
     rights = require_helper_rights(programme, "the paraphraser", config)
     context = TeacherContext(_TASK, read_training(programme.gold_training), programme.folder)
-    paraphraser = build_teacher(config, context)
-    require_gold(programme, paraphraser, progress)
-    tell_price(config, progress)
     prompts = [item.prompt for item in gold]
-    key = LedgerKey.of(paraphraser, _TASK)
-    with AnswerLedger(programme.answers) as ledger:
+    with (
+        AnswerLedger(programme.answers) as ledger,
+        open_engine(programme.config.engine, progress) as engine,
+    ):
+        paraphraser = engine.build_teacher(config, context)
+        require_gold(programme, paraphraser, progress)
+        tell_price(config, progress)
+        key = LedgerKey.of(paraphraser, _TASK)
         open_ = ledger.unanswered(key, prompts)
         progress.note(f"{len(prompts):,} examples in other words, {len(open_):,} of them yet to be written")
         tell_bound(paraphraser, open_, programme.config.labelling.budget, progress)
-        put(programme, paraphraser, prompts, _TASK, ledger, progress, rights)
+        put(programme, paraphraser, prompts, _TASK, ledger, progress, rights, engine)
         written = ledger.get_many(key, [prompt.hash for prompt in prompts])
     values = [answer.value if (answer := written.get(item.prompt.hash)) else None for item in gold]
     if unusable := sum(not isinstance(value, str) for value in values):

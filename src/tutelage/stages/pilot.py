@@ -25,6 +25,7 @@ from tutelage.labelling import AnswerLedger, LedgerKey, repeated, shares_of, usa
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import Answer, AnswerStatus, Gold, Prompt, Usage
+from tutelage.scale import Engine, open_engine
 from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
 from tutelage.stages.costs import estimate_of
 from tutelage.stages.findings import tell_bound, tell_price
@@ -112,10 +113,15 @@ def run_pilot(programme: Programme, size: int, progress: Progress) -> Pilot:
     tell_price(programme.config.teacher, progress)
     answers: dict[str, dict[str, Answer]] = {}
     figures = []
-    with AnswerLedger(programme.answers) as ledger:
+    with (
+        AnswerLedger(programme.answers) as ledger,
+        open_engine(programme.config.engine, progress) as engine,
+    ):
         for name, task in tasks.items():
             progress.note(f"version {name}: {_describe(versions[name])}")
-            answers[name], usages, again = _ask(programme, training, task, sample, ledger, progress, rights)
+            answers[name], usages, again = _ask(
+                programme, training, task, sample, ledger, progress, rights, engine
+            )
             figures.append(_figures(name, task, human, answers[name], usages, again))
         pilot = _compare(tasks, figures, answers, human, programme.config.release.max_loss)
         pilot = replace(pilot, estimate=_estimate(programme, training, tasks[pilot.proposal], sample, ledger))
@@ -181,17 +187,18 @@ def _ask(
     ledger: AnswerLedger,
     progress: Progress,
     rights: Decision,
+    engine: Engine,
 ) -> tuple[dict[str, Answer], Mapping[str, Usage], tuple[int, int]]:
     """One version's answers and what they took, by prompt hash, and of those asked twice (agreeing, both)."""
-    teacher = open_teacher(programme, training, task)
+    teacher = open_teacher(programme, training, task, engine)
     again, twice = asked_again(teacher), sample[:REPEATED]
     open_ = [
         *ledger.unanswered(LedgerKey.of(teacher, task), sample),
         *ledger.unanswered(LedgerKey.of(again, task), twice),
     ]
     tell_bound(teacher, open_, programme.config.labelling.budget, progress)
-    put(programme, teacher, sample, task, ledger, progress, rights)
-    put(programme, again, twice, task, ledger, progress, rights)
+    put(programme, teacher, sample, task, ledger, progress, rights, engine)
+    put(programme, again, twice, task, ledger, progress, rights, engine)
     hashes = [prompt.hash for prompt in sample]
     first = ledger.get_many(LedgerKey.of(teacher, task), hashes)
     second = ledger.get_many(LedgerKey.of(again, task), hashes)

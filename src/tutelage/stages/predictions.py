@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import platform
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +16,8 @@ from tutelage import storage
 from tutelage.errors import IntegrityError
 from tutelage.progress import Progress, Silent
 from tutelage.records import AnswerStatus, Value, dump_value, load_value
-from tutelage.students import Student, Writer
+from tutelage.scale import LOCAL, Engine
+from tutelage.students import STUDENT_FILE, Student, Writer, load_student
 from tutelage.tasks import Task, with_labels
 
 if TYPE_CHECKING:
@@ -39,6 +42,45 @@ class Predictions:
     refused: npt.NDArray[np.bool_] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Answering:
+    """Work on batches of texts: what a student says of them.
+
+    In another process, or on another machine, it is loaded from the same folder, where it has to be the same.
+    """
+
+    task: Task
+    student: Student | Writer | None
+    folder: Path | None = None
+
+    def __call__(self, texts: Sequence[str]) -> Predictions:
+        """Of one batch. Raises IntegrityError where the folder holds another student."""
+        answer = _labelled if with_labels(self.task) is not None else _written
+        return answer(self._loaded, self.task, texts)
+
+    @cached_property
+    def weights(self) -> str:
+        """Stands for what the student is; empty where it has no folder."""
+        return "" if self.folder is None else storage.hash_file(self.folder / STUDENT_FILE)
+
+    def __getstate__(self) -> dict[str, object]:
+        folder = None if self.folder is None else self.folder.absolute()
+        return {"task": self.task, "student": None, "folder": folder, "weights": self.weights}
+
+    @cached_property
+    def _loaded(self) -> Student | Writer:
+        if self.student is not None:
+            return self.student
+        if self.folder is None:
+            raise AssertionError("unreachable: only a student with a folder is sent elsewhere")
+        if storage.hash_file(self.folder / STUDENT_FILE) != self.weights:
+            raise IntegrityError(
+                f"{self.folder} holds another student on {platform.node()} than where the command "
+                "runs. Mend: keep the programme's folder on storage that all nodes share"
+            )
+        return load_student(self.folder)
+
+
 def predictions(
     student: Student | Writer,
     task: Task,
@@ -48,23 +90,44 @@ def predictions(
     *,
     kept: Kept | None = None,
 ) -> Predictions:
-    """What `student` says of `texts`: decided by its probabilities where values are labels, else written.
+    """What `student` says of `texts`, in this process. See `answered`."""
+    return answered(Answering(task, student), texts, progress or Silent(), description, kept=kept)
+
+
+def answered(
+    answering: Answering,
+    texts: Sequence[str],
+    progress: Progress,
+    description: str,
+    *,
+    kept: Kept | None = None,
+    engine: Engine = LOCAL,
+) -> Predictions:
+    """What a student says of `texts`: decided by its probabilities where values are labels, else written.
 
     What is written is read by the task as a teacher's answer is, and None where it can't be. What a student
-    that writes has said before is taken from `kept`, and the rest put there as it comes.
+    that writes has said before is taken from `kept`, and the rest put there as it comes. It answers where
+    `engine` has its work done.
     """
-    answer = _labelled if with_labels(task) is not None else _written
-    writes = isinstance(student, Writer)
+    writes, task = isinstance(answering.student, Writer), answering.task
     size = _WRITTEN_A_STEP if writes else _TEXTS_A_STEP
+    batches = [texts[start : start + size] for start in range(0, len(texts), size)]
+    kept = kept if writes else None
+    known = [kept.find(task, batch) if kept else None for batch in batches]
+    new: Iterator[Predictions] = engine.map_batches(
+        answering, [batch for batch, found in zip(batches, known, strict=True) if found is None], most=1
+    )
     parts = []
-    with (progress or Silent()).track(description, len(texts), "texts") as tracker:
-        for start in range(0, len(texts), size):
-            some = texts[start : start + size]
-            known = kept.find(task, some) if kept and writes else None
-            parts.append(known or answer(student, task, some))
-            if kept and writes and known is None:
-                kept.put(task, some, parts[-1])
-            tracker.advance(len(some))
+    with progress.track(description, len(texts), "texts") as tracker:
+        for batch, found in zip(batches, known, strict=True):
+            parts.append(found or next(new))
+            if kept and found is None:
+                kept.put(task, batch, parts[-1])
+            tracker.advance(len(batch))
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[Predictions]) -> Predictions:
     distributions = [part.distributions for part in parts if part.distributions is not None]
     confidence = [part.confidence for part in parts if part.confidence is not None]
     refused = [part.refused for part in parts if part.refused is not None]

@@ -9,7 +9,6 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
-from tutelage import storage
 from tutelage.config import STARTER_SUITE, StressConfig
 from tutelage.config.teachers import sole_teachers
 from tutelage.data import SuitePrompt, read_sealed, read_suite, read_training
@@ -27,16 +26,17 @@ from tutelage.labelling import AnswerLedger, LedgerKey, shares_of
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import AnswerStatus, Prompt, SealedGold, Value, dump_value
+from tutelage.scale import open_engine
 from tutelage.stages.asking import open_teacher, prompted_task, put
 from tutelage.stages.costs import estimate_of
 from tutelage.stages.findings import tell_bound, tell_price, tell_rejected
 from tutelage.stages.label import require_gold
 from tutelage.stages.paraphrases import paraphrased
-from tutelage.stages.predictions import Kept, predictions
+from tutelage.stages.predictions import Answering, Kept, answered
 from tutelage.stages.rights import require_rights
 from tutelage.stages.sources import source_path
 from tutelage.stages.task import resolved_task
-from tutelage.students import STUDENT_FILE, load_student
+from tutelage.students import load_student
 from tutelage.tasks import Parsed, Task, with_labels
 from tutelage.teachers import Teacher
 
@@ -179,15 +179,17 @@ def asked_teacher(programme: Programme, questions: Questions, progress: Progress
         return None
     rights = require_rights(programme)
     training = read_training(programme.gold_training)
-    task = prompted_task(programme, training)
-    teacher = open_teacher(programme, training, task)
-    require_gold(programme, teacher, progress)
-    tell_price(config.teacher, progress)
-    prompts, key = questions.prompts, LedgerKey.of(teacher, task)
-    with AnswerLedger(programme.answers) as ledger:
+    task, prompts = prompted_task(programme, training), questions.prompts
+    with (
+        AnswerLedger(programme.answers) as ledger,
+        open_engine(config.engine, progress) as engine,
+    ):
+        teacher = open_teacher(programme, training, task, engine)
+        require_gold(programme, teacher, progress)
+        tell_price(config.teacher, progress)
         _tell_costs(programme, teacher, task, ledger, questions, progress)
-        report = put(programme, teacher, prompts, task, ledger, progress, rights)
-        answers = ledger.get_many(key, [prompt.hash for prompt in prompts])
+        report = put(programme, teacher, prompts, task, ledger, progress, rights, engine)
+        answers = ledger.get_many(LedgerKey.of(teacher, task), [prompt.hash for prompt in prompts])
     if report.failed:
         progress.warn(
             f"{report.failed:,} of {len(prompts):,} prompts have no answer of the teacher after all their "
@@ -234,11 +236,11 @@ def _tell_costs(
 def put_to_student(programme: Programme, name: str, questions: Questions, progress: Progress) -> Said:
     """What `student` or `control` answers to every text; one that writes goes on where it was stopped."""
     folder = programme.student / name
-    kept = Kept(kept_answers(programme), storage.hash_file(folder / STUDENT_FILE))
+    answering = Answering(questions.task, load_student(folder), folder)
+    kept = Kept(kept_answers(programme), answering.weights)
     texts = [prompt.text for prompt in questions.prompts]
-    said = predictions(
-        load_student(folder), questions.task, texts, progress, f"stressing the {name}", kept=kept
-    )
+    with open_engine(programme.config.engine, progress) as engine:
+        said = answered(answering, texts, progress, f"stressing the {name}", kept=kept, engine=engine)
     refused = [False] * len(texts) if said.refused is None else said.refused.tolist()
     return {
         prompt.hash: _parsed(value, declined)

@@ -62,7 +62,7 @@ def keep_signals(
 ) -> None:
     """Keep the wanted signals of all prompts, going on where an earlier run ended."""
     if "tokens" in programme.config.labelling.signals:
-        _note_tokens(programme, teacher, task)
+        _note_tokens(programme, task)
     revealing = require_revealing(programme, teacher)
     if revealing is None:
         return
@@ -73,10 +73,11 @@ def keep_signals(
     progress.note(f"{new:,} signals kept ({', '.join(_kinds(programme))})")
 
 
-def _note_tokens(programme: Programme, teacher: Teacher, task: Task) -> None:
+def _note_tokens(programme: Programme, task: Task) -> None:
     """Write down what the answers' token log-probabilities were made with, as far as the teacher tells."""
     from tutelage.signals import TellsTokens, token_manifest, write_token_manifest
 
+    teacher = open_teacher(programme, read_training(programme.gold_training), task)
     model = str(getattr(programme.config.teacher, "model", teacher.name))
     top_k = programme.config.labelling.top_k
     manifest = (

@@ -13,8 +13,9 @@ from tutelage.errors import MissingExtraError
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import AnyGold
+from tutelage.scale import LOCAL, Engine
 from tutelage.tasks import Generate, Task
-from tutelage.teachers.sentence_encoder import SentenceEncoder
+from tutelage.teachers.sentence_encoder import Embedding
 
 if TYPE_CHECKING:
     from tutelage.evaluation import Arm
@@ -28,6 +29,7 @@ def with_similarity(
     gold: Sequence[AnyGold],
     arms: Mapping[str, Arm],
     progress: Progress,
+    engine: Engine = LOCAL,
 ) -> dict[str, Arm]:
     """The arms of `generate` with the cosine of each answer's embedding and gold's; those of others as given.
 
@@ -36,7 +38,7 @@ def with_similarity(
     if not isinstance(task, Generate):
         return dict(arms)
     try:
-        encoder = SentenceEncoder.named(EMBEDDED_ENCODER, programme.folder)
+        embedding = Embedding.named(EMBEDDED_ENCODER, programme.folder)
     except MissingExtraError as error:
         progress.note(f"texts aren't compared by meaning: {error}")
         return dict(arms)
@@ -46,10 +48,11 @@ def with_similarity(
     for text in (text for texts in (references, *said.values()) for text in texts):
         place.setdefault(text, len(place))
     texts, rows = list(place), []
+    steps = [texts[start : start + _TEXTS_A_STEP] for start in range(0, len(texts), _TEXTS_A_STEP)]
     with progress.track("comparing by meaning", len(texts), "texts") as tracker:
-        for start in range(0, len(texts), _TEXTS_A_STEP):
-            rows.append(encoder.embed(texts[start : start + _TEXTS_A_STEP]))
-            tracker.advance(len(rows[-1]))
+        for embedded in engine.map_batches(embedding, steps, most=1):
+            rows.append(embedded)
+            tracker.advance(len(embedded))
     points = np.concatenate(rows).astype(np.float64)
     right = points[[place[text] for text in references]]
     return {

@@ -14,6 +14,7 @@ from tutelage.config import BODY_RECIPES, PROMPT_RECIPES
 from tutelage.economics import EnergyMeter
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
+from tutelage.scale import require_local
 from tutelage.stages.rights import programme_use, require_rights
 from tutelage.stages.signals import check_signals, learns_online, signals_inputs
 from tutelage.stages.sources import model_fingerprint, own_body
@@ -76,6 +77,7 @@ def _scoring_inputs(programme: Programme) -> Mapping[str, str]:
 def _work(programme: Programme, progress: Progress) -> str:
     from tutelage.stages.arms import label_arms, text_arms
 
+    require_local(programme.config.engine, "train")
     require_rights(programme)
     check_signals(programme)
     config = programme.config.student

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -79,3 +80,30 @@ class SentenceEncoder:
         )
         tokenizer = AutoTokenizer.from_pretrained(self.weights.checkpoint, **self.weights.source)
         return tokenizer, model.eval().to(device)
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Work on batches of texts, in whichever process: their points. Each loads the encoder by its name."""
+
+    name: str
+    folder: Path
+
+    @classmethod
+    def named(cls, name: str, folder: Path) -> Embedding:
+        """Raises as `SentenceEncoder.named`, and needn't load the encoder for it."""
+        embedding = cls(name, folder.absolute())
+        embedding.encoder  # noqa: B018 - raises
+        return embedding
+
+    def __call__(self, texts: Sequence[str]) -> Floats:
+        """See `SentenceEncoder.embed`."""
+        return self.encoder.embed(texts)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"name": self.name, "folder": self.folder}
+
+    @cached_property
+    def encoder(self) -> SentenceEncoder:
+        """The encoder of this process."""
+        return SentenceEncoder.named(self.name, self.folder)
