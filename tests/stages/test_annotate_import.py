@@ -14,7 +14,12 @@ from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.review import AnnotationStore
 from tutelage.stages import run_stage
-from tutelage.stages.annotate import annotation_results, annotations_to_gold, open_project
+from tutelage.stages.annotate import (
+    annotation_results,
+    annotations_to_gold,
+    export_tasks,
+    open_project,
+)
 from tutelage.stages.annotate_import import import_annotations
 from tutelage.stages.gold import read_to_label
 from tutelage.stages.gold_plan import plan_gold
@@ -162,3 +167,21 @@ def test_texts_are_found_as_they_were_before_redaction(tmp_path):
     (tmp_path / "votes.csv").write_text("text,annotator,label\nwrite to ada@example.com about it,Ada,login\n")
     found = import_annotations(programme, Silent(), tmp_path / "votes.csv")
     assert (found.taken, found.unmatched) == (1, [])
+
+
+def test_what_waits_is_written_for_another_tool_and_what_comes_back_is_taken(programme):
+    waiting = read_to_label(programme)
+    project = open_project(programme, Silent())
+    for name in ("Ada", "Bob"):
+        project.answer(name, waiting[0].hash, "login", "", settles=False)
+    path = programme.folder / "tasks.csv"
+    assert export_tasks(programme, Silent(), path, None) == [path]
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["hash"] for row in rows] == [prompt.hash for prompt in waiting[1:]], "one is settled"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(row | {"annotator": "Cem", "label": "login", "text": "mangled"} for row in rows)
+    found = import_annotations(programme, Silent(), path)
+    assert (found.taken, found.unmatched) == (len(rows), [])

@@ -15,7 +15,7 @@ from tutelage.cli.display import RichProgress
 from tutelage.cli.voting import agreement_lines, share_text
 from tutelage.programme import Programme
 from tutelage.progress import Silent
-from tutelage.stages.annotate import annotation_results, annotations_to_gold, open_project
+from tutelage.stages.annotate import annotation_results, annotations_to_gold, export_tasks, open_project
 from tutelage.stages.annotate_import import Imported, import_annotations
 from tutelage.stages.gold_plan import plan_gold
 
@@ -86,6 +86,16 @@ def take(
         return
     for line in _import_lines(programme, found):
         out.print(Text(line), soft_wrap=True)
+
+
+def give(programme: Programme, path: Path, form: str | None) -> None:
+    """What waits, as tasks for another tool."""
+    with programme.locked():
+        files = export_tasks(programme, RichProgress(), path, form)
+    out = console()
+    if len(files) > 1:
+        out.print(f"{files[1]} is the labelling interface: paste it into Settings, Labeling Interface, Code")
+    out.print(f"Once answered: {programme.command('annotate --import FILE')}", soft_wrap=True)
 
 
 def _import_lines(programme: Programme, found: Imported) -> list[str]:

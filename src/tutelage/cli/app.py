@@ -140,6 +140,9 @@ def annotate(
         Path | None,
         typer.Option("--import", help="Take what people said elsewhere: Label Studio, Argilla, or a table."),
     ] = None,
+    given: Annotated[
+        Path | None, typer.Option("--export", help="Write what waits as tasks for another tool.")
+    ] = None,
     form: Annotated[
         str | None, typer.Option("--format", help="label-studio, argilla or csv; found out where absent.")
     ] = None,
@@ -158,6 +161,8 @@ def annotate(
     programme = Programme.open(folder, overrides or ())
     if taken is not None:
         annotating.take(programme, taken, form, answers or (), add_prompts, as_json)
+    elif given is not None:
+        annotating.give(programme, given, form)
     elif to_gold:
         annotating.make_gold(programme)
     elif results or as_json:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tutelage import storage
 from tutelage.errors import UsageError
 from tutelage.extras import require_extra
 from tutelage.programme import Programme, fingerprint
@@ -15,6 +16,7 @@ from tutelage.progress import Progress
 from tutelage.records import Fields, Prompt, Value
 from tutelage.review import AnnotationProject, AnnotationStore, Standing, State
 from tutelage.review.annotations import Agree
+from tutelage.review.exchange import write_tasks
 from tutelage.review.sheet import write_sheet
 from tutelage.stages.gold import read_gold_rows, read_to_label
 from tutelage.stages.sources import source_path
@@ -70,6 +72,28 @@ def _instruction(programme: Programme) -> str:
     config = programme.config.task
     rubric = getattr(config, "rubric", "")
     return f"{config.instruction}\n\n{rubric}" if rubric else config.instruction
+
+
+def export_tasks(programme: Programme, progress: Progress, path: Path, form: str | None) -> list[Path]:
+    """Write what isn't settled for another tool; return the files. See `review.exchange.write_tasks`.
+
+    Raises UsageError where nothing waits, and as `open_project`.
+    """
+    project = open_project(programme, progress)
+    waiting = [
+        project.prompts[hash_]
+        for hash_, found in project.standings().items()
+        if found.state is not State.SETTLED
+    ]
+    if not waiting:
+        raise UsageError(
+            f"all {len(project.prompts):,} prompts are settled. Mend: run "
+            f"{programme.command('annotate --to-gold')}"
+        )
+    files = write_tasks(path, form, waiting, project.task, project.instruction)
+    programme.journal.append("annotation_tasks_exported", n=len(waiting), file=storage.hash_file(path))
+    progress.note(f"{len(waiting):,} prompts in {path}")
+    return files
 
 
 def annotation_results(programme: Programme, progress: Progress) -> dict[str, Any]:

@@ -105,8 +105,9 @@ class _Prompts:
 
     def of(self, said: Said) -> Prompt | None:
         """By its hash, else its text, as given or redacted; by its id where the export has no text."""
-        if said.about.hash in self._by_hash:
-            return self._by_hash[said.about.hash]
+        for key in (said.about.hash, said.about.id):  # exports for Argilla have it as id
+            if key in self._by_hash:
+                return self._by_hash[key]
         if not said.text.strip():
             return self._by_id.get(said.about.id)
         if found := self._by_text.get(normalise(said.text)):

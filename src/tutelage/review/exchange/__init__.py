@@ -1,8 +1,9 @@
-"""What people said in other annotation tools, read from these tools' exports."""
+"""Other annotation tools: what people said there, and what they are to be asked."""
 
 from tutelage.review.exchange.export import About, Export, LeftOut, Said, Span, Unread, refused
 from tutelage.review.exchange.reading import FORMATS, read_export
 from tutelage.review.exchange.values import Answers, answer_value, chosen_questions
+from tutelage.review.exchange.writing import labelling_interface, write_tasks
 
 __all__ = [
     "FORMATS",
@@ -15,6 +16,8 @@ __all__ = [
     "Unread",
     "answer_value",
     "chosen_questions",
+    "labelling_interface",
     "read_export",
     "refused",
+    "write_tasks",
 ]
