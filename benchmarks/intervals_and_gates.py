@@ -275,6 +275,35 @@ def kappas(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, fl
                 yield f"{name} {truth:.2f}, n {n}", low / draws, high / draws
 
 
+def scores(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, float, float]]:
+    """Reviewers on a scale of five who say the same of a share of the texts, and of the others what they like."""
+    scale = list("12345")
+    for (reviewers, likes), texts, alike in itertools.product(
+        ((2, (1, 1, 1, 1, 1)), (2, (1, 2, 4, 8, 4)), (3, (1, 2, 4, 8, 4))), (20, 40, 100), (0.36, 0.7, 0.9)
+    ):
+        erred = {"alpha": [0, 0, 0], "kappa": [0, 0, 0]}
+        for _ in range(draws):
+            said = generator.choice(scale, (texts, reviewers), p=np.array(likes) / sum(likes))
+            same = generator.random(texts) < alike
+            said[same] = said[same, :1]
+            found = agreement(
+                [{f"{who}": f"{what}" for who, what in enumerate(row)} for row in said], scale=scale
+            )
+            for name, counts in erred.items():
+                interval = found[name]
+                if interval is not None and interval["estimate"] is not None:
+                    counts[0] += interval["low"] > alike
+                    counts[1] += interval["high"] < alike
+                    counts[2] += 1
+        for name, (low, high, told) in erred.items():
+            if told:
+                yield (
+                    f"{name} {alike}, {reviewers} reviewers, {'even' if likes[0] == likes[1] else 'uneven'}, {texts} texts",
+                    low / told,
+                    high / told,
+                )
+
+
 def weighted(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, float, float]]:
     """Clusters whose shares in gold aren't the traffic's; accuracy and loss differ from one to the next."""
     for n, clusters, tilt in itertools.product((100, 300, 1000), (8, 30), (0.5, 1.5)):
@@ -526,6 +555,7 @@ PARTS = {
     "weighted_gate": (weighted_gate, "gate: weighted loss that is just what is allowed", ("passes", "fails")),
     "agreements": (agreements, "interval of reviewers' agreement", ("low", "high")),
     "kappas": (kappas, "interval of a judge's kappas", ("low", "high")),
+    "scores": (scores, "interval of reviewers' agreement on a scale", ("low", "high")),
     "arms": (arms, "interval of macro-F1, retention, recovered gap", ("low", "high")),
     "calibrations": (calibrations, "interval of a calibration error", ("low", "high")),
     "calibration_gate": (

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from tutelage.evaluation.intervals import proportion_interval
-from tutelage.evaluation.recovered import Estimated, correlation, difference, flags_correlation, ratio, share
+from tutelage.evaluation.recovered import (
+    Estimated,
+    correlation,
+    difference,
+    flags_correlation,
+    product,
+    ratio,
+    share,
+)
 
 
 def wilson(successes: int, n: int) -> Estimated:
@@ -71,3 +79,13 @@ def test_correlations_are_numbers(rows):
     assert -1 <= flags_correlation(a, b) <= 1
     assert -1 <= correlation(a.astype(float), b.astype(float)) <= 1
     assert abs(flags_correlation(a, b)) <= abs(correlation(a.astype(float), b.astype(float))) + 1e-9
+
+
+def test_a_products_ends_are_those_of_either_where_the_other_is_sure():
+    often = Estimated(0.4, 0.3, 0.55)
+    assert product(often, Estimated(0.5, 0.5, 0.5)) == Estimated(
+        0.2, pytest.approx(0.15), pytest.approx(0.275)
+    )
+    both = product(often, Estimated(0.5, 0.4, 0.6))
+    assert both.low < 0.15 and both.high > 0.275
+    assert product(Estimated(0, 0, 0.1), Estimated(0.5, 0.4, 0.6)) == Estimated(0, 0, pytest.approx(0.05))

@@ -1,8 +1,8 @@
 """The gold set: split, cleaned, sealed by hash; and the gate that asks whether it can decide.
 
-Width of intervals: at n sealed examples and an expected accuracy p the half-width of the 95% Wilson score
-interval (Wilson 1927). It has no degenerate width at p = 1, and its coverage is close to nominal down to
-small n, which is what planning needs; the evaluation's own intervals are exact where n is small.
+Width of intervals: at n sealed examples and an expected accuracy p the half-width of the exact 95% interval
+(Clopper and Pearson 1934), which is the one that evaluation reports. Planned by Wilson's, which is narrower,
+gold kept within its margin in a fifth to two fifths of draws (`benchmarks/gold_plan.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 from tutelage import storage
@@ -49,11 +48,16 @@ class GoldSet:
 
 
 def half_width(n: int, accuracy: float) -> float:
-    """Half the width of the 95% Wilson interval for `accuracy` measured on `n` examples; 0.5 for none."""
-    if n == 0:
-        return 0.5
-    z = NormalDist().inv_cdf(0.5 + _CONFIDENCE / 2)
-    return z / (1 + z * z / n) * math.sqrt(accuracy * (1 - accuracy) / n + z * z / (4 * n * n))
+    """Half the width of the exact 95% interval for `accuracy` measured on `n` examples; 0.5 for none.
+
+    `accuracy * n` may be no whole number: it is what is to be expected.
+    """
+    from scipy.special import betaincinv
+
+    right, tail = accuracy * n, (1 - _CONFIDENCE) / 2
+    low = float(betaincinv(right, n - right + 1, tail)) if right > 0 else 0.0
+    high = float(betaincinv(right + 1, n - right, 1 - tail)) if right < n else 1.0
+    return (high - low) / 2
 
 
 def examples_needed(margin: float, accuracy: float) -> int:

@@ -65,6 +65,14 @@ def difference(a: Estimated, b: Estimated, correlation: float) -> Estimated:
     return Estimated(estimate, estimate - below, estimate + above)
 
 
+def product(a: Estimated, b: Estimated) -> Estimated:
+    """a · b of quantities that are nought or more, put together as `difference` does it uncorrelated."""
+    estimate = a.estimate * b.estimate
+    below = math.hypot((a.estimate - a.low) * b.estimate, (b.estimate - b.low) * a.estimate)
+    above = math.hypot((a.high - a.estimate) * b.estimate, (b.high - b.estimate) * a.estimate)
+    return Estimated(estimate, estimate - below, estimate + above)
+
+
 def ratio(a: Estimated, b: Estimated, correlation: float) -> Estimated:
     """a / b of a `b` whose estimate is above nought; its interval, where it reaches to nought, has no end.
 
