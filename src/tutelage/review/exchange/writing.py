@@ -105,7 +105,8 @@ def _add_text(view: ElementTree.Element, name: str, *, several: bool, required: 
     about = {} if several else {"maxSubmissions": "1"}
     if required:
         about["required"] = "true"
-    ElementTree.SubElement(view, "TextArea", name=name, toName="prompt", editable="true", **about)
+    about |= {"name": name, "toName": "prompt", "editable": "true"}
+    ElementTree.SubElement(view, "TextArea", about)
 
 
 def _add_choices(
@@ -116,12 +117,12 @@ def _add_choices(
     several: bool,
     required: bool | None = None,
 ) -> None:
-    about = {"choice": "multiple" if several else "single"}
+    about = {"name": name, "toName": "prompt", "choice": "multiple" if several else "single"}
     if required if required is not None else not several:
         about["required"] = "true"
     if len(options) > _MOST_BUTTONS:
         about["layout"] = "select"
-    choices = ElementTree.SubElement(view, "Choices", name=name, toName="prompt", **about)
+    choices = ElementTree.SubElement(view, "Choices", about)
     for text, description in options:
         hint = {"hint": description} if description else {}
-        ElementTree.SubElement(choices, "Choice", value=text, **hint)
+        ElementTree.SubElement(choices, "Choice", {"value": text, **hint})
