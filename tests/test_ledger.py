@@ -128,7 +128,7 @@ def test_at_each_of_a_thousand_entries_the_place_is_named(journal):
         flipped = bytearray(line)
         flipped[chance.randrange(len(line) - 1)] ^= 1 << chance.randrange(8)
         inserted = _resealed(lines[index - 1], sequence=index + 1, event="refunded")
-        before, after = lines[:index], lines[index + 1 :]
+        before, after = lines[:index], lines[index + 1 : index + 3]
         assert _broken_at(journal, [*before, bytes(flipped), *after]) == index + 1
         assert _broken_at(journal, [*before, inserted, line, *after]) == index + 1
         if after:  # a last line that was cut off can't be seen from the file

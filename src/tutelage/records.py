@@ -69,7 +69,7 @@ Value = str | tuple[str, ...] | Fields
 NORMAL_SLICE = "normal"
 SYNTHETIC = "synthetic"
 """The source of prompts that a model wrote; no file of the traffic's or gold's may be named so."""
-PROMPT_COLUMNS = ("id", "text", "source", "slice", "group", "subject", "time", "hash")
+PROMPT_COLUMNS = ("id", "text", "source", "slice", "group", "subject", "time", "sensitivity", "hash")
 
 
 def text_hash(text: str) -> str:
@@ -110,7 +110,7 @@ class Prompt:
     Prompts of the same `group` belong together (near duplicates, or what one session asked), so that a split
     has all of them on one side; empty for one that stands alone. `subject` is whose it is, a customer,
     session or account as the source has it, empty where it isn't known; `time` when it was, in seconds since
-    the epoch.
+    the epoch. `sensitivity` is its class, empty where it was taken before there were any.
     """
 
     id: str
@@ -121,6 +121,7 @@ class Prompt:
     group: str = ""
     subject: str = ""
     time: float | None = None
+    sensitivity: str = ""
 
     @property
     def hash(self) -> str:

@@ -10,6 +10,7 @@ import pytest
 from tutelage.config import ColumnsConfig
 from tutelage.data import read_rows
 from tutelage.data.forgotten import Forgotten
+from tutelage.data.keeping import Keeping
 from tutelage.data.rows import open_rows
 
 COLUMNS = ColumnsConfig(subject="whose", time="at")
@@ -65,7 +66,7 @@ def test_a_source_gives_neither_their_rows_nor_what_is_wrong_with_them(
     ]
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([("text", "whose", "at"), *rows])
-    read = read_rows("rows.csv", COLUMNS, open_rows(path, None, {}), None, None, forgotten)
+    read = read_rows("rows.csv", COLUMNS, open_rows(path, None, {}), None, None, Keeping(forgotten))
     assert [prompt.text for prompt in read.accepted] == ["first", "again", "last"]
     assert [(item.row, item.reason, item.text, item.id) for item in read.rejected] == [
         (2, "purged", "", ""),

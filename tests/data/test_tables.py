@@ -66,7 +66,7 @@ def test_rejections_stand_in_a_table_that_any_tool_reads(tmp_path_factory, rejec
 
 def test_a_table_of_before_there_were_groups_subjects_and_times_is_read():
     prompts = [Prompt("1", "one", "a.csv", "hard", group="g", subject="s", time=1.0)]
-    old = prompts_to_table(prompts).drop_columns(["group", "subject", "time"])
+    old = prompts_to_table(prompts).drop_columns(["group", "subject", "time", "sensitivity"])
     assert prompts_from_table(old) == [Prompt("1", "one", "a.csv", "hard")]
 
 

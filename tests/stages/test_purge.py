@@ -188,7 +188,7 @@ def test_what_can_not_be_changed_from_here_is_named(collected: Programme) -> Non
 def test_somebody_unknown_and_nobody(collected: Programme) -> None:
     before = contents(collected.folder)
     said = CliRunner().invoke(app, ["purge", str(collected.folder), "--subject", "who-is-this"])
-    assert said.exit_code == 0 and "Nothing of theirs was found" in said.output
+    assert said.exit_code == 0 and "Nothing to purge was found" in said.output
     kept = {"ledger.jsonl", "privacy/forgotten.json", "programme.lock"}
     assert {**contents(collected.folder), **{name: b"" for name in kept}} == {
         **before,

@@ -585,12 +585,15 @@ def purge(
         float | None,
         typer.Option("--older-than", metavar="DAYS", min=0.0, help="What servers kept and is older."),
     ] = None,
+    expired: Annotated[
+        bool, typer.Option("--expired", help="What is older than `retention` allows its class.")
+    ] = False,
 ) -> None:
     """Remove a person, or what is old, so that no file of the folder holds a byte of it."""
     from tutelage.cli.purging import purge as act
 
     with _at_work(folder, overrides) as (programme, progress):
-        act(programme, progress, subject or [], older_than)
+        act(programme, progress, subject or [], older_than, expired=expired)
 
 
 @app.command()

@@ -18,25 +18,32 @@ _DAY = 86_400.0
 
 
 def purge(
-    programme: Programme, progress: Progress, subjects: Sequence[str], older_than: float | None
+    programme: Programme,
+    progress: Progress,
+    subjects: Sequence[str],
+    older_than: float | None,
+    *,
+    expired: bool,
 ) -> None:
-    """Remove subjects, or what servers kept and is older than so many days.
+    """Remove subjects, what is older than its class allows, or captures older than so many days.
 
     Raises DataError, at the end, where a file still holds something that can't be changed from here.
     """
-    from tutelage.stages.purge import purge_subjects
+    from tutelage.stages.purge import purge_expired, purge_subjects
     from tutelage.stages.served import purge_served
 
-    if bool(subjects) == (older_than is not None):
-        raise UsageError("a purge is of a person or of an age. Mend: give either --subject or --older-than")
+    if bool(subjects) + (older_than is not None) + expired != 1:
+        raise UsageError(
+            "a purge is of a person or of an age. Mend: give either --subject, --expired or --older-than"
+        )
     if older_than is not None:
         purge_served(programme, progress, before=time.time() - older_than * _DAY)
         return
-    purged = purge_subjects(programme, subjects, progress)
+    purged = purge_expired(programme, progress) if expired else purge_subjects(programme, subjects, progress)
     _print(programme, purged)
     if purged.left:
         raise DataError(
-            f"{len(purged.left)} file(s) still hold a key or a text of theirs, and aren't changed from here: "
+            f"{len(purged.left)} file(s) still hold a key or a text to purge, and aren't changed from here: "
             f"{', '.join(purged.left)}. Mend: remove it from them yourself, then purge again"
         )
 
@@ -52,7 +59,7 @@ def _print(programme: Programme, purged: Purged) -> None:
     if purged.rows or purged.captures:
         out.print(drawn)
     else:
-        out.print("Nothing of theirs was found.")
+        out.print("Nothing to purge was found.")
     for path in purged.removed:
         out.print(f"removed, since it was made of them: {path}", soft_wrap=True)
     for run, taught in purged.students.items():

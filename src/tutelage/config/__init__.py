@@ -19,6 +19,7 @@ from tutelage.config.reading import (
     sections_in,
 )
 from tutelage.config.release import ReleaseConfig
+from tutelage.config.retention import SENSITIVITIES, RetentionConfig, Sensitivity
 from tutelage.config.rights import OverrideConfig, RightsConfig
 from tutelage.config.sampling import SampleConfig, SamplingName
 from tutelage.config.schema import (
@@ -69,6 +70,7 @@ __all__ = [
     "EMBEDDED_WRITER",
     "LONGEST_NAME",
     "PROMPT_RECIPES",
+    "SENSITIVITIES",
     "STARTER_SUITE",
     "TOKEN_RECIPES",
     "WORDS",
@@ -115,11 +117,13 @@ __all__ = [
     "Range",
     "RecogniseConfig",
     "ReleaseConfig",
+    "RetentionConfig",
     "RightsConfig",
     "RowsConfig",
     "SampleConfig",
     "SamplingName",
     "Section",
+    "Sensitivity",
     "ServingConfig",
     "SoleTeacherConfig",
     "SourceConfig",

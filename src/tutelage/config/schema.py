@@ -20,6 +20,7 @@ from tutelage.config.judging import JudgingConfig
 from tutelage.config.preference import PreferenceConfig
 from tutelage.config.privacy import PrivacyConfig
 from tutelage.config.release import ReleaseConfig
+from tutelage.config.retention import RetentionConfig
 from tutelage.config.rights import RightsConfig
 from tutelage.config.sampling import SampleConfig
 from tutelage.config.section import Probability, Section, Share
@@ -532,6 +533,9 @@ class ProgrammeConfig(Section):
     privacy: PrivacyConfig | None = Field(
         None,
         description="Redaction of personal data, `{}` for the defaults; where absent texts stay as they are.",
+    )
+    retention: RetentionConfig = Field(
+        RetentionConfig(), description="How long rows are kept, by how sensitive they are."
     )
     teacher: TeacherConfig = Field(description="Who answers.")
     prompting: PromptingConfig = Field(PromptingConfig(), description="How a prompted teacher is asked.")

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from tutelage.config.people import PeopleConfig
+from tutelage.config.retention import Sensitivity
 from tutelage.config.section import Section, Share
 
 
@@ -137,8 +138,14 @@ class ServingConfig(Section):
     redact: tuple[str, ...] = Field(
         (), description="Regular expressions; what they match is cut out of inputs before they are kept."
     )
+    sensitivity: Sensitivity = Field(
+        "personal", description="How sensitive captures are, and prompts that are taken from them."
+    )
     retention_days: float | None = Field(
-        None, gt=0.0, description="Captures older than that are removed; where absent none are."
+        None,
+        gt=0.0,
+        description="Captures older than that are removed, or than `retention` allows their class; where "
+        "both are absent none are.",
     )
     webhook: str | None = Field(
         None, description="An address to which alerts are posted as JSON, on one of `allowed_hosts`."

@@ -53,6 +53,11 @@ class ColumnsConfig(Section):
         description="When a row was: ISO 8601, UTC where it names no zone, or a number since the epoch; a "
         "log's own where absent.",
     )
+    sensitivity: str = Field(
+        "internal",
+        description="How sensitive rows are: `public`, `internal`, `personal` or `special`, all of them; or "
+        "the column that says so of each. `retention` goes by it.",
+    )
     separator: str = Field("|", min_length=1, description="Between labels of a multi-label cell.")
 
 

@@ -1,8 +1,8 @@
 """Which rows of the sources were read before, so that a second `collect` does only what is new.
 
-A row is known by 64 bits of what is taken of it: text, id, slice, subject, time; without an id of its own
-also by the source's name. Its number isn't among that, since rows are put in front of others. What a source
-has twice is counted: the third of a row of which two are known is new. Two rows that differ have the same
+A row is known by 64 bits of what is taken of it: text, id, slice, subject, time, class; without an id of its
+own also by the source's name. Its number isn't among that, since rows are put in front of others. What a
+source has twice is counted: the third of a row of which two are known is new. Two rows that differ have the same
 64 bits with probability 2^-64.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tutelage import storage
-from tutelage.config import ColumnsConfig
+from tutelage.config import SENSITIVITIES, ColumnsConfig
 from tutelage.data.rows import Row
 from tutelage.records import Prompt
 
@@ -148,6 +148,8 @@ def row_key(source: str, columns: ColumnsConfig) -> Callable[[Row], int]:
             return _hashed((source, row.reason, row.raw or row.fault))
         own = ("id", columns.text, columns.slice, "subject", "time") if row.native else mapped
         names = [name or other for name, other in zip(mapped, own, strict=True)]
+        if columns.sensitivity not in SENSITIVITIES:
+            names.append(columns.sensitivity)
         cells = [row.cells.get(name) if name else None for name in names]
         return _hashed((None if cells[0] is not None else source, *cells))
 

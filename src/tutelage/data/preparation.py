@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tutelage.config import ColumnsConfig
 from tutelage.data.duplicates import DuplicateIndex, bag_hashes, normalise, of_gold, without_marks, words_of
-from tutelage.data.forgotten import Forgotten
+from tutelage.data.keeping import Keeping
 from tutelage.data.redaction import Entity, Redactor
 from tutelage.data.rows import Row
 from tutelage.data.sources import RejectReason, row_reader
@@ -77,7 +77,7 @@ class Preparation:
     threshold: float
     apart: int = 0
     groups: frozenset[str] = frozenset()
-    forgotten: Forgotten | None = None
+    keeping: Keeping | None = None
 
     def __getstate__(self) -> dict[str, object]:
         """For another process: without what only this one can do, or has made for itself."""
@@ -90,7 +90,7 @@ class Preparation:
             "threshold": self.threshold,
             "apart": self.apart,
             "groups": self.groups,
-            "forgotten": self.forgotten,
+            "keeping": self.keeping,
         }
 
     def __call__(self, batch: Batch) -> Prepared:
@@ -100,7 +100,7 @@ class Preparation:
         if self.redactor is not None:
             remember = renamed.__setitem__ if self.redactor.remember is not None else None
             redactor = replace(self.redactor, remember=remember, counts=Counter())
-        prompts, rejected = _read(batch, redactor, self.forgotten)
+        prompts, rejected = _read(batch, redactor, self.keeping)
         table, hashes = self._compare(prompts)
         found = Counter() if redactor is None else redactor.counts
         return Prepared(len(batch.rows), table, hashes, rejected, found, tuple(renamed.items()), batch.known)
@@ -178,13 +178,13 @@ def batches_of(
 
 
 def _read(
-    batch: Batch, redactor: Redactor | None, forgotten: Forgotten | None
+    batch: Batch, redactor: Redactor | None, keeping: Keeping | None
 ) -> tuple[list[Prompt], list[Rejection]]:
     prompts: list[Prompt] = []
     rejected: list[Rejection] = []
     read = None
     if batch.columns is not None:
-        read = row_reader(batch.source, batch.columns, redactor, forgotten, batch.numbered)
+        read = row_reader(batch.source, batch.columns, redactor, keeping, batch.numbered)
     for row in batch.rows:
         taken = row if isinstance(row, Prompt) or read is None else read(row)
         if isinstance(taken, Rejection):

@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from tutelage.config import LONGEST_NAME, ColumnsConfig
-from tutelage.data.forgotten import Forgotten
+from tutelage.config import LONGEST_NAME, SENSITIVITIES, ColumnsConfig
+from tutelage.data.keeping import Keeping
 from tutelage.data.redaction import Redactor
 from tutelage.data.rows import Row, open_rows, source_name
 from tutelage.data.times import read_time
@@ -55,6 +55,8 @@ class RejectReason(StrEnum):
     OTHER_TASK = "other_task"
     SYNTHETIC = "synthetic"
     PURGED = "purged"
+    EXPIRED = "expired"
+    UNKNOWN_SENSITIVITY = "unknown_sensitivity"
 
 
 _REASONS = {
@@ -89,7 +91,7 @@ class _Reader(Generic[T]):
     make: Callable[[Prompt, Row], T]
     redactor: Redactor | None = None
     ids: set[str] | None = field(default_factory=set)
-    forgotten: Forgotten | None = None
+    keeping: Keeping | None = None
     numbered: int = 0
 
     def read(self, rows: Iterator[Row], limit: int | None) -> Rows[T]:
@@ -134,20 +136,29 @@ class _Reader(Generic[T]):
             group=subject,
             subject=subject,
             time=self._time(row),
+            sensitivity=self._sensitivity(row),
         )
-        if self._is_forgotten(prompt, row):
-            raise _Refused(RejectReason.PURGED, "")
+        self._refuse_to_keep(prompt, row)
         made = self.make(prompt, row)
         if self.ids is not None:
             self.ids.add(id_)
         return made
 
-    def _is_forgotten(self, prompt: Prompt, row: Row) -> bool:
-        """By what the source says, and by what is left of it after redaction."""
-        if self.forgotten is None:
-            return False
-        texts = (prompt.text, str(row.cells.get(self.columns.text)))
-        return any(self.forgotten.has(prompt.subject, text, prompt.time) for text in texts)
+    def _refuse_to_keep(self, prompt: Prompt, row: Row) -> None:
+        if self.keeping is None:
+            return
+        if self.keeping.is_purged(prompt, str(row.cells.get(self.columns.text))):
+            raise _Refused(RejectReason.PURGED, "")
+        if self.keeping.has_expired(prompt):
+            raise _Refused(RejectReason.EXPIRED, f"older than retention.{prompt.sensitivity} allows")
+
+    def _sensitivity(self, row: Row) -> str:
+        name = self.columns.sensitivity
+        found = name if name in SENSITIVITIES else str(row.cells.get(name) or "").strip()
+        if found not in SENSITIVITIES:
+            detail = storable(f"{name!r} holds {found[:40]!r}, which is none of {', '.join(SENSITIVITIES)}")
+            raise _Refused(RejectReason.UNKNOWN_SENSITIVITY, detail)
+        return found
 
     def _id(self, row: Row, text: str) -> str:
         name = self.columns.id or ("id" if row.native and "id" in row.cells else None)
@@ -194,9 +205,11 @@ class _Reader(Generic[T]):
         def shown(name: str | None) -> str:
             return shown_of(row.cells.get(name, "") if name else "")
 
-        theirs = self.forgotten is not None and self.forgotten.has_subject(self._subject(row))
+        theirs = self.keeping is not None and self.keeping.was_purged(self._subject(row))
         if theirs or refused.reason is RejectReason.PURGED:
             return Rejection(self.source, row.number, "", refused.reason, "of a subject that was purged", "")
+        if refused.reason is RejectReason.EXPIRED:
+            return Rejection(self.source, row.number, "", refused.reason, refused.detail, "")
         text = shown(self.columns.text) or shown_of(row.raw)
         return Rejection(
             self.source, row.number, shown(self.columns.id), refused.reason, refused.detail, text
@@ -261,7 +274,7 @@ def row_reader(
     source: Path | str,
     columns: ColumnsConfig,
     redactor: Redactor | None,
-    forgotten: Forgotten | None = None,
+    keeping: Keeping | None = None,
     numbered: int = 0,
 ) -> Callable[[Row], Prompt | Rejection]:
     """What makes a prompt, redacted, or a rejection of each row of a source, each row by itself.
@@ -274,7 +287,7 @@ def row_reader(
         return prompt
 
     name = source_name(source)
-    return _Reader(name, columns, prompt_of, redactor, None, forgotten, numbered).take
+    return _Reader(name, columns, prompt_of, redactor, None, keeping, numbered).take
 
 
 def reject_repeated_id(prompt: Prompt) -> Rejection:
@@ -311,11 +324,11 @@ def read_rows(
     rows: Iterator[Row],
     redactor: Redactor | None,
     ids: set[str] | None = None,
-    forgotten: Forgotten | None = None,
+    keeping: Keeping | None = None,
 ) -> Rows[Prompt]:
     """Rows that were opened as prompts; `ids` are those of sources before, and get these too."""
     known = set() if ids is None else ids
-    reader = _Reader(source, columns, lambda prompt, row: prompt, redactor, known, forgotten)
+    reader = _Reader(source, columns, lambda prompt, row: prompt, redactor, known, keeping)
     return reader.read(rows, None)
 
 
@@ -328,7 +341,7 @@ def read_gold(
     limit: int | None = None,
     redactor: Redactor | None = None,
     query: str | None = None,
-    forgotten: Forgotten | None = None,
+    keeping: Keeping | None = None,
 ) -> Rows[Gold]:
     """Read human-labelled examples, their texts redacted; a cell that holds no value of the task is refused.
 
@@ -339,7 +352,7 @@ def read_gold(
         return Gold(prompt, _value_of(row, columns, task))
 
     rows = open_rows(path, form, wanted_columns(columns, labelled=True), query=query)
-    return _Reader(source_name(path), columns, make, redactor, forgotten=forgotten).read(rows, limit)
+    return _Reader(source_name(path), columns, make, redactor, keeping=keeping).read(rows, limit)
 
 
 def wanted_columns(columns: ColumnsConfig, *, labelled: bool = False) -> dict[str, str]:
@@ -350,6 +363,8 @@ def wanted_columns(columns: ColumnsConfig, *, labelled: bool = False) -> dict[st
     for key in ("id", "slice", "subject", "time"):
         if (name := getattr(columns, key)) is not None:
             wanted[name] = f"columns.{key}"
+    if columns.sensitivity not in SENSITIVITIES:
+        wanted[columns.sensitivity] = "columns.sensitivity"
     return wanted
 
 

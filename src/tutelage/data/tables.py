@@ -40,7 +40,7 @@ def prompts_to_table(prompts: Sequence[Prompt]) -> pa.Table:
 def prompts_from_table(table: pa.Table) -> list[Prompt]:
     """The inverse of `prompts_to_table`; further columns are passed over.
 
-    A table of old has no groups, subjects and times.
+    A table of old has no groups, subjects, times and classes of sensitivity.
     """
     prompts: list[Prompt] = []
     for batch in table.to_batches(max_chunksize=_BATCH):
@@ -49,10 +49,13 @@ def prompts_from_table(table: pa.Table) -> list[Prompt]:
             there = name in batch.schema.names
             return batch[name].to_pylist() if there else [None] * batch.num_rows
 
-        columns = [column(name) for name in ("id", "text", "source", "slice", "group", "subject", "time")]
+        columns = [column(name) for name in PROMPT_COLUMNS if name != "hash"]
         prompts += [
-            Prompt(id_, text, intern(source), intern(slice_), 0, group or "", intern(subject or ""), time)
-            for id_, text, source, slice_, group, subject, time in zip(*columns, strict=True)
+            Prompt(
+                *(id_, text, intern(source), intern(slice_), 0, group or "", intern(subject or ""), time),
+                intern(sensitivity or ""),
+            )
+            for id_, text, source, slice_, group, subject, time, sensitivity in zip(*columns, strict=True)
         ]
     return prompts
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from tutelage import storage
 from tutelage.data import prompts_from_table
-from tutelage.data.forgotten import Forgotten
 from tutelage.data.intake import Collected, Intake
 from tutelage.data.known_rows import KnownRows, Reading, prompt_key
 from tutelage.data.preparation import Batch, Preparation, batches_of
@@ -20,6 +19,7 @@ from tutelage.records import Prompt
 from tutelage.scale import open_engine
 from tutelage.stages.findings import tell_reasons
 from tutelage.stages.gold import kept_apart, kept_apart_inputs
+from tutelage.stages.keeping import keeping_of
 from tutelage.stages.privacy import privacy_inputs, redacting
 from tutelage.stages.sources import require_usable
 from tutelage.stages.traffic import rows_expected, traffic_batches, traffic_inputs, traffic_terms
@@ -149,7 +149,7 @@ def _take(
             traffic.near_duplicate,
             apart=int(traffic.word_apart == "drop"),
             groups=frozenset(prompt.group for prompt in gold if prompt.group and traffic.siblings == "drop"),
-            forgotten=Forgotten.read(programme.forgotten),
+            keeping=keeping_of(programme),
         )
         batches = chain(
             _earlier(programme, reading, intake),

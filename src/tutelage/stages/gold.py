@@ -6,9 +6,10 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tutelage import storage
-from tutelage.config import ClassifyConfig, ColumnsConfig
+from tutelage.config import ClassifyConfig, ColumnsConfig, GoldConfig
 from tutelage.data import (
     GoldSet,
     clean_gold,
@@ -22,7 +23,6 @@ from tutelage.data import (
     split_training,
     to_be_sealed,
 )
-from tutelage.data.forgotten import Forgotten
 from tutelage.data.redaction import Redactor
 from tutelage.data.synthetic import read_synthetic, without_synthetic
 from tutelage.errors import UsageError
@@ -33,6 +33,7 @@ from tutelage.records import Gold, Prompt, Rejection, Value
 from tutelage.review import read_sheet
 from tutelage.review.sheet import write_sheet
 from tutelage.stages.findings import tell_labels, tell_rejected
+from tutelage.stages.keeping import keeping_of
 from tutelage.stages.privacy import privacy_inputs, redacting
 from tutelage.stages.sources import source_fingerprint, source_path
 from tutelage.stages.task import described_values, task_file, unsealed_task
@@ -46,8 +47,7 @@ _DRAWN = ("id", "text", "slice", "cluster", "source", "group", "subject", "hash"
 def _inputs(programme: Programme) -> Mapping[str, str]:
     config = programme.config
     inputs = {
-        # As it was before there was such a part, so that programmes without one aren't sealed anew.
-        "gold": fingerprint(config.gold.model_dump(mode="json", exclude={"calibration", "annotators"})),
+        "gold": fingerprint(_as_before(config.gold)),
         "task": fingerprint(config.task),
         "traffic.near_duplicate": fingerprint(config.traffic.near_duplicate),
         "gold's file": source_fingerprint(programme, config.gold.path),
@@ -65,6 +65,15 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         what = "labels" if isinstance(config.task, ClassifyConfig) else "record"
         inputs[f"the {what}' file"] = fingerprint(path)
     return {**inputs, **privacy_inputs(programme)}
+
+
+def _as_before(gold: GoldConfig) -> dict[str, Any]:
+    """The section as it was before it had some keys, so that programmes without them aren't sealed anew."""
+    content = gold.model_dump(mode="json", exclude={"calibration", "annotators"})
+    for columns in (content["columns"], (content["training"] or {}).get("columns")):
+        if columns and columns["sensitivity"] == ColumnsConfig().sensitivity:
+            del columns["sensitivity"]
+    return content
 
 
 def read_gold_parts(programme: Programme, progress: Progress) -> GoldSet:
@@ -91,7 +100,7 @@ def _read_rows(programme: Programme, redactor: Redactor | None) -> GoldSet:
     gold, task = programme.config.gold, unsealed_task(programme)
     repeats = with_labels(task) is not None  # open values hardly ever do
     rejected: list[Rejection] = []
-    forgotten = Forgotten.read(programme.forgotten)
+    keeping = keeping_of(programme)
 
     def read(
         path: str,
@@ -108,7 +117,7 @@ def _read_rows(programme: Programme, redactor: Redactor | None) -> GoldSet:
             limit=limit,
             redactor=redactor,
             query=query,
-            forgotten=forgotten,
+            keeping=keeping,
         )
         rejected.extend(rows.rejected)
         return rows.accepted

@@ -15,6 +15,7 @@ from tutelage.gates import Verdict
 from tutelage.programme import Programme
 from tutelage.records import Gold
 from tutelage.stages.asking import prompted_task
+from tutelage.stages.keeping import kept_by_server
 from tutelage.stages.privacy import live_redaction
 from tutelage.stages.rights import require_known_terms, rights_decision
 from tutelage.stages.task import label_task
@@ -97,7 +98,7 @@ def open_server(programme: Programme) -> Server:
     from tutelage.serving.router import Rollout
     from tutelage.serving.upkeep import Upkeep
 
-    config = programme.config.serving
+    config = kept_by_server(programme)
     check_webhook(config.webhook, config.allowed_hosts)
     told = require_known_terms(programme)
     if told.verdict is not Verdict.PASS:

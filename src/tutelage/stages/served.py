@@ -65,6 +65,7 @@ def take_served(programme: Programme, progress: Progress, *, most: int) -> None:
         _tell_agreement(store, progress)
     finally:
         asyncio.run(store.close())
+    new = [replace(prompt, sensitivity=programme.config.serving.sensitivity) for prompt in new]
     storage.write_table(programme.served, prompts_to_table([*before, *new]))
     corrected, waiting = _correct(programme, judged.chosen)
     candidates = _keep_candidates(programme, judged.random)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from tutelage.config import SourceConfig
 from tutelage.data import Rows, read_rows, wanted_columns
-from tutelage.data.forgotten import Forgotten
 from tutelage.data.known_rows import Reading, row_key
 from tutelage.data.preparation import Batch, batches_of
 from tutelage.data.rows import Row, open_rows, source_name
 from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt
+from tutelage.stages.keeping import keeping_of
 from tutelage.stages.privacy import redacting
 from tutelage.stages.sources import is_pattern, source_fingerprint, source_path, source_paths
 from tutelage.stages.task import resolved_task, unsealed_task
@@ -78,11 +78,11 @@ def read_traffic(programme: Programme, progress: Progress, most: int | None = No
     """Its rows, `most` at most, duplicates still in them. Raises as `open_rows` and `redacting`."""
     accepted, rejected, total = [], [], 0
     ids: set[str] = set()
-    forgotten = Forgotten.read(programme.forgotten)
+    keeping = keeping_of(programme)
     with redacting(programme, progress) as redactor:
         for feed in open_traffic(programme):
             rows = feed.rows if most is None else islice(feed.rows, most - total)
-            read = read_rows(feed.name, feed.source.columns, rows, redactor, ids, forgotten)
+            read = read_rows(feed.name, feed.source.columns, rows, redactor, ids, keeping)
             accepted += read.accepted
             rejected += read.rejected
             total += read.total

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 from tutelage import storage
 from tutelage.config import ColumnsConfig
 from tutelage.config.sources import Format
-from tutelage.data import wanted_columns
+from tutelage.data import prompts_from_table, row_reader, wanted_columns
 from tutelage.data.erasure import Traces
-from tutelage.data.rows import HUB, open_rows
+from tutelage.data.keeping import Retention
+from tutelage.data.rows import HUB, Row, open_rows
 from tutelage.data.sources import kept_subject
 from tutelage.data.synthetic import read_synthetic
 from tutelage.errors import DataError
 from tutelage.programme import Programme
 from tutelage.progress import Progress, Silent
-from tutelage.records import text_hash
+from tutelage.records import Prompt, text_hash
 from tutelage.stages.privacy import redacting
 from tutelage.stages.sources import source_path, source_paths
 
@@ -68,6 +69,41 @@ def gather(programme: Programme, keys: frozenset[str], store: Store | None, prog
     )
 
 
+def gather_expired(programme: Programme, retention: Retention, progress: Progress) -> Traces:
+    """The texts of rows that are older than their class allows, and of none that isn't."""
+    old: set[str] = set()
+    with progress.track("gathered", None, "row") as tracker:
+        for prompt in _prompts(programme, progress):
+            if retention.has_expired(prompt):
+                old.add(prompt.text)
+            tracker.advance()
+        old -= {
+            prompt.text
+            for prompt in _prompts(programme, progress)
+            if prompt.text in old and not retention.has_expired(prompt)
+        }
+    texts = frozenset(text for text in old if text.strip())
+    return Traces(texts=texts, hashes=frozenset(map(text_hash, texts)))
+
+
+def _prompts(programme: Programme, progress: Progress) -> Iterator[Prompt]:
+    """Those of the folder's tables, and of sources as they are before redaction."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for folder in ("prompts", "gold", "answers"):
+        for path in sorted((programme.folder / folder).glob("*.parquet")):
+            with pq.ParquetFile(path) as file:
+                if {"id", "text", "sensitivity"} <= set(file.schema_arrow.names):
+                    for batch in file.iter_batches(_BATCH):
+                        yield from prompts_from_table(pa.Table.from_batches([batch]))
+    for source, columns, form, query in sources_of(programme):
+        take = row_reader(source, columns, None)
+        for row in _rows_of(source, columns, form, query, progress):
+            if isinstance(prompt := take(row), Prompt):
+                yield prompt
+
+
 def _redacted(programme: Programme, texts: Collection[str]) -> set[str]:
     with redacting(programme, Silent()) as redactor:
         return set() if redactor is None else {redactor.redact(text).text for text in texts}
@@ -115,14 +151,21 @@ def sources_of(
 def _pairs_of_source(
     path: Path | str, columns: ColumnsConfig, form: Format | None, query: str | None, progress: Progress
 ) -> Iterator[Pair]:
-    """What of a source names a subject. One that can't be read is told of; what it holds isn't known then."""
+    """What of a source names a subject."""
+    for row in _rows_of(path, columns, form, query, progress):
+        name = columns.subject or ("subject" if row.native else None)
+        text = row.cells.get(columns.text)
+        if name is not None and isinstance(text, str):
+            subject = row.cells.get(name)
+            yield "" if subject is None else str(subject).strip(), text
+
+
+def _rows_of(
+    path: Path | str, columns: ColumnsConfig, form: Format | None, query: str | None, progress: Progress
+) -> Iterator[Row]:
+    """A source's rows. One that can't be read is told of; what it holds isn't known then."""
     try:
-        for row in open_rows(path, form, wanted_columns(columns), query=query):
-            name = columns.subject or ("subject" if row.native else None)
-            text = row.cells.get(columns.text)
-            if name is not None and isinstance(text, str):
-                subject = row.cells.get(name)
-                yield "" if subject is None else str(subject).strip(), text
+        yield from open_rows(path, form, wanted_columns(columns), query=query)
     except DataError as error:
         progress.warn(f"not looked through: {error}")
 

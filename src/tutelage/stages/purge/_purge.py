@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,16 @@ from tutelage.programme import Programme, Stage
 from tutelage.progress import Progress
 from tutelage.records import Rejection
 from tutelage.stages.collect import settle_collected
+from tutelage.stages.keeping import captures_kept, retention_of
 from tutelage.stages.lifecycle import STAGES
-from tutelage.stages.purge._gathering import gather, keep, known_as, resumed, subject_columns
+from tutelage.stages.purge._gathering import (
+    gather,
+    gather_expired,
+    keep,
+    known_as,
+    resumed,
+    subject_columns,
+)
 from tutelage.stages.purge._made import learned_from, own_words, remove_made
 from tutelage.stages.purge._rows import Eraser, files_of, is_made
 from tutelage.stages.serve import open_programme_store
@@ -28,6 +36,7 @@ from tutelage.stages.serve import open_programme_store
 if TYPE_CHECKING:
     from tutelage.serving.store import Store
 
+_DAY = 86_400.0
 _AMENDED = ("check", "gold", "collect", "coverage", "plan", "label")  # what they left has lost rows, no more
 
 
@@ -72,9 +81,40 @@ def purge_subjects(programme: Programme, subjects: Collection[str], progress: Pr
         traces.keys, traces.texts, time.time()
     )
     forgotten.write(programme.forgotten)
+    return _purge(programme, traces, forgotten, captures, progress)
+
+
+def purge_expired(programme: Programme, progress: Progress) -> Purged:
+    """Remove what is older than `retention` allows its class, captures included. Raises as `purge_subjects`.
+
+    Raises UsageError where there is no limit.
+    """
+    retention, kept = retention_of(programme), captures_kept(programme)
+    if retention is None and kept is None:
+        raise UsageError(
+            "nothing expires: retention has no limit. Mend: set one, e.g. `retention: {personal: 90d}`"
+        )
+    settle_collected(programme)
+    captures = 0
+    store = None if kept is None else _store(programme)
+    if store is not None and kept is not None:
+        try:
+            captures = store.purge(before=time.time() - kept * _DAY)
+        finally:
+            asyncio.run(store.close())
+    expired = Traces() if retention is None else gather_expired(programme, retention, progress)
+    traces = resumed(programme) | expired
+    keep(programme, traces)
+    return _purge(programme, traces, Forgotten.read(programme.forgotten) or Forgotten(), captures, progress)
+
+
+def _purge(
+    programme: Programme, traces: Traces, forgotten: Forgotten, captures: int, progress: Progress
+) -> Purged:
+    """Erase the traces and what was made of them, amend what stages left, look again, journal."""
     current = [stage for stage in STAGES if stage.name in _AMENDED and _is_current(stage, programme)]
     learned = learned_from(programme)
-    rows = _erase_rows(programme, traces, forgotten, progress)
+    rows = _erase_rows(programme, traces, forgotten, progress) if traces else {}
     made = {path: count for path, count in rows.items() if is_made(programme, programme.folder / path)}
     removed: list[str] = []
     if made:
@@ -89,18 +129,13 @@ def purge_subjects(programme: Programme, subjects: Collection[str], progress: Pr
     students = {
         run: taught if same else None for run, same in learned.items() if taught or (made and not same)
     }
-    left = _left(programme, traces, progress)
+    purged = Purged(rows, captures, removed, students, _left(programme, traces, progress) if traces else [])
+    subjects = sorted(map(forgotten.digest, traces.keys))
     programme.journal.append(
-        "purged",
-        subjects=sorted(map(forgotten.digest, traces.keys)),
-        rows=rows,
-        captures=captures,
-        removed=removed,
-        students=students,
-        left=left,
+        "purged", by="subject" if subjects else "age", subjects=subjects, **asdict(purged)
     )
     programme.purging.unlink(missing_ok=True)
-    return Purged(rows, captures, removed, students, left)
+    return purged
 
 
 def _store(programme: Programme) -> Store | None:
