@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import date, timedelta
 
 import pytest
 from inbox import inbox_programme
 
 from tutelage import storage
+from tutelage.cli.coverage import print_coverage
 from tutelage.programme import Programme
 from tutelage.progress import Silent
-from tutelage.stages import read_coverage, run_stage
+from tutelage.stages import read_coverage, run_stage, shown_coverage
 from tutelage.stages.coverage import COVERAGE
 from tutelage.stages.lifecycle import STAGES
 
@@ -170,3 +172,73 @@ def test_what_it_means_for_the_arms_comes_into_the_metrics(tmp_path):
     assert {(item["a"], item["b"]) for item in figures["comparisons"]} >= {("student", "teacher")}
     assert found["slices"]["worst"] and found["slices"]["worst"][0]["name"]
     assert found["labels"]["n_gold"] == outcome.metrics["n"]
+
+
+def _timed(folder, *, until="2026-03-20"):
+    """The garden with times: roses since March alone, the login on Mondays; gold as in `garden_programme`."""
+    programme = garden_programme(folder, planted=False)
+    with (folder / "traffic.csv").open() as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    rows = []
+    for place, text in enumerate(texts):
+        day = place * 37 % 70  # from 5 January, a Monday, to mid-March
+        if any(word in text for word in _SUBJECTS["login"]):
+            day -= day % 7
+        rows.append((text, f"{date(2026, 1, 5) + timedelta(days=day)}T{9 + place % 8:02}:30:00"))
+    roses = [
+        (f"a rose of {n} petals has thorns of {n * 3} millimetres", "2026-03-18T10:00:00") for n in range(40)
+    ]
+    rows += [row for row in roses if row[1] <= until]
+    with (folder / "traffic.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "when"), *rows])
+    path = folder / "tutelage.yaml"
+    content = json.loads(path.read_text())
+    content["traffic"]["columns"] = {"time": "when"}
+    content["coverage"] = {"clusters": 8}
+    path.write_text(json.dumps(content))
+    return Programme.open(programme.folder)
+
+
+def test_what_is_new_and_what_comes_on_mondays_is_found(tmp_path, capsys):
+    programme = _timed(tmp_path)
+    for name in ("gold", "collect", "coverage"):
+        run_stage(programme, name)
+    found = read_coverage(programme)
+    new = [one for one in found["recent"]["month"]["changed"] if one["state"] == "new"]
+    assert any("rose" in one["name"] or "petals" in one["name"] for one in new)
+    monday = [one for one in found["seasons"]["changed"] if one["kind"] == "weekday"]
+    assert {one["peak"]["period"] for one in monday} == {"Monday"}
+    assert found["recent"]["since"] is None
+    assert any(entry["rare"] for entry in found["clusters"])
+    print_coverage(shown_coverage(programme))
+    told = capsys.readouterr().out
+    assert "by weekday: “" in told and "at its peak, Monday" in told and "new, 0.0% to" in told
+
+
+def test_what_came_in_since_the_last_look_is_told_until_more_does(tmp_path):
+    programme = _timed(tmp_path, until="2026-03-01")
+    for name in ("gold", "collect", "coverage"):
+        run_stage(programme, name)
+    programme = _timed(tmp_path)
+    for name in ("gold", "collect", "coverage"):
+        run_stage(programme, name)
+    since = read_coverage(programme)["recent"]["since"]
+    assert since["n_now"] == 40 and since["changed"][0]["state"] in ("new", "grown")
+    run_stage(programme, "coverage", force=True)
+    assert read_coverage(programme)["recent"]["since"] == since
+
+
+def test_the_transfer_set_stands_beside_the_traffic_once_it_is_labelled(tmp_path, capsys):
+    programme = Programme.open(inbox_programme(tmp_path))
+    for name in ("gold", "collect", "coverage"):
+        run_stage(programme, name)
+    assert shown_coverage(programme)["transfer"] is None
+    run_stage(programme, "label")
+    transfer = shown_coverage(programme)["transfer"]
+    table = storage.read_table(programme.transfer)
+    assert transfer["n"] == table.num_rows == sum(one["n"] for one in transfer["clusters"].values())
+    assert sum(transfer["labels"].values()) == pytest.approx(1.0) and transfer["synthetic"] == 0
+    assert transfer["length"]["p5"] <= transfer["length"]["median"] <= transfer["length"]["p95"]
+    print_coverage(shown_coverage(programme))
+    told = capsys.readouterr().out
+    assert f"transfer set: {transfer['n']:,} real prompts" in told and "mostly labelled" in told

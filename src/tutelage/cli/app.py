@@ -235,11 +235,11 @@ def coverage(
 ) -> None:
     """Say whether gold is like the traffic: clusters in words, what gold lacks, leaks. Costs nothing."""
     from tutelage.cli.coverage import print_coverage
-    from tutelage.stages import read_coverage, run_stage
+    from tutelage.stages import run_stage, shown_coverage
 
     with _at_work(folder, overrides, quiet=as_json) as (programme, progress):
         run_stage(programme, "coverage", progress, force=force)
-    print_coverage(read_coverage(programme), as_json=as_json)
+    print_coverage(shown_coverage(programme), as_json=as_json)
 
 
 @app.command()

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tutelage.data.arrivals import Arrival
 from tutelage.data.clusters import cluster_count, fit_clusters
 from tutelage.evaluation.coverage import COVERED, beyond_reach, gold_by_cluster, unlike
+from tutelage.evaluation.seasons import rare
 from tutelage.evaluation.shift import classifier_test, kernel_test, length_shift, nearest_shift
 from tutelage.evaluation.weighting import LEAST_GOLD, Weights, cluster_weights, density_weights
 from tutelage.records import Prompt
@@ -71,7 +72,11 @@ class Likeness:
         k = len(self.names)
         learned = self.training.mass(k).astype(int).tolist()
         found = gold_by_cluster(self.names, self.traffic.mass(k), self.gold.mass(k).astype(np.int64))
-        return [{**entry, "training": learned[entry["cluster"]]} for entry in found]
+        few = rare({entry["cluster"]: entry["traffic"] for entry in found})
+        return [
+            {**entry, "training": learned[entry["cluster"]], "rare": entry["cluster"] in few}
+            for entry in found
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Clusters, what gold lacks, and the tests. These compare distinct texts; shares count repeats.

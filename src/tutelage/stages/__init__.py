@@ -4,7 +4,7 @@ from tutelage.stages.batches import cancel_batches
 from tutelage.stages.certify import Certification, run_certify
 from tutelage.stages.collect import forget_collected
 from tutelage.stages.compare import run_comparison
-from tutelage.stages.coverage import read_coverage
+from tutelage.stages.coverage import read_coverage, shown_coverage
 from tutelage.stages.economics import programme_economics
 from tutelage.stages.export import Export, run_export
 from tutelage.stages.gold import reseal
@@ -44,6 +44,7 @@ __all__ = [
     "run_export",
     "run_pilot",
     "run_stage",
+    "shown_coverage",
     "vote_results",
     "votes_to_review",
 ]

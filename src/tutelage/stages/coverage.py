@@ -20,6 +20,7 @@ from tutelage.progress import Progress
 from tutelage.records import Prompt, Rejection
 from tutelage.stages.asking import prompted_task
 from tutelage.stages.gold import calibration_inputs, kept_apart
+from tutelage.stages.representation import known_before, represented, transfer_profile
 from tutelage.stages.sources import model_fingerprint
 from tutelage.stages.task import labels_fingerprint
 
@@ -75,12 +76,18 @@ def read_coverage(programme: Programme) -> dict[str, Any]:
     return found
 
 
+def shown_coverage(programme: Programme) -> dict[str, Any]:
+    """`read_coverage` with `transfer`, what the transfer set has as it is now; None before `label`."""
+    return {**read_coverage(programme), "transfer": transfer_profile(programme)}
+
+
 def _work(programme: Programme, progress: Progress) -> str:
     from tutelage.evaluation.likeness import liken
 
     config = programme.config.coverage
-    texts = _read(programme)
-    with progress.track("looking at coverage", 4, "steps") as tracker:
+    texts, before = _read(programme), known_before(programme)
+    earlier = read_coverage(programme) if programme.coverage.exists() else {}
+    with progress.track("looking at coverage", 5, "steps") as tracker:
         likeness = liken(
             texts.traffic,
             texts.gold,
@@ -92,6 +99,8 @@ def _work(programme: Programme, progress: Progress) -> str:
         tracker.advance(note="clusters")
         found = likeness.to_json()
         tracker.advance(note="tests")
+        over_time = represented(texts.traffic, likeness, before, earlier, config.seed)
+        tracker.advance(note="seasons")
         weights = likeness.weights()
         tracker.advance(note="weights")
         leaks = _leaks(programme, texts)
@@ -99,6 +108,7 @@ def _work(programme: Programme, progress: Progress) -> str:
         tracker.advance(note="leaks")
     content = {
         **found,
+        **over_time,
         "embedding": config.embedding,
         "seed": config.seed,
         "texts": {

@@ -1,0 +1,110 @@
+"""What `coverage` tells beside gold: rare, new and seasonal clusters, and what the transfer set has of each.
+
+What computes is imported where it is used: `tutelage status` looks at stages and should be quick.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any
+
+from tutelage import storage
+from tutelage.data.arrivals import Arrival
+from tutelage.programme import Programme
+from tutelage.records import SYNTHETIC, AnswerStatus, load_value
+from tutelage.stages.task import resolved_task
+from tutelage.tasks import with_labels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tutelage.evaluation.likeness import Likeness
+
+_DAYS = 30
+_LABELS = 3  # of a cluster
+
+
+def known_before(programme: Programme) -> Set[str]:
+    """Hashes of the traffic as the last run of `coverage` saw it; none before the first."""
+    if not programme.placed.exists():
+        return frozenset()
+    placed = storage.read_table(programme.placed)
+    rows = zip(placed["part"].to_pylist(), placed["hash"].to_pylist(), strict=True)
+    return {hash_ for part, hash_ in rows if part == "traffic"}
+
+
+def represented(
+    traffic: Sequence[Arrival], likeness: Likeness, before: Set[str], earlier: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
+    """`seasons`, and `recent`: what is new in the last 30 days and since coverage was last looked at.
+
+    `before` are hashes of what was known then. Where nothing has come in since, what `earlier` found stays.
+    """
+    import numpy as np
+
+    from tutelage.evaluation.seasons import recent, seasons
+
+    clusters, names = likeness.traffic.clusters, likeness.names
+    times = np.array([np.nan if one.prompt.time is None else one.prompt.time for one in traffic])
+    new = np.array([one.prompt.hash not in before for one in traffic], dtype=bool)
+    since = (
+        recent(clusters, new, names) if before and new.any() else (earlier.get("recent") or {}).get("since")
+    )
+    known = np.isfinite(times)
+    latest = np.nanmax(times) if known.any() else np.nan
+    late = times[known] > latest - _DAYS * 86_400
+    return {
+        "seasons": seasons(
+            clusters, times, names, subjects=[one.prompt.subject for one in traffic], seed=seed
+        ),
+        "recent": {"days": _DAYS, "month": recent(clusters[known], late, names), "since": since},
+    }
+
+
+def transfer_profile(programme: Programme) -> dict[str, Any] | None:
+    """What the transfer set has: rows by cluster with their commonest labels, all labels, lengths.
+
+    None before `label`, or where coverage has yet to be looked at. Synthetic rows lie in no cluster.
+    """
+    if not programme.transfer.exists() or not programme.placed.exists():
+        return None
+    import pyarrow.compute as pc
+
+    placed = storage.read_table(programme.placed).select(["hash", "cluster"]).to_pydict()
+    cluster_of = dict(zip(placed["hash"], placed["cluster"], strict=True))
+    table = storage.read_table(programme.transfer)
+    table = table.filter(pc.equal(table["status"], str(AnswerStatus.OK)))
+    real = table.filter(pc.not_equal(table["source"], SYNTHETIC))
+    labels: dict[int, Counter[str]] = defaultdict(Counter)
+    sizes: Counter[int] = Counter()
+    overall: Counter[str] = Counter()
+    labelled = with_labels(resolved_task(programme))  # open values hardly ever repeat
+    for hash_, value in zip(real["hash"].to_pylist(), real["value"].to_pylist(), strict=True):
+        said = labelled.names_of(load_value(value)) if labelled is not None else ()
+        overall.update(said)
+        if (cluster := cluster_of.get(hash_)) is not None:
+            sizes[cluster] += 1
+            labels[cluster].update(said)
+    return {
+        "n": real.num_rows,
+        "synthetic": table.num_rows - real.num_rows,
+        "clusters": {
+            str(cluster): {
+                "n": count,
+                "labels": {name: n / count for name, n in labels[cluster].most_common(_LABELS)},
+            }
+            for cluster, count in sorted(sizes.items())
+        },
+        "labels": {name: count / real.num_rows for name, count in overall.most_common()},
+        "length": _lengths(real),
+    }
+
+
+def _lengths(table: pa.Table) -> dict[str, float] | None:
+    import pyarrow.compute as pc
+
+    if not table.num_rows:
+        return None
+    found = pc.quantile(pc.utf8_length(table["text"]), q=[0.05, 0.5, 0.95]).to_pylist()
+    return dict(zip(("p5", "median", "p95"), found, strict=True))
