@@ -7,9 +7,9 @@ import operator
 import pytest
 
 from tutelage.errors import UsageError
-from tutelage.records import Prompt
+from tutelage.records import Fields, Prompt
 from tutelage.review import Annotation, AnnotationProject, AnnotationStore, State
-from tutelage.tasks import Classify
+from tutelage.tasks import Classify, Extract, Judge
 
 PROMPTS = [Prompt(str(n), f"prompt {n}") for n in range(4)]
 
@@ -79,6 +79,27 @@ def test_what_was_said_last_is_taken_back(project):
     assert project.undo("Ada")
     again = project.next("Ada")
     assert again.prompt == PROMPTS[1] and again.before.value == "y"
+
+
+def test_answers_that_the_task_has_no_longer_dont_count(tmp_path):
+    store = AnnotationStore(tmp_path / "a.sqlite")
+    for task, values, left in (
+        (Judge(tuple("1234"), "rubric", scored=True), ("5", "4"), "4"),
+        (Classify(("x", "y"), multi_label=True), ("x", ("x", "z")), None),
+        (
+            Extract({"type": "object", "properties": {"n": {"type": "number"}}}),
+            (Fields({"n": "one"}), "x"),
+            None,
+        ),
+    ):
+        said = zip("ab", values, strict=True)
+        store.add_all(Annotation(PROMPTS[0].hash, who, value) for who, value in said)
+        project = AnnotationProject(PROMPTS[:1], store, task, agree=operator.eq)
+        found = project.standings()[PROMPTS[0].hash]
+        assert [value for _, value in found.independent] == ([] if left is None else [left])
+        assert (found.state, project.misfits()) == (State.OPEN, 2 - len(found.independent))
+        assert project.next("a").prompt == PROMPTS[0], "who gave one is asked again" if left is None else ""
+    store.close()
 
 
 def test_the_order_of_answers_tells_nothing_of_who_gave_them(tmp_path):

@@ -98,9 +98,13 @@ def give(programme: Programme, path: Path, form: str | None) -> None:
     out.print(f"Once answered: {programme.command('annotate --import FILE')}", soft_wrap=True)
 
 
+def _people(count: int) -> str:
+    return "1 person" if count == 1 else f"{count:,} people"
+
+
 def _import_lines(programme: Programme, found: Imported) -> list[str]:
     lines = [
-        f"{found.tool}, {found.rows:,} rows: {found.taken:,} answers of {found.annotators:,} people to "
+        f"{found.tool}, {found.rows:,} rows: {found.taken:,} answers of {_people(found.annotators)} to "
         f"{found.prompts:,} prompts taken"
         + (f", {found.replaced:,} of them in place of an earlier one" if found.replaced else "")
         + (f"; {found.known:,} stood already" if found.known else "")
@@ -140,6 +144,11 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     ]
     if found["annotators"]:
         lines.append("answers by " + ", ".join(f"{who} {n:,}" for who, n in found["annotators"].items()))
+    if found["misfits"]:
+        lines.append(
+            f"{found['misfits']:,} answers don't count: the task has no such answer any more. Mend: have "
+            "people answer anew, or put the task's labels or record back"
+        )
     told = found["agreement"]
     if told is None:
         return [*lines, "no prompt has two answers yet, so nothing is known of how far people agree"]

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tutelage.errors import UsageError
-from tutelage.records import Prompt, Value, dump_value, storable
+from tutelage.records import AnswerStatus, Prompt, Value, dump_value, storable
 from tutelage.review.annotations import Agree, Annotation, AnnotationStore, Standing, State, standing
 from tutelage.review.votes import LONGEST_COMMENT
-from tutelage.tasks import Task
+from tutelage.tasks import Task, with_labels
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Tally:
 class AnnotationProject:
     """Each of `prompts` is answered by `wanted` people, all in one order; disagreements are settled after.
 
-    `title` and `instruction` are what people read of the task. `agree` tells whether two answers may stand
+    Answers that the task has no longer, since its labels or its record changed, don't count. `title` and
+    `instruction` are what people read of the task. `agree` tells whether two answers may stand
     for each other.
     """
 
@@ -62,6 +63,7 @@ class AnnotationProject:
         self.task, self.wanted, self.title, self.instruction = task, wanted, title, instruction
         self._store, self._agree = store, agree
         self.prompts = {prompt.hash: prompt for prompt in prompts}
+        self._fitting: dict[Value, bool] = {}
 
     def standings(self) -> dict[str, Standing]:
         """Where each prompt stands, by its hash."""
@@ -144,12 +146,26 @@ class AnnotationProject:
         """Put before the person again what was skipped."""
         return self._store.withdraw_skips(annotator)
 
+    def misfits(self) -> int:
+        """How many answers stand that the task has no longer."""
+        return sum(
+            item.prompt in self.prompts and not self._fits(item.value) for item in self._store.standing()
+        )
+
     def _by_prompt(self) -> dict[str, list[Annotation]]:
         found: dict[str, list[Annotation]] = {hash_: [] for hash_ in self.prompts}
         for item in self._store.standing():
-            if item.prompt in found:
+            if item.prompt in found and self._fits(item.value):
                 found[item.prompt].append(item)
         return found
+
+    def _fits(self, value: Value | None) -> bool:
+        labelled = with_labels(self.task)
+        if value is None or (labelled is not None and not labelled.labels):
+            return True
+        if value not in self._fitting:
+            self._fitting[value] = self.task.admit(value).status is AnswerStatus.OK
+        return self._fitting[value]
 
     def _standings(self, by_prompt: Mapping[str, Sequence[Annotation]]) -> dict[str, Standing]:
         return {hash_: standing(said, self.wanted, self._agree) for hash_, said in by_prompt.items()}

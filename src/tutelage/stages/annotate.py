@@ -99,8 +99,9 @@ def export_tasks(programme: Programme, progress: Progress, path: Path, form: str
 def annotation_results(programme: Programme, progress: Progress) -> dict[str, Any]:
     """How far the project is, and how far people agree. JSON, with pseudonyms in place of names.
 
-    `prompts` by state; `adjudicated`, how many were settled after a disagreement; `annotators`, answers of
-    each; `agreement`, `evaluation.annotator_agreement` of the independent answers. Raises as `open_project`.
+    `prompts` by state; `adjudicated`, how many were settled after a disagreement; `misfits`, answers that the
+    task has no longer; `annotators`, answers of each; `agreement`, `evaluation.annotator_agreement` of the
+    independent answers. Raises as `open_project`.
     """
     project = open_project(programme, progress)
     return _results(project)
@@ -116,6 +117,7 @@ def _results(project: AnnotationProject) -> dict[str, Any]:
     return {
         "prompts": {"all": len(standings), **{str(state): states[state] for state in State}},
         "adjudicated": sum(found.adjudicated for found in standings.values()),
+        "misfits": project.misfits(),
         "annotators": dict(sorted(counts.items())),
         "agreement": annotator_agreement(project.task, answers),
     }
