@@ -2,11 +2,11 @@
 
 Three rows: soft targets into an encoder of 4 × 312 from one of 12 × 768, of random weights, with TextBrewer's teacher beside
 the student as by default; the same with the teacher's logits kept, which both can; and SFT on completions of SmolLM2's first
-layers, of trl's. All texts are of one length, so that nobody's batches hold more padding. Milliseconds of a step are the
-processor time of one thread: that of a run less that of a shorter one, through the steps between them, so that neither
-loading nor the last checkpoint counts. Sides take turns; the ratio is theirs over ours, the median of the rounds and their range.
+layers, of trl's. All texts are of one length, so that nobody's batches hold more padding. Milliseconds of a step are processor
+time of one thread, from one step of the optimiser to the next, the median of a run's; sides take turns, and the ratio is theirs
+over ours, the median of the rounds and their range.
 
-    python benchmarks/training_peers.py [--rows online kept sft] [--rounds 3] [--steps 8 24] [--batch-size 32]
+    python benchmarks/training_peers.py [--rows online kept sft] [--rounds 3] [--steps 16] [--batch-size 32]
 
 TextBrewer (`textbrewer`) and trl with `datasets` are no dependencies: run it in an environment that has them beside this
 project. A row whose peer isn't there says so.
@@ -21,7 +21,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,7 +52,28 @@ LABELS, LENGTH, RATE, CLIP = 77, 20, 1e-4, 1.0
 PROMPT, ANSWER = 24, 24  # tokens of an example of SFT
 HELD_BACK = 8  # texts of our validation, which trainers without one don't look at
 
-Run = Callable[[int], None]  # trains for so many steps
+WARM_UP = 3  # steps that aren't counted
+
+
+class Clock:
+    """Makes optimisers, and notes when each of their steps ended: seconds of the process's time."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def adamw(self, module: torch.nn.Module, rate: float) -> torch.optim.Optimizer:
+        """As students are taught by."""
+        optimizer = adamw(module, rate)
+        optimizer.register_step_post_hook(lambda *_: self.ends.append(time.process_time()))
+        return optimizer
+
+    @property
+    def milliseconds(self) -> float:
+        """From a step to the next, the median."""
+        return 1e3 * statistics.median(np.diff(self.ends[WARM_UP:]))
+
+
+Run = Callable[[Clock], None]
 
 
 @dataclass(frozen=True)
@@ -95,15 +116,15 @@ class Encoders:
         student = EncoderNetwork(shaped_body(shape, str(base)), LABELS)
         return cls(teacher, student, {name: tokens[name] for name in ("input_ids", "attention_mask")})
 
-    def sides(self, batch_size: int, *, kept: bool) -> Sides:
+    def sides(self, steps: int, batch_size: int, *, kept: bool) -> Sides:
         """Ours never has a teacher beside the student; TextBrewer's is `kept` where it is told so."""
         with torch.no_grad():
             logits = torch.cat(
                 [self.teacher(**self._rows(start, start + 64)) for start in range(0, self.count, 64)]
             )
         return Sides(
-            lambda steps: self._ours(steps, batch_size, logits),
-            lambda steps: self._textbrewer(steps, batch_size, kept=kept),
+            lambda clock: self._ours(clock, steps, batch_size, logits),
+            lambda clock: self._textbrewer(clock, steps, batch_size, kept=kept),
         )
 
     @property
@@ -114,14 +135,14 @@ class Encoders:
     def _rows(self, start: int, end: int) -> dict[str, torch.Tensor]:
         return {name: part[start:end] for name, part in self.inputs.items()}
 
-    def _ours(self, steps: int, batch_size: int, logits: torch.Tensor) -> None:
+    def _ours(self, clock: Clock, steps: int, batch_size: int, logits: torch.Tensor) -> None:
         recipe = SoftTargets(4.0, 0.0, plan(steps, batch_size))
         distil(
             logits, copy.deepcopy(self.student), self.inputs,
-            recipe=recipe, validation=HELD_BACK / self.count, optimizer=adamw,
+            recipe=recipe, validation=HELD_BACK / self.count, optimizer=clock.adamw,
         )  # fmt: skip
 
-    def _textbrewer(self, steps: int, batch_size: int, *, kept: bool) -> None:
+    def _textbrewer(self, clock: Clock, steps: int, batch_size: int, *, kept: bool) -> None:
         from textbrewer import BasicDistiller, DistillationConfig, TrainingConfig
 
         logging.getLogger("Distillation").setLevel(logging.WARNING)
@@ -137,14 +158,10 @@ class Encoders:
                 DistillationConfig(temperature=4, is_caching_logits=kept),
                 self.teacher, student, _logits, _logits,
             )  # fmt: skip
-            optimizer = adamw(student, RATE)
-            scheduler = {"lr_lambda": plan(steps, batch_size).rate}
-            epochs, rest = divmod(steps, len(loader))
-            if rest:
-                raise SystemExit(f"--steps {steps} are no whole passes of {len(loader)} batches")
             distiller.train(
-                optimizer, loader, epochs, torch.optim.lr_scheduler.LambdaLR, scheduler, max_grad_norm=CLIP
-            )
+                clock.adamw(student, RATE), loader, 1, torch.optim.lr_scheduler.LambdaLR,
+                {"lr_lambda": plan(steps, batch_size).rate}, max_grad_norm=CLIP,
+            )  # fmt: skip
 
 
 def _logits(batch: Any, output: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -175,18 +192,29 @@ class Writers:
         ]
         return cls(learner, found[:texts])
 
-    def sides(self, batch_size: int) -> Sides:
+    def sides(self, steps: int, batch_size: int) -> Sides:
         """Ours, and trl's `SFTTrainer`."""
-        return Sides(lambda steps: self._ours(steps, batch_size), lambda steps: self._trl(steps, batch_size))
+        return Sides(
+            lambda clock: self._ours(clock, steps, batch_size),
+            lambda clock: self._trl(clock, steps, batch_size),
+        )
 
-    def _ours(self, steps: int, batch_size: int) -> None:
+    def _ours(self, clock: Clock, steps: int, batch_size: int) -> None:
         learning, few = (
             self.learner.batched(part) for part in (self.pairs[HELD_BACK:], self.pairs[:HELD_BACK])
         )
         module = copy.deepcopy(self.learner.module)
-        train(TextObjective(module), learning, few, plan(steps, batch_size), Silent(), "SFT")
+        train(
+            TextObjective(module),
+            learning,
+            few,
+            plan(steps, batch_size),
+            Silent(),
+            "SFT",
+            optimizer=clock.adamw,
+        )
 
-    def _trl(self, steps: int, batch_size: int) -> None:
+    def _trl(self, clock: Clock, steps: int, batch_size: int) -> None:
         from datasets import Dataset
         from trl import SFTConfig, SFTTrainer
 
@@ -202,7 +230,7 @@ class Writers:
                 use_cpu=True, bf16=False, gradient_checkpointing=False, completion_only_loss=True, max_length=None,
                 logging_strategy="no", save_strategy="no", report_to="none", disable_tqdm=True,
             )  # fmt: skip
-            optimizer = adamw(module, RATE)
+            optimizer = clock.adamw(module, RATE)
             schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, plan(steps, batch_size).rate)
             SFTTrainer(
                 module, arguments, train_dataset=Dataset.from_dict(rows), optimizers=(optimizer, schedule),
@@ -213,21 +241,16 @@ class Writers:
 # Time
 
 
-def milliseconds(run: Run, short: int, long: int) -> float:
-    """Of a step: what a longer run takes more, by the steps that it has more."""
-    spent = []
-    for steps in (short, long):
-        started = time.process_time()
-        run(steps)
-        spent.append(time.process_time() - started)
-    return 1e3 * (spent[1] - spent[0]) / (long - short)
+def milliseconds(run: Run) -> float:
+    """Of a step of one run."""
+    clock = Clock()
+    run(clock)
+    return clock.milliseconds
 
 
-def row(name: str, peer: str, sides: Sides, rounds: int, steps: Sequence[int]) -> list[str]:
+def row(name: str, peer: str, sides: Sides, rounds: int) -> list[str]:
     """The cells of a row."""
-    for run in (sides.ours, sides.theirs):
-        run(steps[0])  # libraries are loaded by this
-    pairs = [(milliseconds(sides.ours, *steps), milliseconds(sides.theirs, *steps)) for _ in range(rounds)]
+    pairs = [(milliseconds(sides.ours), milliseconds(sides.theirs)) for _ in range(rounds)]
     ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
     ratios = [slow / fast for fast, slow in pairs]
     return [
@@ -245,12 +268,14 @@ def cells(name: str, options: argparse.Namespace, folder: Path) -> list[str]:
     wanted = ("trl", "datasets") if name == "sft" else ("textbrewer",)
     if missing := [package for package in wanted if find_spec(package) is None]:
         return [name, peer, "", "", f"not measured: {', '.join(missing)} isn't installed"]
-    texts = options.steps[0] * options.batch_size + HELD_BACK
+    texts = options.steps * options.batch_size + HELD_BACK
     if name == "sft":
-        sides = Writers.made(texts, options.layers).sides(options.batch_size)
+        sides = Writers.made(texts, options.layers).sides(options.steps, options.batch_size)
     else:
-        sides = Encoders.made(folder / name, texts).sides(options.batch_size, kept=name == "kept")
-    return row(name, peer, sides, options.rounds, options.steps)
+        sides = Encoders.made(folder / name, texts).sides(
+            options.steps, options.batch_size, kept=name == "kept"
+        )
+    return row(name, peer, sides, options.rounds)
 
 
 def main() -> None:
@@ -261,14 +286,12 @@ def main() -> None:
     names = ("online", "kept", "sft")
     parser.add_argument("--rows", nargs="+", default=names, choices=names)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--steps", nargs=2, type=int, default=[8, 24], help="of the shorter and the longer run"
-    )
+    parser.add_argument("--steps", type=int, default=16, help="of a run; the first three don't count")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--layers", type=int, default=2, help="of SmolLM2, for sft")
     options = parser.parse_args()
-    if not 0 < options.steps[0] < options.steps[1]:
-        raise SystemExit(f"--steps are {options.steps}. Mend: a shorter run first, then a longer one")
+    if options.steps < WARM_UP + 2:
+        raise SystemExit(f"--steps is {options.steps}. Mend: {WARM_UP + 2} at least")
     torch.set_num_threads(1)
     np.random.seed(0)  # trl's and TextBrewer's own order
     warnings.filterwarnings("ignore", category=SyntaxWarning)  # TextBrewer's
