@@ -52,6 +52,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/near_duplicates.py
 	$(BIN)/python benchmarks/collect.py
+	$(BIN)/python benchmarks/ray_engine.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/label_efficiency.py
 	$(BIN)/python benchmarks/digits.py --seeds 0 1 2 3 4

@@ -1,5 +1,5 @@
 """The engine: where a programme's heavy work runs, in this process or in workers of a Ray cluster."""
 
-from tutelage.scale.engine import LOCAL, Engine, LocalEngine, open_engine, require_local
+from tutelage.scale.engine import LOCAL, Engine, LocalEngine, is_first, open_engine, require_local
 
-__all__ = ["LOCAL", "Engine", "LocalEngine", "open_engine", "require_local"]
+__all__ = ["LOCAL", "Engine", "LocalEngine", "is_first", "open_engine", "require_local"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tutelage.config import EngineConfig, LabellingConfig
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
+TrainingWork = Callable[[Progress], str]
 
 
 class Engine(Protocol):
@@ -39,6 +42,17 @@ class Engine(Protocol):
         """
         ...
 
+    def train(
+        self, work: Callable[[Progress], str], progress: Progress, folder: Path, *, shared: bool
+    ) -> str:
+        """Run `work`, which trains, writes what came of it and tells so in a line.
+
+        With `shared` a step may be shared out among processes (torch.distributed): `work` then runs in each,
+        and writes in the first (`is_first`). `folder` is for what the engine keeps meanwhile. Raises what
+        `work` raises of the project's errors.
+        """
+        ...
+
 
 class LocalEngine:
     """Everything runs on this machine."""
@@ -60,6 +74,12 @@ class LocalEngine:
         from tutelage.data.processes import map_batches
 
         return map_batches(work, batches, most=most)
+
+    def train(
+        self, work: Callable[[Progress], str], progress: Progress, folder: Path, *, shared: bool
+    ) -> str:
+        """See `Engine`; in this process."""
+        return work(progress)
 
 
 LOCAL = LocalEngine()
@@ -91,3 +111,8 @@ def require_local(config: EngineConfig, command: str) -> None:
             f"`tutelage {command} --set engine=local` runs it on this machine, and the next "
             "command goes on from there"
         )
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes: the first of those that share a training, or the only one."""
+    return os.environ.get("RANK", "0") == "0"

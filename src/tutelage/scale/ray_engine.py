@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tutelage.config import EngineConfig, LabellingConfig
@@ -16,6 +17,7 @@ from tutelage.scale.cluster import Cluster
 from tutelage.scale.remote_teacher import RemoteRevealing, RemoteTeacher
 from tutelage.scale.teacher_pool import TeacherPool
 from tutelage.scale.teacher_worker import Revelation
+from tutelage.scale.training import train_on
 
 if TYPE_CHECKING:
     from tutelage.teachers import Teacher, TeacherContext
@@ -82,6 +84,13 @@ class RayEngine:
         """See `Engine`. Raises ProcessDied where a worker dies again and again."""
         self._end_pools()
         return map_on(self.cluster, work, batches)
+
+    def train(
+        self, work: Callable[[Progress], str], progress: Progress, folder: Path, *, shared: bool
+    ) -> str:
+        """See `Engine`. Raises ProcessDied where a worker dies again and again."""
+        self._end_pools()
+        return train_on(self.cluster, work, progress, folder.absolute(), shared=shared)
 
     def _end_pools(self) -> None:
         while self._pools:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tutelage import __version__, storage
@@ -14,7 +16,7 @@ from tutelage.config import BODY_RECIPES, PROMPT_RECIPES
 from tutelage.economics import EnergyMeter
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
-from tutelage.scale import require_local
+from tutelage.scale import is_first, open_engine
 from tutelage.stages.rights import programme_use, require_rights
 from tutelage.stages.signals import check_signals, learns_online, signals_inputs
 from tutelage.stages.sources import model_fingerprint, own_body
@@ -75,25 +77,65 @@ def _scoring_inputs(programme: Programme) -> Mapping[str, str]:
 
 
 def _work(programme: Programme, progress: Progress) -> str:
-    from tutelage.stages.arms import label_arms, text_arms
-
-    require_local(programme.config.engine, "train")
     require_rights(programme)
     check_signals(programme)
-    config = programme.config.student
-    checkpoints = programme.folder / "students" / f".checkpoint-{config.run}"
-    with EnergyMeter() as meter:
-        arms = (text_arms if config.writes else label_arms)(programme, progress, checkpoints)
-    with storage.fresh_folder(programme.student) as folder:
-        for name, arm in (("student", arms.student), ("control", arms.control)):
-            (folder / name).mkdir()
-            arm.student.save(folder / name)
-        storage.write_json(folder / "run.json", _record(programme, arms, meter))
+    config = programme.config
+    checkpoints = programme.folder / "students" / f".checkpoint-{config.student.run}"
+    with (
+        storage.fresh_folder(programme.student) as folder,
+        open_engine(config.engine, progress) as engine,
+    ):
+        work = Training(programme, folder.absolute(), checkpoints.absolute())
+        summary = engine.train(work, progress, checkpoints, shared=_can_be_shared(programme))
     shutil.rmtree(checkpoints, ignore_errors=True)
-    student = arms.student
-    return (
-        f"{config.run}: {student.examples:,} examples in {student.record.seconds:.0f} s, {arms.control_text}"
-    )
+    return summary
+
+
+@dataclass(frozen=True)
+class Training:
+    """The work of `train`: both arms, written to `folder` with `run.json`.
+
+    Where processes share it, each makes the arms by its part of every step, and the first writes them.
+    """
+
+    programme: Programme
+    folder: Path
+    checkpoints: Path
+
+    def __call__(self, progress: Progress) -> str:
+        """Train; what came of it in a line."""
+        from tutelage.stages.arms import label_arms, text_arms
+
+        programme = self.programme
+        config = programme.config.student
+        with EnergyMeter() as meter:
+            arms = (text_arms if config.writes else label_arms)(programme, progress, self.checkpoints)
+        if is_first():
+            for name, arm in (("student", arms.student), ("control", arms.control)):
+                shutil.rmtree(self.folder / name, ignore_errors=True)  # of a training that broke off
+                (self.folder / name).mkdir()
+                arm.student.save(self.folder / name)
+            storage.write_json(self.folder / "run.json", _record(programme, arms, meter))
+        student = arms.student
+        return (
+            f"{config.run}: {student.examples:,} examples in {student.record.seconds:.0f} s, "
+            f"{arms.control_text}"
+        )
+
+    def __getstate__(self) -> dict[str, object]:
+        """For another machine: with the programme's folder whole."""
+        programme = replace(self.programme, folder=self.programme.folder.absolute())
+        return {"programme": programme, "folder": self.folder, "checkpoints": self.checkpoints}
+
+
+def _can_be_shared(programme: Programme) -> bool:
+    """Whether a step is worth sharing out, and nothing is kept beside the checkpoints.
+
+    A static student's step takes a millisecond; recipes that read a teacher's layers keep what they computed,
+    and those that score tokens hold the teacher's weights beside the student's.
+    """
+    student = programme.config.student
+    return student.family != "static" and student.plan not in PROMPT_RECIPES and not learns_online(programme)
 
 
 def _record(programme: Programme, arms: Arms, meter: EnergyMeter) -> dict[str, Any]:
