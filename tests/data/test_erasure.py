@@ -194,6 +194,25 @@ def test_a_file_that_holds_one_is_found_however_it_writes_it(tmp_path: Path, con
     assert not holds(path, THEIRS)
 
 
+def test_many_texts_are_found_as_few_are(tmp_path: Path) -> None:
+    many = Traces(THEIRS.keys, THEIRS.texts | {f"a text of somebody, number {n}" for n in range(1_000)})
+    assert many.many and not THEIRS.many
+    for text in ("number 999", "a text of somebody, number", "hello there", "user-10", ""):
+        assert not many.in_text(text)
+    for text in (TEXT, f"so: {TEXT}", "that a text of somebody, number 7 has", "hello", "of user-1"):
+        assert many.in_text(text)
+    path = tmp_path / "t.parquet"
+    said = [f"so: {TEXT}", "nothing", None, "a text of somebody, number 12", "nothing"]
+    pq.write_table(pa.table({"text": said, "n": range(5)}), path)
+    assert holds(path, many) and erase_parquet(path, many, WHOSE) == 2 and not holds(path, many)
+    assert pq.read_table(path)["n"].to_pylist() == [1, 2, 4]
+    page = tmp_path / "page.html"
+    page.write_text("<p>a text of somebody, number 12</p>")
+    assert holds(page, many)
+    page.write_text("<p>a text of nobody, number 12</p>")
+    assert not holds(page, many)
+
+
 def test_words() -> None:
     assert words_of(["The Parcel, the parcel of Ünal-9 a1b2"]) == {"parcel", "ünal", "a1b2"}
 

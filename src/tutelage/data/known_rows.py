@@ -2,8 +2,8 @@
 
 A row is known by 64 bits of what is taken of it: text, id, slice, subject, time, class; without an id of its
 own also by the source's name. Its number isn't among that, since rows are put in front of others. What a
-source has twice is counted: the third of a row of which two are known is new. Two rows that differ have the same
-64 bits with probability 2^-64.
+source has twice is counted: the third of a row of which two are known is new. Two rows that differ have the
+same 64 bits with probability 2^-64.
 """
 
 from __future__ import annotations

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import mmap
 import re
+from html import unescape
 from pathlib import Path
 
 from tutelage.data.erasure.databases import opened, tables_of
 from tutelage.data.erasure.tables import holds_trace
 from tutelage.data.erasure.traces import Traces
 
+_WEIGHTS = (".safetensors", ".onnx", ".bin")
 _TOKEN = re.compile(rb"[\w-]")
 
 
 def holds(path: Path, traces: Traces) -> bool:
-    """Whether any long key or text of `traces` stands in the file. Reads all of it."""
+    """Whether any long key or text of `traces` stands in the file. Reads all of it.
+
+    Of many texts, which aren't looked for in weights, those within JSON are found unless it escapes them.
+    """
     if not path.stat().st_size:
         return False
     if path.suffix == ".parquet" and holds_trace(path, traces):
         return True
     if path.suffix in (".sqlite", ".db"):
         return _in_database(path, traces)
+    if traces.many and path.suffix not in (*_WEIGHTS, ".parquet"):
+        content = path.read_text(encoding="utf-8", errors="replace")
+        return any(traces.in_text(text) for text in (content, unescape(content)))
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return any(_stands(content, needle) for needle in traces.needles)
 

@@ -25,6 +25,7 @@ def erase_parquet(
     rows of others: with `renamed`, new names by old ones, these rows stay under the new one. Raises
     IntegrityError for a file that can't be read.
     """
+    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -33,19 +34,19 @@ def erase_parquet(
             parts = range(file.num_row_groups)
             erased = [_going(file.read_row_group(part), traces, whose, renamed) for part in parts]
             changes = [_renames(file.read_row_group(part), renamed) for part in parts]
-            if not any(map(any, erased)) and not any(changes):
+            count = int(sum(map(np.count_nonzero, erased)))
+            if not count and not any(changes):
                 return 0
             with storage.table_writer(path, file.schema_arrow) as write:
                 for part in parts:
-                    kept = [not goes for goes in erased[part]]
-                    table = file.read_row_group(part).filter(pa.array(kept, pa.bool_()))
+                    table = file.read_row_group(part).filter(pa.array(~erased[part]))
                     write(_with_groups(table, renamed))
     except (pa.ArrowException, OSError) as error:
         raise IntegrityError(
             f"{path} can't be read, so that nothing could be erased from it: {error}. Mend: delete it, then "
             "purge again"
         ) from error
-    return sum(map(sum, erased))
+    return count
 
 
 def holds_trace(path: Path, traces: Traces) -> bool:
@@ -56,14 +57,13 @@ def holds_trace(path: Path, traces: Traces) -> bool:
     try:
         with pq.ParquetFile(path) as file:
             parts = range(file.num_row_groups)
-            return any(any(_going(file.read_row_group(part), traces, (), None)) for part in parts)
+            return any(_going(file.read_row_group(part), traces, (), None).any() for part in parts)
     except (pa.ArrowException, OSError) as error:
         raise IntegrityError(f"{path} can't be read: {error}. Mend: delete it, then purge again") from error
 
 
-def _going(
-    table: pa.Table, traces: Traces, whose: Collection[str], renamed: Mapping[str, str] | None
-) -> list[bool]:
+def _going(table: pa.Table, traces: Traces, whose: Collection[str], renamed: Mapping[str, str] | None) -> Any:
+    """Bool [rows]: which are to go."""
     import numpy as np
 
     goes = np.zeros(table.num_rows, bool)
@@ -75,8 +75,7 @@ def _going(
             goes |= _among(table[name], traces.keys)
         if name == "id":
             goes |= _among(table[name], traces.ids)
-    found: list[bool] = goes.tolist()
-    return found
+    return goes
 
 
 def _in_column(column: pa.ChunkedArray, traces: Traces) -> Any:
@@ -92,6 +91,10 @@ def _in_column(column: pa.ChunkedArray, traces: Traces) -> Any:
     if not _is_text(column.type):
         return np.zeros(len(column), bool)
     found = _among(column, traces.cells)
+    if traces.many:  # once for each text
+        texts = pc.unique(column).to_pylist()
+        held = [text for text in texts if text and traces.in_text(text)]
+        return found | _among(column, held)
     for pattern in traces.patterns:
         found |= pc.fill_null(pc.match_substring_regex(column, pattern), False).to_numpy()
     return found

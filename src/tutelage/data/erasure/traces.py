@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -13,7 +13,9 @@ from typing import Any
 _LONG_KEY = 6  # characters from which a key is looked for within texts; shorter ones stand for much else
 _LONG_TEXT = 12  # likewise of a text; a shorter one has to be all of a cell
 _AT_ONCE = 50  # of one pattern
+_FEW = 200  # texts that patterns look for; more are looked up by how they begin
 _WORD = re.compile(r"\w{4,}")
+_BEGINNING = re.compile(r"\b\w")
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,28 @@ class Traces:
         return self.texts | {f"'{text}" for text in self.texts} | self.hashes | self.long_keys
 
     @cached_property
+    def long_texts(self) -> frozenset[str]:
+        """Texts that can be told wherever they stand."""
+        return frozenset(text for text in self.texts if len(text) >= _LONG_TEXT)
+
+    @property
+    def many(self) -> bool:
+        """Whether the texts are too many for patterns."""
+        return len(self.long_texts) > _FEW
+
+    @cached_property
+    def _by_first_word(self) -> Mapping[str, Sequence[tuple[str, int]]]:
+        """Of many texts, what stands at the beginning of the first word: the texts, with where that is."""
+        found: dict[str, list[tuple[str, int]]] = {}
+        for text in self.long_texts if self.many else ():
+            if (first := _BEGINNING.search(text)) is not None:
+                found.setdefault(text[first.start() :][:_LONG_TEXT], []).append((text, first.start()))
+        return found
+
+    @cached_property
     def patterns(self) -> tuple[str, ...]:
         """Regular expressions, for Python and RE2, that find a trace within a text."""
-        texts = [re.escape(text) for text in sorted(self.texts) if len(text) >= _LONG_TEXT]
+        texts = [] if self.many else [re.escape(text) for text in sorted(self.long_texts)]
         keys = [rf"(?:^|[^\w-]){re.escape(key)}(?:$|[^\w-])" for key in sorted(self.long_keys)]
         found = [*keys, *texts]
         return tuple("|".join(found[start : start + _AT_ONCE]) for start in range(0, len(found), _AT_ONCE))
@@ -60,7 +81,18 @@ class Traces:
 
     def in_text(self, text: str) -> bool:
         """Whether a text is or holds a trace."""
-        return text in self.cells or any(pattern.search(text) for pattern in self._compiled)
+        if text in self.cells or any(pattern.search(text) for pattern in self._compiled):
+            return True
+        return self.many and self._begins_in(text)
+
+    def _begins_in(self, text: str) -> bool:
+        """Whether any of many texts stands in this one, its first word as a word: in one reading of it."""
+        for word in _BEGINNING.finditer(text):
+            place = word.start()
+            for one, before in self._by_first_word.get(text[place : place + _LONG_TEXT], ()):
+                if before <= place and text.startswith(one, place - before):
+                    return True
+        return False
 
     def in_value(self, value: Any) -> bool:
         """Whether any text in a JSON value is or holds one."""
@@ -74,10 +106,10 @@ class Traces:
 
     @cached_property
     def needles(self) -> tuple[bytes, ...]:
-        """Long keys and texts as bytes, in each of the ways in which files write them."""
+        """Long keys and texts, unless these are many, as bytes in each way in which files write them."""
         found = {
             form.encode("utf-8", "surrogatepass")
-            for text in (*self.long_keys, *(text for text in self.texts if len(text) >= _LONG_TEXT))
+            for text in (*self.long_keys, *(() if self.many else self.long_texts))
             for form in (
                 *(text, escape(text), escape(text, quote=False)),
                 *(json.dumps(text, ensure_ascii=ascii)[1:-1] for ascii in (True, False)),
