@@ -50,6 +50,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/sequences.py
 	$(BIN)/python benchmarks/gateway.py $(if $(PEERS),--peer $(PEERS))
 	$(BIN)/python benchmarks/journal.py
+	$(BIN)/python benchmarks/purge.py
 	$(BIN)/python benchmarks/near_duplicates.py
 	$(BIN)/python benchmarks/collect.py
 	$(BIN)/python benchmarks/ray_engine.py

@@ -78,7 +78,7 @@ def planted(folder: Path, people: Iterable[Canary]) -> Programme:
             "calibration": {"share": 0.3},
             "margin": 0.08,
         },
-        traffic={"path": "traffic.csv", "columns": {"subject": "whose"}, "near_duplicate": 0.97},
+        traffic={"path": "traffic.csv", "columns": {"subject": "whose"}, "siblings": "keep"},
         certify={"bounds": [{"limit": 0.9}]},
         economics={"monthly": 100_000},
     )

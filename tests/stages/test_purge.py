@@ -15,9 +15,11 @@ from typer.testing import CliRunner
 from tutelage import storage
 from tutelage.cli.app import app
 from tutelage.data import read_sealed, verify_seal
+from tutelage.data.synthetic import Kind, Synthetic, read_synthetic, synthetic_to_table
 from tutelage.errors import DataError, UsageError
 from tutelage.programme import Programme
 from tutelage.progress import Silent
+from tutelage.records import SYNTHETIC, Prompt, text_hash
 from tutelage.stages import run_all, run_stage
 from tutelage.stages.purge import purge_subjects
 from tutelage.stages.trace import trace
@@ -144,6 +146,30 @@ def test_a_source_elsewhere_does_not_bring_them_back(collected: Programme, tmp_p
     assert not traces_of(PEOPLE[0], held) and traces_of(PEOPLE[1], held)
     reasons = Counter(row["reason"] for row in rows_in(programme.prompts_rejected))
     assert reasons["purged"] == 4
+
+
+def test_what_a_model_wrote_with_theirs_before_it_goes_too(collected: Programme) -> None:
+    def written(text: str, seed: str, whose: tuple[str, ...]) -> Synthetic:
+        prompt = Prompt(f"synthetic-{text[:5]}", text, SYNTHETIC)
+        return Synthetic(
+            prompt, Kind.VARIATION, (text_hash(seed),), text_hash(text), "w", "r", subjects=whose
+        )
+
+    one, other = PEOPLE[0], PEOPLE[1]
+    items = [
+        written("a variation of what they asked", one.asked[0], ()),
+        written("another one, of several people", "elsewhere", (other.key, one.key)),
+        written("of the other's, which stays here", other.asked[0], (other.key,)),
+    ]
+    storage.write_table(collected.synthetic, synthetic_to_table(items))
+    (collected.folder / "answers").mkdir()
+    (collected.folder / "answers" / "notes.jsonl").write_text(
+        "".join(json.dumps({"said": f"as to {item.prompt.text}"}) + "\n" for item in items)
+    )
+    purge_subjects(collected, [one.key], Silent())
+    assert read_synthetic(collected.synthetic) == items[2:]
+    assert "which stays here" in (collected.folder / "answers" / "notes.jsonl").read_text()
+    assert "variation" not in (collected.folder / "answers" / "notes.jsonl").read_text()
 
 
 def test_a_text_that_others_have_too_stays_theirs(collected: Programme) -> None:

@@ -67,7 +67,7 @@ def _print(programme: Programme, purged: Purged) -> None:
         out.print(f"student {run} {told}", soft_wrap=True)
     if purged.students:
         out.print(
-            f"Mend: run {programme.command('run')} anew, then export and certify: until then what learned "
-            "from them stays what it is",
+            f"Mend: run {programme.command('run')} anew, then export and certify; until then a student that "
+            "stays, or that a server has loaded, has learned from them",
             soft_wrap=True,
         )

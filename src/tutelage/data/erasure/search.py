@@ -27,8 +27,8 @@ def holds(path: Path, traces: Traces) -> bool:
     if path.suffix in (".sqlite", ".db"):
         return _in_database(path, traces)
     if traces.many and path.suffix not in (*_WEIGHTS, ".parquet"):
-        content = path.read_text(encoding="utf-8", errors="replace")
-        return any(traces.in_text(text) for text in (content, unescape(content)))
+        read = path.read_text(encoding="utf-8", errors="replace")
+        return any(traces.in_text(text) for text in (read, unescape(read)))
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return any(_stands(content, needle) for needle in traces.needles)
 
