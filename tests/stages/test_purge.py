@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from tutelage import storage
 from tutelage.cli.app import app
-from tutelage.data import read_sealed, verify_seal
+from tutelage.data import read_calibration, read_sealed, verify_seal
 from tutelage.data.synthetic import Kind, Synthetic, read_synthetic, synthetic_to_table
-from tutelage.errors import DataError, UsageError
+from tutelage.errors import DataError, IntegrityError, UsageError
 from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.records import SYNTHETIC, Prompt, text_hash
@@ -201,6 +201,32 @@ def test_a_purge_that_was_stopped_is_finished_by_the_next(
     held = contents(collected.folder)
     assert not traces_of(PEOPLE[0], held) and not traces_of(PEOPLE[1], held)
     verify_seal(collected.sealed, collected.seal)
+
+
+def test_one_that_was_stopped_before_it_sealed_gold_is_finished_too(
+    collected: Programme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stops(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tutelage.stages.purge._purge.make_seal", stops)
+    with pytest.raises(KeyboardInterrupt):
+        purge_subjects(collected, [one.key for one in PEOPLE[:3]], Silent())
+    monkeypatch.undo()
+    purge_subjects(collected, ["who-is-this"], Silent())
+    verify_seal(collected.sealed, collected.seal)
+    assert read_calibration(collected.gold_calibration, collected.seal)
+    assert not run_stage(collected, "gold") and not run_stage(collected, "collect")
+    held = contents(collected.folder)
+    assert not any(traces_of(one, held) for one in PEOPLE[:3])
+
+
+def test_a_purge_does_not_seal_what_somebody_changed(collected: Programme) -> None:
+    table = storage.read_table(collected.sealed)
+    storage.write_table(collected.sealed, table.slice(1))
+    with pytest.raises(IntegrityError, match="is not what .* sealed"):
+        purge_subjects(collected, [PEOPLE[0].key], Silent())
+    assert not collected.purging.exists()
 
 
 def test_what_can_not_be_changed_from_here_is_named(collected: Programme) -> None:

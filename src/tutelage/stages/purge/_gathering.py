@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tutelage import storage
 from tutelage.config import ColumnsConfig
 from tutelage.config.sources import Format
 from tutelage.data import prompts_from_table, row_reader, wanted_columns
@@ -174,18 +173,3 @@ def subject_columns(programme: Programme) -> frozenset[str]:
     """The names of columns that hold subjects, in the folder's tables and in its sources."""
     named = {columns.subject for _, columns, _, _ in sources_of(programme) if columns.subject is not None}
     return frozenset({"subject", "subjects", *named})
-
-
-def resumed(programme: Programme) -> Traces:
-    """What a purge was looking for that was stopped."""
-    if not programme.purging.exists():
-        return Traces()
-    content = storage.read_json(programme.purging)
-    return Traces(*(frozenset(content[name]) for name in ("keys", "texts", "hashes", "ids")))
-
-
-def keep(programme: Programme, traces: Traces) -> None:
-    """Write it down until the end: what was erased already couldn't be gathered again."""
-    names = ("keys", "texts", "hashes", "ids")
-    storage.write_json(programme.purging, {name: sorted(getattr(traces, name)) for name in names})
-    programme.purging.chmod(0o600)

@@ -15,29 +15,23 @@ from tutelage.data.erasure import Traces, holds
 from tutelage.data.forgotten import Forgotten
 from tutelage.data.tables import gold_from_table
 from tutelage.errors import UsageError
-from tutelage.programme import Programme, Stage
+from tutelage.extras import require_extra
+from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import Rejection
 from tutelage.stages.collect import settle_collected
 from tutelage.stages.keeping import captures_kept, retention_of
 from tutelage.stages.lifecycle import STAGES
-from tutelage.stages.purge._gathering import (
-    gather,
-    gather_expired,
-    keep,
-    known_as,
-    resumed,
-    subject_columns,
-)
-from tutelage.stages.purge._made import learned_from, own_words, remove_made
+from tutelage.stages.purge._gathering import gather, gather_expired, known_as, subject_columns
+from tutelage.stages.purge._made import own_words, remove_made
 from tutelage.stages.purge._rows import Eraser, files_of, is_made
+from tutelage.stages.purge._underway import Underway
 from tutelage.stages.serve import open_programme_store
 
 if TYPE_CHECKING:
     from tutelage.serving.store import Store
 
 _DAY = 86_400.0
-_AMENDED = ("check", "gold", "collect", "coverage", "plan", "label")  # what they left has lost rows, no more
 
 
 @dataclass(frozen=True)
@@ -68,11 +62,12 @@ def purge_subjects(programme: Programme, subjects: Collection[str], progress: Pr
         raise UsageError(
             "a purge needs a subject's key, and one is empty. Mend: --subject KEY, as the source has it"
         )
-    settle_collected(programme)
+    _prepare(programme)
     store = _store(programme)
     try:
-        traces = resumed(programme) | gather(programme, known_as(programme, named), store, progress)
-        keep(programme, traces)
+        found = gather(programme, known_as(programme, named), store, progress)
+        underway = Underway.begun(programme, found)
+        traces = underway.traces
         captures = 0 if store is None else store.purge(keys=traces.keys | traces.hashes)
     finally:
         if store is not None:
@@ -81,7 +76,7 @@ def purge_subjects(programme: Programme, subjects: Collection[str], progress: Pr
         traces.keys, traces.texts, time.time()
     )
     forgotten.write(programme.forgotten)
-    return _purge(programme, traces, forgotten, captures, progress)
+    return _purge(programme, underway, forgotten, captures, progress)
 
 
 def purge_expired(programme: Programme, progress: Progress) -> Purged:
@@ -94,7 +89,7 @@ def purge_expired(programme: Programme, progress: Progress) -> Purged:
         raise UsageError(
             "nothing expires: retention has no limit. Mend: set one, e.g. `retention: {personal: 90d}`"
         )
-    settle_collected(programme)
+    _prepare(programme)
     captures = 0
     store = None if kept is None else _store(programme)
     if store is not None and kept is not None:
@@ -103,32 +98,29 @@ def purge_expired(programme: Programme, progress: Progress) -> Purged:
         finally:
             asyncio.run(store.close())
     expired = Traces() if retention is None else gather_expired(programme, retention, progress)
-    traces = resumed(programme) | expired
-    keep(programme, traces)
-    return _purge(programme, traces, Forgotten.read(programme.forgotten) or Forgotten(), captures, progress)
+    underway = Underway.begun(programme, expired)
+    forgotten = Forgotten.read(programme.forgotten) or Forgotten()
+    return _purge(programme, underway, forgotten, captures, progress)
 
 
 def _purge(
-    programme: Programme, traces: Traces, forgotten: Forgotten, captures: int, progress: Progress
+    programme: Programme, underway: Underway, forgotten: Forgotten, captures: int, progress: Progress
 ) -> Purged:
     """Erase the traces and what was made of them, amend what stages left, look again, journal."""
-    current = [stage for stage in STAGES if stage.name in _AMENDED and _is_current(stage, programme)]
-    learned = learned_from(programme)
+    traces = underway.traces
     rows = _erase_rows(programme, traces, forgotten, progress) if traces else {}
     made = {path: count for path, count in rows.items() if is_made(programme, programme.folder / path)}
     removed: list[str] = []
-    if made:
+    if made or underway.goes_on:
         words = own_words(programme, traces.texts)
-        removed = remove_made(programme, traces, words, gold=any(path.startswith("gold/") for path in made))
-    _seal_anew(programme, rows)
-    for stage in current:
-        lost_rows = stage.reason_to_run(programme) is not None
-        if lost_rows and all(path.exists() for path in stage.outputs(programme)):
+        of_gold = underway.goes_on or any(path.startswith("gold/") for path in made)
+        removed = remove_made(programme, traces, words, gold=of_gold)
+    _seal_anew(programme, rows, goes_on=underway.goes_on)
+    for stage in STAGES:
+        there = stage.name in underway.current and all(path.exists() for path in stage.outputs(programme))
+        if there and stage.reason_to_run(programme) is not None:
             stage.amend(programme, "rows were purged")
-    taught = rows.get(_name(programme, programme.transfer), 0)
-    students = {
-        run: taught if same else None for run, same in learned.items() if taught or (made and not same)
-    }
+    students = _students(programme, underway, rows, made)
     purged = Purged(rows, captures, removed, students, _left(programme, traces, progress) if traces else [])
     subjects = sorted(map(forgotten.digest, traces.keys))
     programme.journal.append(
@@ -138,14 +130,31 @@ def _purge(
     return purged
 
 
+def _students(
+    programme: Programme, underway: Underway, rows: Mapping[str, int], made: Mapping[str, int]
+) -> dict[str, int | None]:
+    """Those that learned from the rows, or may have: see `Purged.students`."""
+    taught = rows.get(_name(programme, programme.transfer), 0)
+    if underway.goes_on:  # how many went before it was stopped isn't known
+        return dict.fromkeys(underway.learned)
+    return {
+        run: taught if same else None
+        for run, same in underway.learned.items()
+        if taught or (made and not same)
+    }
+
+
+def _prepare(programme: Programme) -> None:
+    """Settle what was half written. Raises MissingExtraError where tables couldn't be read here."""
+    if any(programme.folder.rglob("*.parquet")):
+        require_extra("programme", "`tutelage purge`")
+    settle_collected(programme)
+
+
 def _store(programme: Programme) -> Store | None:
     if programme.config.serving.database is None and not programme.server_state.exists():
         return None
     return open_programme_store(programme)
-
-
-def _is_current(stage: Stage, programme: Programme) -> bool:
-    return stage.state_path(programme).exists() and stage.reason_to_run(programme) is None
 
 
 def _name(programme: Programme, path: Path) -> str:
@@ -168,11 +177,14 @@ def _erase_rows(
     return erased
 
 
-def _seal_anew(programme: Programme, rows: Mapping[str, int]) -> None:
-    """Gold that lost rows is sealed as it is now. The seal before is kept, and the journal says why."""
+def _seal_anew(programme: Programme, rows: Mapping[str, int], *, goes_on: bool) -> None:
+    """Gold that lost rows is sealed as it is now. The seal before is kept, and the journal says why.
+
+    `goes_on`: it may have lost them before the purge was stopped.
+    """
     parts = [programme.sealed, programme.gold_training, programme.gold_calibration]
     gone = {path.stem: rows[_name(programme, path)] for path in parts if _name(programme, path) in rows}
-    if not gone or not programme.seal.exists():
+    if not (gone or goes_on) or not programme.seal.exists():
         return
     before = storage.read_json(programme.seal)
     sealed, training, calibration = (
@@ -182,6 +194,8 @@ def _seal_anew(programme: Programme, rows: Mapping[str, int]) -> None:
     gold = GoldSet(to_be_sealed(sealed), training, rejected, calibration)
     tested = programme.gold_calibration if programme.config.gold.calibration is not None else None
     seal = make_seal(gold, before["labels"], programme.config.gold, programme.sealed, tested)
+    if not gone and all(seal.get(key) == before.get(key) for key in ("hash", "training_n", "calibration")):
+        return
     storage.write_json(programme.retired_seals / f"{before['hash']}.json", before)
     seal["earlier_seals"] = len(list(programme.retired_seals.glob("*.json")))
     storage.write_json(programme.seal, seal)
