@@ -208,8 +208,8 @@ def _after(programme: Programme, found: GoldPlan) -> list[str]:
     lines = [f"{found.drawn:,} prompts drawn (seed {found.seed}); {found.waiting:,} wait in {found.path}"]
     if found.siblings:
         lines.append(
-            f"{found.siblings:,} other prompts are of the same subjects and leave the transfer set with them "
-            "(traffic.siblings)"
+            f"{found.siblings:,} of the traffic's {found.needs[-1].traffic:,} prompts are of the same "
+            "subjects and leave the transfer set with gold's (traffic.siblings)"
         )
     for need in found.needs:
         if need.rows > need.traffic:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections import Counter
@@ -199,11 +200,11 @@ JSON = st.recursive(
             max_size=4,
         )
     ),
-    max_leaves=20,
+    max_leaves=8,
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 @given(
     records=st.lists(
         st.dictionaries(
@@ -241,32 +242,99 @@ def test_whatever_a_file_holds_is_read_or_told(tmp_path, records, form):
         assert item.annotator and any(item.answers.values())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-@given(
-    said=st.lists(
-        st.tuples(
-            st.text(min_size=1, max_size=8).filter(str.strip), st.sampled_from("abc"), st.sampled_from("xyz")
-        ),
-        min_size=1,
-        max_size=8,
-    )
-)
-def test_label_studios_answers_come_back_whatever_the_texts(tmp_path, said):
-    tasks = [
+TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).filter(str.strip)
+
+
+def as_label_studio(votes):
+    return [
         {
             "id": number,
             "data": {"text": text},
             "annotations": [
                 {
-                    "completed_by": {"email": f"{who}@example.com"},
-                    "result": [{"from_name": "topic", "type": "choices", "value": {"choices": [label]}}],
+                    "completed_by": {"id": 1, "email": who},
+                    "result": [{"from_name": "label", "type": "choices", "value": {"choices": [label]}}],
                 }
+                for who, label in said.items()
             ],
-            "predictions": [{"result": []}],
+            "predictions": [{"result": [{"from_name": "label", "value": {"choices": ["x"]}}]}],
         }
-        for number, (text, who, label) in enumerate(said)
+        for number, (text, said) in enumerate(votes.items())
     ]
-    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
-    export = read_export(tmp_path / "tasks.json", ColumnsConfig())
-    assert answers(export) == [(text, f"{who}@example.com", [label]) for text, who, label in said]
-    assert export.left_out == Counter({LeftOut.SUGGESTION: len(said)})
+
+
+def as_label_studio_rows(votes):
+    rows = [(text, who, label) for text, said in votes.items() for who, label in said.items()]
+    return [
+        {"text": text, "id": n, "label": label, "annotator": who, "annotation_id": n, "lead_time": 1.0}
+        for n, (text, who, label) in enumerate(rows)
+    ]
+
+
+def as_argilla(votes):
+    return [
+        {
+            "id": f"r{number}",
+            "fields": {"text": text},
+            "metadata": {},
+            "suggestions": {"label": {"value": "x", "agent": "bert"}},
+            "responses": {"label": [{"value": label, "user_id": who} for who, label in said.items()]},
+        }
+        for number, (text, said) in enumerate(votes.items())
+    ]
+
+
+def as_argilla_columns(votes):
+    return {
+        "id": [f"r{number}" for number in range(len(votes))],
+        "text": list(votes),
+        "label.responses": [list(said.values()) for said in votes.values()],
+        "label.responses.users": [list(said) for said in votes.values()],
+        "label.responses.status": [["submitted"] * len(said) for said in votes.values()],
+        "label.suggestion": ["x"] * len(votes),
+    }
+
+
+def as_table(votes):
+    return [
+        {"text": text, "annotator": who, "label": label}
+        for text, said in votes.items()
+        for who, label in said.items()
+    ]
+
+
+def as_wide_table(votes):
+    return [{"text": text, **{who: said.get(who, "") for who in "abc"}} for text, said in votes.items()]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(
+    votes=st.dictionaries(
+        TEXTS,
+        st.dictionaries(st.sampled_from("abc"), st.sampled_from("xyz"), min_size=1),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_the_same_votes_are_read_from_every_format(tmp_path, votes):
+    wanted = sorted((text, who, label) for text, said in votes.items() for who, label in said.items())
+    makers = (as_label_studio, as_label_studio_rows, as_argilla, as_argilla_columns, as_table, as_wide_table)
+    for make in makers:
+        content = make(votes)
+        paths = [tmp_path / "votes.json"]
+        paths[0].write_text(json.dumps(content))
+        if make in (as_label_studio_rows, as_table, as_wide_table):
+            paths.append(tmp_path / "votes.csv")
+            with paths[1].open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, content[0])
+                writer.writeheader()
+                writer.writerows(content)
+        for path in paths:
+            export = read_export(path, ColumnsConfig())
+            found = sorted(
+                (text, who.removeprefix("argilla "), label)
+                for text, who, (label,) in answers(export, "label")
+            )
+            assert found == wanted, (make.__name__, path.suffix)
+            models = export.left_out[LeftOut.SUGGESTION]
+            assert models == (len(votes) if make in (as_label_studio, as_argilla, as_argilla_columns) else 0)
