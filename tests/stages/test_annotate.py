@@ -148,17 +148,18 @@ def test_siblings_of_what_is_drawn_leave_the_transfer_set_and_stay_out_once_it_i
     (made / "tutelage.yaml").write_text(json.dumps(config))
     programme = Programme.open(made)
     run_stage(programme, "gold", Silent())
-    plan = plan_gold(programme, Silent(), most=6)
-    drawn = read_to_label(programme)
-    customers = {prompt.group for prompt in drawn}
-    assert len(drawn) == 6 and len(customers) > 3
-    assert plan.siblings == 2 * len(customers) - 6
 
     def asked():
         run_stage(programme, "collect", Silent())
         return {prompt.subject for prompt in prompts_from_table(storage.read_table(programme.prompts))}
 
-    assert not asked() & customers
+    before = asked()
+    plan = plan_gold(programme, Silent(), most=6)
+    drawn = read_to_label(programme)
+    customers = {prompt.group for prompt in drawn}
+    assert len(drawn) == 6 and len(customers) > 3
+    assert plan.siblings == 2 * len(customers) - 6
+    assert customers <= before and asked() == before - customers, "what was collected before leaves as well"
     answer(open_project(programme, Silent()), "Ada")
     annotations_to_gold(programme, Silent())
     run_stage(programme, "gold", Silent())
