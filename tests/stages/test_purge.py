@@ -21,6 +21,7 @@ from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.records import SYNTHETIC, Prompt, text_hash
 from tutelage.stages import run_all, run_stage
+from tutelage.stages.privacy import reveal
 from tutelage.stages.purge import purge_subjects
 from tutelage.stages.trace import trace
 
@@ -170,6 +171,27 @@ def test_what_a_model_wrote_with_theirs_before_it_goes_too(collected: Programme)
     assert read_synthetic(collected.synthetic) == items[2:]
     assert "which stays here" in (collected.folder / "answers" / "notes.jsonl").read_text()
     assert "variation" not in (collected.folder / "answers" / "notes.jsonl").read_text()
+
+
+def test_what_their_pseudonyms_stand_for_is_given_up(
+    collected: Programme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUTELAGE_PRIVACY_KEY", "k" * 64)
+    one, other = PEOPLE[0], PEOPLE[1]
+    with (collected.folder / "traffic.csv").open("a") as file:
+        file.write(f"write to ann@example.org as well as bob@example.org,{one.key}\n")
+        file.write(f"bob@example.org is who i am,{other.key}\n")
+    path = collected.folder / "tutelage.yaml"
+    privacy = {"email": "pseudonym", "reversible": True}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"privacy": privacy}))
+    programme = Programme.open(collected.folder)
+    for stage in BEFORE:
+        run_stage(programme, stage)
+    assert len(programme.pseudonyms.read_text().splitlines()) == 2
+    purged = purge_subjects(programme, [one.key], Silent())
+    assert purged.rows["privacy/pseudonyms.jsonl"] == 1
+    [kept] = [json.loads(line)[0] for line in programme.pseudonyms.read_text().splitlines()]
+    assert reveal(programme, kept) == "bob@example.org"
 
 
 def test_a_text_that_others_have_too_stays_theirs(collected: Programme) -> None:

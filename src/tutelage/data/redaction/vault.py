@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tutelage import storage
 from tutelage.errors import IntegrityError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +55,15 @@ class Vault:
                         f"{self._path} was written under another key. Mend: export the one that it was"
                     ) from None
         raise UsageError(f"{pseudonym} is not in {self._path}. Mend: copy it whole, brackets included")
+
+    @staticmethod
+    def forget(path: Path, pseudonyms: Collection[str]) -> int:
+        """Remove these from the file at `path`; how many there were. Needs no key."""
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        kept = [line for line in lines if not line.strip() or json.loads(line)[0] not in pseudonyms]
+        if len(kept) < len(lines):
+            storage.write_bytes(path, "".join(kept).encode())
+        return len(lines) - len(kept)
 
     def _lines(self) -> list[tuple[str, str]]:
         if not self._path.exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 from tutelage import storage
 from tutelage.config import ClassifyConfig
 from tutelage.data.erasure import Traces, holds, words_of
+from tutelage.data.redaction import Vault
 from tutelage.programme import CONFIG_NAME, Programme
 from tutelage.stages.purge._rows import files_of, is_made
 
 _SCRATCH = ("students/.*", "evaluation/*/.answers", "evaluation/*/.stressed", "prompts/.collecting")
 _OF_GOLD = ("evaluation/*/stress.*",)  # whose rows are variants of gold's texts
 _ROWS = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".sqlite", ".safetensors", ".onnx", ".bin")
+_PSEUDONYM = re.compile(r"\[[A-Z_]+-[0-9a-f]{10}\]")
 _BASE = "tokenizer.json"  # a base model's words, which are nobody's
 
 
@@ -43,6 +46,17 @@ def own_words(programme: Programme, texts: Collection[str]) -> frozenset[str]:
     ):
         settings += programme.config.task.labels
     return frozenset(words - words_of(settings))
+
+
+def forget_pseudonyms(programme: Programme, texts: Collection[str]) -> int:
+    """Give up what pseudonyms stand for that stood in these texts alone; how many those were."""
+    gone = {found for text in texts for found in _PSEUDONYM.findall(text)}
+    for path in sorted(programme.folder.glob("*/*.parquet")):
+        if not gone:
+            return 0
+        for text in _texts_of(path) if is_made(programme, path) else ():
+            gone -= set(_PSEUDONYM.findall(text))
+    return Vault.forget(programme.pseudonyms, gone)
 
 
 def _texts_of(path: Path) -> Iterator[str]:

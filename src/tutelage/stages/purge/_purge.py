@@ -23,7 +23,7 @@ from tutelage.stages.collect import settle_collected
 from tutelage.stages.keeping import captures_kept, retention_of
 from tutelage.stages.lifecycle import STAGES
 from tutelage.stages.purge._gathering import gather, gather_expired, known_as, subject_columns
-from tutelage.stages.purge._made import own_words, remove_made
+from tutelage.stages.purge._made import forget_pseudonyms, own_words, remove_made
 from tutelage.stages.purge._rows import Eraser, files_of, is_made
 from tutelage.stages.purge._underway import Underway
 from tutelage.stages.serve import open_programme_store
@@ -110,6 +110,8 @@ def _purge(
     traces = underway.traces
     rows = _erase_rows(programme, traces, forgotten, progress) if traces else {}
     made = {path: count for path, count in rows.items() if is_made(programme, programme.folder / path)}
+    if forgot := forget_pseudonyms(programme, traces.texts):
+        rows[_name(programme, programme.pseudonyms)] = forgot
     removed: list[str] = []
     if made or underway.goes_on:
         words = own_words(programme, traces.texts)
