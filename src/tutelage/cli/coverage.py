@@ -144,6 +144,12 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
         synthetic = f", {transfer['synthetic']:,} synthetic ones beside" if transfer["synthetic"] else ""
         median = f"; median {transfer['length']['median']:,.0f} characters" if transfer["length"] else ""
         lines.append(f"transfer set: {transfer['n']:,} real prompts{synthetic}{median}")
+    if (near := found["leakage"].get("meaning")) is not None:
+        lines.append(
+            f"in other words among what is learned from (cosine {near['least']:g} and more): "
+            f"{near['known']:,} of gold; shares {near['gold']:.1%}, of fresh traffic {near['traffic']:.1%}, "
+            f"p {near['p']:.2g}"
+        )
     left = found["leakage"]["left"]
     leaks = ", ".join(f"{one['pairs']:,} {one['kind']} ({one['part']})" for one in left) or "none left"
     lines.append(f"gold in what is learned from or shown to the teacher: {leaks}")

@@ -29,7 +29,6 @@ from tutelage.config.schema import (
     ProgrammeConfig,
     PromptingConfig,
     StudentConfig,
-    TrafficConfig,
 )
 from tutelage.config.section import Section, environment_name
 from tutelage.config.serving import AuditConfig, PromotionConfig, RecogniseConfig, ServingConfig
@@ -63,6 +62,7 @@ from tutelage.config.teachers import (
     TransformersTeacherConfig,
 )
 from tutelage.config.tokens import TOKEN_RECIPES, DivergenceName, TokensConfig
+from tutelage.config.traffic import TrafficConfig
 
 __all__ = [
     "BODY_RECIPES",

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tutelage.config.body import BODY_RECIPES, BodyConfig, PruneConfig, check_body
 from tutelage.config.certify import CertifyConfig
-from tutelage.config.coverage import CoverageConfig
+from tutelage.config.coverage import WORDS, CoverageConfig
 from tutelage.config.economics import EconomicsConfig
 from tutelage.config.engine import EngineConfig
 from tutelage.config.export import ExportConfig
@@ -25,68 +25,13 @@ from tutelage.config.rights import RightsConfig
 from tutelage.config.sampling import SampleConfig
 from tutelage.config.section import Probability, Section, Share
 from tutelage.config.serving import ServingConfig
-from tutelage.config.sources import RowsConfig, SourceConfig, no_password_in
+from tutelage.config.sources import SourceConfig
 from tutelage.config.stress import StressConfig
 from tutelage.config.synthesis import SynthesisConfig
 from tutelage.config.tasks import ClassifyConfig, TaskConfig
 from tutelage.config.teachers import TeacherConfig
 from tutelage.config.tokens import TOKEN_RECIPES, TokensConfig, check_tokens
-
-
-class TrafficConfig(RowsConfig):
-    """Unlabelled prompts of the task, from which the transfer set is made: of one source, or of `sources`."""
-
-    path: str | None = Field(None, description="As in `sources`, where there is one source alone.")
-    sources: tuple[SourceConfig, ...] = Field((), description="Several, each with its own columns.")
-    near_duplicate: float = Field(
-        0.85,
-        gt=0.0,
-        le=1.0,
-        description="Jaccard similarity of character 5-gram sets from which two prompts count as the same.",
-    )
-    near_repeats: Literal["group", "drop", "ignore"] = Field(
-        "group",
-        description="What becomes of near duplicates within the traffic: kept, in one group that no split "
-        "divides; only the first kept; or nothing. Exact repeats are dropped.",
-    )
-    siblings: Literal["drop", "keep"] = Field(
-        "drop",
-        description="What becomes of prompts of a subject (`columns.subject`) of whom sealed gold, its "
-        "calibration part, or what was drawn for gold has another: a student is judged on strangers.",
-    )
-    word_apart: Literal["keep", "drop"] = Field(
-        "keep",
-        description="What becomes of prompts of four words or more that differ from one of gold in a single "
-        "word. `drop` where a word seldom decides the answer, and gold may have been copied and edited.",
-    )
-
-    @field_validator("path")
-    @classmethod
-    def _keeps_secrets_out(cls, path: str | None) -> str | None:
-        return path if path is None else no_password_in(path)
-
-    @model_validator(mode="after")
-    def _says_where_once(self) -> TrafficConfig:
-        own = sorted(self.model_fields_set & (RowsConfig.model_fields.keys() | {"path"}))
-        if self.sources and own:
-            raise ValueError(
-                f"{own[0]} stands beside sources, each of which has its own. Mend: move it into one of them"
-            )
-        if self.path is None and not self.sources:
-            raise ValueError("path is needed, and absent. Mend: add it, or sources")
-        return self
-
-    @property
-    def every(self) -> tuple[SourceConfig, ...]:
-        """The sources, whether one or several."""
-        if self.path is None:
-            return self.sources
-        return (SourceConfig(**{name: getattr(self, name) for name in SourceConfig.model_fields}),)
-
-    @property
-    def named(self) -> str:
-        """The sources' paths as the file has them, for people."""
-        return ", ".join(source.path for source in self.every)
+from tutelage.config.traffic import TrafficConfig
 
 
 class LabellingConfig(Section):
@@ -583,6 +528,11 @@ class ProgrammeConfig(Section):
             )
         if self.synthesis is not None:
             self.synthesis.check_teacher(self.teacher)
+        if self.traffic.semantic_duplicate is not None and self.coverage.embedding == WORDS:
+            raise ValueError(
+                "traffic.semantic_duplicate compares by meaning, and coverage.embedding is words. Mend: "
+                "coverage.embedding: minilm-l6, or another sentence encoder"
+            )
         if self.student.writes and isinstance(self.task, ClassifyConfig) and self.task.multi_label:
             raise ValueError(
                 f"student.family is {self.student.family}, which weighs one label against the others, and "

@@ -20,7 +20,7 @@ from tutelage.progress import Progress
 from tutelage.records import Prompt, Rejection
 from tutelage.stages.asking import prompted_task
 from tutelage.stages.gold import calibration_inputs, kept_apart
-from tutelage.stages.representation import known_before, represented, transfer_profile
+from tutelage.stages.representation import known_before, leaks_in_meaning, represented, transfer_profile
 from tutelage.stages.sources import model_fingerprint
 from tutelage.stages.task import labels_fingerprint
 
@@ -50,6 +50,11 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "task": fingerprint(config.task),
         "prompting": fingerprint(config.prompting),
         "traffic.near_duplicate": fingerprint(config.traffic.near_duplicate),
+        **(
+            {"traffic.semantic_duplicate": fingerprint(config.traffic.semantic_duplicate)}
+            if config.traffic.semantic_duplicate
+            else {}
+        ),
         "coverage": fingerprint(config.coverage),
         "coverage.embedding": _model_of(programme),
     }
@@ -104,7 +109,7 @@ def _work(programme: Programme, progress: Progress) -> str:
         weights = likeness.weights()
         tracker.advance(note="weights")
         leaks = _leaks(programme, texts)
-        leakage = _leakage(programme, texts, leaks)
+        leakage = {**_leakage(programme, texts, leaks), "meaning": _meaning(programme, texts, likeness)}
         tracker.advance(note="leaks")
     content = {
         **found,
@@ -193,6 +198,22 @@ def _leakage(programme: Programme, texts: _Texts, leaks: Sequence[Leak]) -> dict
         "near": _near(programme, texts),
         "listed": [{**asdict(leak), "kind": str(leak.kind)} for leak in leaks[:_LISTED]],
     }
+
+
+def _meaning(programme: Programme, texts: _Texts, likeness: Likeness) -> dict[str, Any] | None:
+    """None where texts are compared by their words, which don't tell."""
+    from tutelage.data.meaning import USUAL_SIMILARITY
+
+    config = programme.config
+    if config.coverage.embedding == WORDS:
+        return None
+    return leaks_in_meaning(
+        likeness,
+        ([prompt.id for prompt in texts.gold], [item.prompt.id for item in texts.traffic]),
+        {prompt.hash for prompt in _learned(programme, texts)},
+        config.traffic.semantic_duplicate or USUAL_SIMILARITY,
+        config.coverage.seed,
+    )
 
 
 def _near(programme: Programme, texts: _Texts) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 
 from tutelage import faults, storage
@@ -34,6 +34,7 @@ from tutelage.stages.batches import tell_stray_batches
 from tutelage.stages.costs import estimate_of
 from tutelage.stages.findings import tell_bound, tell_estimate, tell_price, tell_rejected
 from tutelage.stages.gold import calibration_inputs
+from tutelage.stages.meaning import apart_in_meaning, meaning_inputs
 from tutelage.stages.planned import plan_inputs, planned_prompts, synthetic_inputs, synthetic_prompts
 from tutelage.stages.review import corrections_fingerprint, programme_corrections
 from tutelage.stages.rights import require_rights, use_fingerprint
@@ -70,6 +71,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         "labelling.corrections": corrections_fingerprint(programme),
         **plan_inputs(programme),
         **synthetic_inputs(programme),
+        **meaning_inputs(programme),
         "rights": use_fingerprint(programme),
     }
 
@@ -118,7 +120,8 @@ def _labelled(programme: Programme, progress: Progress, engine: Engine) -> str:
     require_revealing(programme, teacher)
     require_gold(programme, teacher, progress)
     prices = tell_price(programme.config.teacher, progress)
-    real = _distinct([item.prompt for item in training], planned_prompts(programme))
+    taught = [item.prompt for item in training]
+    real = apart_in_meaning(programme, taught, planned_prompts(programme), progress)
     synthetic = synthetic_prompts(programme, len(real), progress)
     real, written = connected(real, synthetic)
     transfer = [*real, *written]
@@ -349,11 +352,6 @@ class _Asking:
         if self._programme.config.gold.calibration is not None:
             table = export_answers(prompts, self._ledger, self._key, self._task, {})
             storage.write_table(self._programme.calibration_answers, table)
-
-
-def _distinct(*groups: Iterable[Prompt]) -> list[Prompt]:
-    """Each text once, the last group's first in order; where groups share one, the first group's prompt."""
-    return list({prompt.hash: prompt for group in reversed(groups) for prompt in group}.values())
 
 
 def _summary(reports: Sequence[LabellingReport]) -> str:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tutelage.evaluation.likeness import Likeness
 
 _DAYS = 30
+_FRESH = 2_000
+_REFERENCE = 30_000
+_LISTED = 50
 _LABELS = 3  # of a cluster
 
 
@@ -60,6 +63,42 @@ def represented(
         ),
         "recent": {"days": _DAYS, "month": recent(clusters[known], late, names), "since": since},
     }
+
+
+def leaks_in_meaning(
+    likeness: Likeness, ids: tuple[Sequence[str], Sequence[str]], learned: Set[str], least: float, seed: int
+) -> dict[str, Any] | None:
+    """Gold that what is learned from has in other words, from a cosine of `least` up: told, not judged.
+
+    Customers ask the same in other words too, so that gold's share stands beside that of fresh traffic, both
+    looked up in the rest, with Fisher's exact test that gold's is the larger. `ids` are those of gold and of
+    the traffic, of which `learned` (hashes) was kept. `known` counts gold that any of it has, of which the
+    nearest fifty pairs are listed. None where there is too little.
+    """
+    import numpy as np
+
+    from tutelage.data.meaning import nearest
+    from tutelage.evaluation.shift import commoner
+
+    kept = np.flatnonzero([hash_ in learned for hash_ in likeness.traffic.hashes])
+    order = np.random.default_rng(seed).permutation(kept)
+    fresh = order[: min(_FRESH, len(order) // 4)]
+    rest = np.sort(order[len(fresh) : len(fresh) + _REFERENCE])
+    reference = likeness.traffic.points[rest]
+    _, of_gold = nearest(likeness.gold.points, reference)
+    _, of_fresh = nearest(likeness.traffic.points[fresh], reference)
+    near_gold, near_fresh = (int((one >= least).sum()) for one in (of_gold, of_fresh))
+    found = commoner(near_gold, len(of_gold), near_fresh, len(fresh))
+    if found is None:
+        return None
+    every = np.sort(order[: len(fresh) + _REFERENCE])
+    rows, cosines = nearest(likeness.gold.points, likeness.traffic.points[every])
+    near = np.flatnonzero(cosines >= least)
+    listed = near[np.argsort(-cosines[near], kind="stable")][:_LISTED].tolist()
+    pairs = [
+        {"gold": ids[0][at], "other": ids[1][every[rows[at]]], "cosine": float(cosines[at])} for at in listed
+    ]
+    return {**found, "least": least, "known": len(near), "listed": pairs}
 
 
 def transfer_profile(programme: Programme) -> dict[str, Any] | None:
