@@ -142,6 +142,45 @@ def test_a_student_of_its_own_shape(base):
     assert not torch.equal(other[words], weights[words])
 
 
+def embeddings_of(model):
+    return model.get_input_embeddings().weight.detach()
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "mpnet"])
+def test_a_narrower_student_begins_with_what_its_base_makes_of_tokens(tmp_path, kind):
+    """Eckart and Young: no other 24 dimensions keep as much of the tokens' products with one another."""
+    from tutelage.students.bodies import load_body
+
+    theirs = embeddings_of(load_body(str(save_checkpoint(tmp_path, kind))))
+    ours = embeddings_of(learner_of(tmp_path, hidden_size=24, heads=2, intermediate_size=32).body)
+    best = torch.linalg.svd(theirs.double(), full_matrices=False)
+    kept = best.U[:, :24] * best.S[:24]
+    torch.testing.assert_close(ours.double() @ ours.double().T, kept @ kept.T, atol=1e-5, rtol=1e-4)
+    same = embeddings_of(learner_of(tmp_path, hidden_size=32, heads=2, intermediate_size=48).body)
+    assert torch.equal(same, theirs), "of the base's width they are the base's"
+
+
+def test_places_are_on_the_same_axes_as_tokens(base):
+    """So that a token's products with its place are those of the base, as far as the axes reach."""
+    from tutelage.students.bodies import load_body
+
+    def sides(body):
+        parts = body.embeddings
+        return parts.word_embeddings.weight.detach(), parts.position_embeddings.weight.detach()
+
+    narrow = learner_of(base, hidden_size=24, heads=2, intermediate_size=32).body
+    (tokens, places), (theirs, wide) = sides(narrow), sides(load_body(str(base)))
+    axes = torch.linalg.svd(theirs.double(), full_matrices=False).Vh[:24].T
+    wanted = theirs.double() @ axes @ axes.T @ wide.double().T
+    torch.testing.assert_close(tokens.double() @ places.double().T, wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_a_wider_student_has_embeddings_of_its_own(base):
+    own = {"hidden_size": 64, "heads": 2, "intermediate_size": 128}
+    ours, other = (embeddings_of(learner_of(base, **own, seed=seed).body) for seed in (0, 1))
+    assert ours.shape[1] == 64 and not torch.equal(ours, other)
+
+
 def test_its_own_shape_holds_for_names_that_differ(tmp_path):
     """DistilBERT calls the feed-forward width `hidden_dim`."""
     learner = learner_of(

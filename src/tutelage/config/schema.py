@@ -214,7 +214,7 @@ class StudentConfig(Section):
     hidden_size: int | None = Field(
         None,
         ge=1,
-        description="Width of a student of its own shape (random weights), e.g. 312; "
+        description="Width of a student of its own shape (layers of random weights), e.g. 312; "
         "the base's where absent.",
     )
     heads: int | None = Field(None, ge=1, description="Attention heads of such a student, e.g. 12.")

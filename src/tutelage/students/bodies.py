@@ -51,7 +51,11 @@ def cut_body(config: StudentConfig, checkpoint: str) -> Any:
 
 
 def shaped_body(config: StudentConfig, checkpoint: str) -> Any:
-    """A body of the configuration's own shape and the base's kind, its weights random."""
+    """A body of the configuration's own shape and the base's kind: all but its embeddings is random.
+
+    These are the base's on their principal axes, where the student isn't wider, so that tokens which few or
+    none of its texts hold mean something to it as well. A wider student's are random too.
+    """
     shape = load_shape(checkpoint)
     shape.num_hidden_layers = config.layers or DEFAULT_LAYERS
     shape.hidden_size = config.hidden_size
@@ -59,7 +63,35 @@ def shaped_body(config: StudentConfig, checkpoint: str) -> Any:
     # DistilBERT's own name, or BERT's.
     name = "hidden_dim" if hasattr(shape, "hidden_dim") else "intermediate_size"
     setattr(shape, name, config.intermediate_size)
-    return new_body(shape)
+    body = new_body(shape)
+    _take_embeddings(body, load_body(checkpoint))
+    return body
+
+
+@torch.no_grad()
+def _take_embeddings(body: Any, base: Any) -> None:
+    """Those of tokens, positions and segments alike, on the axes that keep most of the tokens' second moment.
+
+    Others, such as MPNet's biases by distance, stay as they are.
+    """
+    tokens = base.get_input_embeddings().weight
+    width = body.get_input_embeddings().weight.shape[1]
+    if width > tokens.shape[1]:
+        return
+    axes = principal_axes(tokens, width)
+    theirs = dict(base.named_parameters())
+    for name, module in body.named_modules():
+        if not isinstance(module, nn.Embedding):
+            continue
+        rows = theirs[f"{name}.weight"]
+        if rows.shape[1] == len(axes) and module.weight.shape == (len(rows), width):
+            module.weight.copy_(rows if width == len(axes) else rows @ axes)
+
+
+def principal_axes(rows: torch.Tensor, width: int) -> torch.Tensor:
+    """Of rows [n, wider], about zero: orthonormal columns [wider, width], the largest moments first."""
+    moment = rows.double().T @ rows.double()
+    return torch.linalg.eigh(moment).eigenvectors[:, -width:].flip(1).to(rows.dtype)  # ascending
 
 
 def new_body(shape: Any) -> Any:
