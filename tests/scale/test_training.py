@@ -13,12 +13,16 @@ pytest.importorskip("ray", reason="engine: ray needs tutelage[scale]")
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from beginning import Beginning
 from inbox import inbox_programme
 
 from tiny_world import save_checkpoint
 from tutelage import storage
+from tutelage.config import EngineConfig
+from tutelage.errors import ConfigError
 from tutelage.programme import Programme
 from tutelage.progress import Silent
+from tutelage.scale import open_engine
 from tutelage.stages import run_stage
 from tutelage.students import load_student
 
@@ -85,22 +89,33 @@ def test_two_workers_share_an_encoder_s_steps(tmp_path, nodes):
 
 
 @pytest.mark.long
-def test_a_training_whose_worker_is_killed_goes_on_from_its_checkpoint(tmp_path, nodes, kill_worker):
-    programme = labelled_inbox(tmp_path, {"family": "static", "epochs": 60})
-    checkpoints = tmp_path / "students" / ".checkpoint-static"
-    killed = []
+def test_a_training_whose_worker_is_killed_is_begun_again(tmp_path, nodes, kill_worker):
+    told, killed = Told(), []
 
     def kill_midway():
-        while not list(checkpoints.rglob("*.safetensors")):
+        while not (tmp_path / "begun").exists():
             time.sleep(0.05)
+        time.sleep(2.0)
         killed.append(kill_worker("ray::RayTrainWorker"))
 
     thread = threading.Thread(target=kill_midway)
-    told = Told()
     thread.start()
-    _, away = trained(programme, {"type": "ray", "address": nodes.address}, told)
+    with open_engine(EngineConfig(type="ray", address=nodes.address), told) as engine:
+        assert (
+            engine.train(Beginning(tmp_path), told, tmp_path / "kept", shared=False) == "went on where it was"
+        )
     thread.join()
     assert killed == [True]
+    assert "begun" in told.lines
     assert any("broke off" in line and "goes on from its checkpoint" in line for line in told.lines)
-    assert away["student"]["record"]["steps"] > 0
-    assert not list((tmp_path / "students").glob(".*"))
+
+
+@pytest.mark.long
+def test_an_error_of_a_training_is_raised_here_and_not_tried_again(tmp_path, nodes):
+    told = Told()
+    with (
+        open_engine(EngineConfig(type="ray", address=nodes.address), told) as engine,
+        pytest.raises(ConfigError, match="student.base is none"),
+    ):
+        engine.train(Beginning(tmp_path, fails=True), told, tmp_path / "kept", shared=True)
+    assert not any("broke off" in line for line in told.lines)

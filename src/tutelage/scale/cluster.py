@@ -136,7 +136,7 @@ def first_line(error: BaseException) -> str:
         return type(error).__name__
     if "creation task" in lines[0]:
         return f"it could not start: {lines[-1]}"
-    return lines[0].rstrip(".")
+    return lines[0].rstrip(".:")
 
 
 @contextmanager

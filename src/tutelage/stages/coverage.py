@@ -18,6 +18,7 @@ from tutelage.labelling import choose_examples
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt, Rejection
+from tutelage.scale import LOCAL, Engine, open_engine
 from tutelage.stages.asking import prompted_task
 from tutelage.stages.gold import calibration_inputs, kept_apart
 from tutelage.stages.representation import known_before, leaks_in_meaning, represented, transfer_profile
@@ -92,12 +93,15 @@ def _work(programme: Programme, progress: Progress) -> str:
     config = programme.config.coverage
     texts, before = _read(programme), known_before(programme)
     earlier = read_coverage(programme) if programme.coverage.exists() else {}
-    with progress.track("looking at coverage", 5, "steps") as tracker:
+    with (
+        open_engine(programme.config.engine, progress) as engine,
+        progress.track("looking at coverage", 5, "steps") as tracker,
+    ):
         likeness = liken(
             texts.traffic,
             texts.gold,
             texts.training,
-            text_space(programme, [item.prompt.text for item in texts.traffic]),
+            text_space(programme, [item.prompt.text for item in texts.traffic], engine),
             clusters=config.clusters,
             seed=config.seed,
         )
@@ -143,16 +147,16 @@ def _read(programme: Programme) -> _Texts:
     )
 
 
-def text_space(programme: Programme, texts: Sequence[str]) -> Space:
-    """The space that `coverage.embedding` names; that of words is fitted on `texts`."""
+def text_space(programme: Programme, texts: Sequence[str], engine: Engine = LOCAL) -> Space:
+    """The space that `coverage.embedding` names; that of words is fitted on `texts`, in this process."""
     config = programme.config.coverage
     if config.embedding == WORDS:
         from tutelage.data.word_space import WordSpace
 
         return WordSpace.fit(texts, seed=config.seed)
-    from tutelage.teachers.sentence_encoder import SentenceEncoder
+    from tutelage.stages.embedding import EmbeddingSpace
 
-    return SentenceEncoder.named(config.embedding, programme.folder)
+    return EmbeddingSpace.named(config.embedding, programme.folder, engine)
 
 
 def _leaks(programme: Programme, texts: _Texts) -> list[Leak]:

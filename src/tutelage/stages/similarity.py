@@ -14,13 +14,11 @@ from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import AnyGold
 from tutelage.scale import LOCAL, Engine
+from tutelage.stages.embedding import EmbeddingSpace
 from tutelage.tasks import Generate, Task
-from tutelage.teachers.sentence_encoder import Embedding
 
 if TYPE_CHECKING:
     from tutelage.evaluation import Arm
-
-_TEXTS_A_STEP = 512
 
 
 def with_similarity(
@@ -38,7 +36,7 @@ def with_similarity(
     if not isinstance(task, Generate):
         return dict(arms)
     try:
-        embedding = Embedding.named(EMBEDDED_ENCODER, programme.folder)
+        space = EmbeddingSpace.named(EMBEDDED_ENCODER, programme.folder, engine)
     except MissingExtraError as error:
         progress.note(f"texts aren't compared by meaning: {error}")
         return dict(arms)
@@ -48,9 +46,8 @@ def with_similarity(
     for text in (text for texts in (references, *said.values()) for text in texts):
         place.setdefault(text, len(place))
     texts, rows = list(place), []
-    steps = [texts[start : start + _TEXTS_A_STEP] for start in range(0, len(texts), _TEXTS_A_STEP)]
     with progress.track("comparing by meaning", len(texts), "texts") as tracker:
-        for embedded in engine.map_batches(embedding, steps, most=1):
+        for embedded in space.steps(texts):
             rows.append(embedded)
             tracker.advance(len(embedded))
     points = np.concatenate(rows).astype(np.float64)
