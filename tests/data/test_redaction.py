@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.data.redaction import Action, Entity, NameList, Redactor, find
+from tutelage.data.redaction import Action, Entity, Finding, NameList, Redactor, find
 from tutelage.data.redaction.checksums import iso_7064_mod_11_10, luhn, mod_97, verhoeff
 from tutelage.errors import UsageError
 
@@ -164,3 +165,39 @@ def test_a_long_text_full_of_findings_takes_time_in_proportion():
     """100,000 characters are the most of a prompt; squares of that would be minutes."""
     text = "write to jane@example.com or call 030 123 45 67 89; " * 2_000
     assert len(find(text, EVERYTHING)) == 4_000
+
+
+def _finds(*stretches: tuple[int, int]) -> Callable[[str], Iterator[Finding]]:
+    """A detector of names that finds these."""
+    return lambda text: (Finding(Entity.NAME, start, end, sure=False) for start, end in stretches)
+
+
+def test_names_that_detectors_find_in_part_are_cut_out_whole():
+    text = "ask Anna Karenina Oblonsky now"
+    by_list, by_model = _finds((9, 26)), _finds((4, 17))
+    redactor = Redactor({Entity.NAME: Action.MASK}, detectors=(by_list, by_model))
+    assert redactor.redact(text).text == "ask [NAME] now"
+    assert redactor.counts[Entity.NAME] == 1
+
+
+def test_what_a_model_takes_in_beside_a_name_is_no_part_of_it():
+    """An address that is surely one stays one, and the name is cut out all the same."""
+    text = "from Anna Karenina anna@example.org, today"
+    redactor = Redactor({Entity.NAME: Action.MASK, Entity.EMAIL: Action.MASK}, detectors=(_finds((5, 36)),))
+    assert redactor.redact(text).text == "from [NAME] [EMAIL][NAME] today"
+
+
+def test_a_detectors_findings_of_kinds_that_are_allowed_count_for_nothing():
+    redactor = Redactor({Entity.EMAIL: Action.MASK, Entity.NAME: Action.ALLOW}, detectors=(_finds((0, 3)),))
+    assert redactor.redact("Ann writes").text == "Ann writes"
+
+
+@given(st.text(max_size=40), st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=6))
+def test_whatever_detectors_find_is_found_once_in_order_and_within_the_text(text, stretches):
+    within = [(low, min(high, len(text))) for low, high in stretches if low < min(high, len(text))]
+    found = find(text, EVERYTHING, [_finds(*within)])
+    assert all(one.end <= other.start for one, other in pairwise(found))
+    covered = {place for item in found for place in range(item.start, item.end)}
+    assert all(
+        place in covered or text[place].isspace() for low, high in within for place in range(low, high)
+    ) or any(item.entity is not Entity.NAME for item in found)

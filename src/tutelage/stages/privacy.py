@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from itertools import islice
 
 from tutelage.config import PrivacyConfig
-from tutelage.data.redaction import Action, Entity, Finding, Redacted, Redactor, Vault, find, listed_names
+from tutelage.data.redaction import (
+    Action,
+    Entity,
+    Finding,
+    Presidio,
+    Redacted,
+    Redactor,
+    Vault,
+    find,
+    listed_names,
+)
 from tutelage.data.rows import open_rows
 from tutelage.errors import UsageError
 from tutelage.programme import Programme, fingerprint
@@ -33,7 +43,7 @@ def redacting(programme: Programme, progress: Progress) -> Iterator[Redactor | N
         return
     renames = Action.PSEUDONYM in _policy(config).values()
     vault = Vault(programme.pseudonyms, _key(config)) if config.reversible and renames else None
-    redactor = _redactor(config, None if vault is None else vault.remember)
+    redactor = _redactor(programme, config, None if vault is None else vault.remember)
     yield redactor
     if vault is not None:
         vault.save()
@@ -49,14 +59,33 @@ def live_redaction(programme: Programme) -> Callable[[str], Redacted] | None:
     Raises as `redacting`.
     """
     config = programme.config.privacy
-    return None if config is None else _redactor(config, None).redact
+    return None if config is None else _redactor(programme, config, None).redact
 
 
-def _redactor(config: PrivacyConfig, remember: Callable[[str, str], None] | None) -> Redactor:
+def _redactor(
+    programme: Programme, config: PrivacyConfig, remember: Callable[[str, str], None] | None
+) -> Redactor:
     policy = _policy(config)
     key = _key(config) if Action.PSEUDONYM in policy.values() else b""
-    by_list = config.names_by_list and policy[Entity.NAME] is not Action.ALLOW
-    return Redactor(policy, key, listed_names().find if by_list else None, remember)
+    names = policy[Entity.NAME] is not Action.ALLOW
+    return Redactor(policy, key, _detectors(programme, config, names=names), remember)
+
+
+def _detectors(
+    programme: Programme, config: PrivacyConfig | None, *, names: bool = True
+) -> tuple[Callable[[str], Iterator[Finding]], ...]:
+    """Those beside the built-in ones that a policy asks for; without `names` none that finds these alone."""
+    found: list[Callable[[str], Iterator[Finding]]] = []
+    if config is not None and config.names_by_list and names:
+        found.append(listed_names().find)
+    if config is not None and config.presidio is not None:
+        asked = config.presidio
+        folder = programme.folder / asked.model
+        model = str(folder) if folder.is_dir() else asked.model
+        presidio = Presidio(model, asked.language, asked.names if names else (), asked.least_score)
+        presidio.require()
+        found.append(presidio.find)
+    return tuple(found)
 
 
 def _policy(config: PrivacyConfig) -> dict[Entity, Action]:
@@ -110,14 +139,14 @@ class Held:
 def personal_data(programme: Programme, *, most: int | None = None) -> tuple[list[Held], int]:
     """What gold and traffic hold, and in how many rows it was looked for. Reads; writes nothing."""
     config = programme.config
-    names = listed_names().find if config.privacy is not None and config.privacy.names_by_list else None
+    detectors = _detectors(programme, config.privacy)
     found: Counter[Entity] = Counter()
     rows: Counter[Entity] = Counter()
     examples: dict[Entity, list[str]] = {entity: [] for entity in Entity}
     total = 0
     for text in _texts(programme, most):
         total += 1
-        findings = find(text, frozenset(Entity), names)
+        findings = find(text, frozenset(Entity), detectors)
         for entity in {item.entity for item in findings}:
             rows[entity] += 1
         for item in findings:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -46,6 +47,17 @@ PRECEDENCE = (
     Entity.ADDRESS,
     Entity.NAME,
 )
+
+
+def joined(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings of one kind by several detectors: those that overlap as one, so that no part is left."""
+    kept: list[Finding] = []
+    for finding in sorted(findings, key=lambda item: item.start):
+        if kept and finding.start < kept[-1].end:
+            kept[-1] = replace(kept[-1], end=max(kept[-1].end, finding.end))
+        else:
+            kept.append(finding)
+    return kept
 
 
 def without_overlaps(findings: list[Finding]) -> list[Finding]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from tutelage.data.redaction.entities import Entity, Finding, without_overlaps
+from tutelage.data.redaction.entities import Entity, Finding, joined, without_overlaps
 from tutelage.data.redaction.national import national_numbers
 from tutelage.data.redaction.numbers import cards, ibans, ip_addresses, phones
 from tutelage.data.redaction.words import addresses, cued_names, emails, urls
@@ -19,6 +20,7 @@ Find = Callable[[str], Iterator[Finding]]
 
 _NUMBERS = (Entity.CARD, Entity.IBAN, Entity.NATIONAL_ID, Entity.IP, Entity.PHONE, Entity.ADDRESS)
 _TAKEN = "\ue000"  # of a private use: no letter, no digit, no space
+_NOT_TAKEN = re.compile(rf"[^\s{_TAKEN}](?:[^{_TAKEN}]*[^\s{_TAKEN}])?")
 _DIGITS = frozenset("0123456789")
 _MARK = 10  # hex digits of a pseudonym
 _LEAST_KEY = 16  # bytes
@@ -33,18 +35,22 @@ class Action(StrEnum):
     ALLOW = "allow"
 
 
-def find(text: str, wanted: frozenset[Entity], names: Find | None = None) -> list[Finding]:
+def find(text: str, wanted: frozenset[Entity], detectors: Sequence[Find] = ()) -> list[Finding]:
     """The personal data of the wanted kinds in a text, in its order, without overlaps.
 
-    `names` finds names by list; those after a title, a greeting or an introduction are found without it.
+    `detectors` find more than the built-in ones: names by list, or by a model. Names after a title, a
+    greeting or an introduction are found without them.
     """
     findings = [item for item in _sure(text) if item.entity in wanted]
-    text = _blanked(text, findings)
-    findings += [item for item in _likely(text) if item.entity in wanted]
+    rest = _blanked(text, findings)
+    likely = list(_likely(rest))
     if Entity.NAME in wanted:
-        findings += cued_names(text)
-        if names is not None:
-            findings += names(text)
+        likely += cued_names(rest)
+    for detect in detectors:
+        likely += (part for item in detect(rest) for part in _left_of(item, rest))
+    likely = [item for item in likely if item.entity in wanted]
+    findings += [item for item in likely if item.entity is not Entity.NAME]
+    findings += joined(item for item in likely if item.entity is Entity.NAME)
     return without_overlaps(findings)
 
 
@@ -77,6 +83,12 @@ def _blanked(text: str, findings: list[Finding]) -> str:
     return "".join(characters)
 
 
+def _left_of(finding: Finding, rest: str) -> Iterator[Finding]:
+    """A finding without what was surely found: a model takes that in, where it stands beside a name."""
+    for part in _NOT_TAKEN.finditer(rest, finding.start, finding.end):
+        yield replace(finding, start=part.start(), end=part.end())
+
+
 @dataclass(frozen=True, slots=True)
 class Redacted:
     """A text after redaction. `dropped` names the kinds for which the whole row has to go."""
@@ -97,7 +109,7 @@ class Redactor:
 
     policy: Mapping[Entity, Action]
     key: bytes = b""
-    names: Find | None = None
+    detectors: tuple[Find, ...] = ()
     remember: Callable[[str, str], None] | None = None
     counts: Counter[Entity] = field(default_factory=Counter)
 
@@ -111,7 +123,7 @@ class Redactor:
     def redact(self, text: str) -> Redacted:
         """A text as it may be kept."""
         wanted = frozenset(entity for entity, action in self.policy.items() if action is not Action.ALLOW)
-        findings = find(text, wanted, self.names)
+        findings = find(text, wanted, self.detectors)
         if not findings:
             return Redacted(text)
         self.counts.update(finding.entity for finding in findings)
