@@ -122,6 +122,11 @@ def _import_lines(programme: Programme, found: Imported) -> list[str]:
             f"{found.suggested:,} answers are a model's suggestion that a person left as it was. Mend: have "
             "people answer without suggestions; these lean to the model that made them"
         )
+    if found.unsure:
+        lines.append(
+            f"{found.unsure:,} answers may be drafts: nested records don't tell. Mend: none where all were "
+            "submitted; else export flat (to_list(flatten=True), to_datasets)"
+        )
     if found.twice:
         lines.append(f"{found.twice:,} answers were given anew by the same person; the last counts")
     if found.unmatched:

@@ -39,7 +39,8 @@ class Imported:
 
     `taken` answers are new, `replaced` of them in place of another by the same person, and `known` stood
     already. `twice`: answers that the same person gave another of, later in the file. `suggested` are a
-    model's suggestion that a person left as it was. `unmatched` has row and text of answers to what wasn't
+    model's suggestion that a person left as it was; `unsure` may be drafts, which some exports don't tell.
+    `unmatched` has row and text of answers to what wasn't
     drawn. `left_out` counts what is nobody's answer, by its name.
     """
 
@@ -50,6 +51,7 @@ class Imported:
     known: int
     twice: int
     suggested: int
+    unsure: int
     annotators: int
     prompts: int
     added: int
@@ -193,6 +195,7 @@ def _record(programme: Programme, export: Export, intake: _Intake, path: Path) -
         known=len(intake.taken) - len(new),
         twice=intake.twice,
         suggested=sum(suggested for _, suggested in intake.taken.values()),
+        unsure=export.unsure,
         annotators=len({name for _, name in intake.taken}),
         prompts=len({hash_ for hash_, _ in intake.taken}),
         added=len(added),

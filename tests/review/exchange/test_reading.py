@@ -92,6 +92,7 @@ def test_argillas_records_give_each_users_answer_and_no_suggestion():
     ] * 2
     assert export.said[0].answers["note"] == ["angry customer"]
     assert export.left_out == Counter({LeftOut.SUGGESTION: 3, LeftOut.EMPTY: 1})
+    assert export.unsure == 3, "nested records don't tell drafts"
 
 
 def test_argillas_columns_tell_drafts_from_what_was_submitted(tmp_path):
@@ -103,6 +104,7 @@ def test_argillas_columns_tell_drafts_from_what_was_submitted(tmp_path):
         export = read_export(path, ColumnsConfig())
         assert export.tool == "argilla" and export.rows == 3, path
         assert answers(export) == [(MONEY, "argilla u-1", ["refund"]), (MONEY, "argilla u-2", ["card"])]
+        assert export.unsure == 0
         assert export.left_out == Counter(
             {LeftOut.SUGGESTION: 2, LeftOut.DRAFT: 1, LeftOut.DISCARDED: 1, LeftOut.EMPTY: 1}
         )

@@ -88,6 +88,7 @@ def _take(export: Export, number: int, record: Mapping[str, Any], column: str) -
             left[response.user] = _LEFT[response.status]
         elif response.value is not None:
             answers[response.user][response.question] = response.value
+            export.unsure += not response.status
     export.left_out.update(left.values())
     if not answers:
         export.left_out[LeftOut.EMPTY] += not left

@@ -82,7 +82,8 @@ class Said:
 class Export:
     """An export as it was read. `joined`: a cell may hold several labels with a separator between them.
 
-    `faults` has row and reason of what can't be read.
+    `faults` has row and reason of what can't be read; `unsure` counts answers that may be drafts, which the
+    export doesn't tell.
     """
 
     tool: str
@@ -90,6 +91,7 @@ class Export:
     left_out: Counter[LeftOut] = field(default_factory=Counter)
     faults: list[tuple[int, str]] = field(default_factory=list)
     rows: int = 0
+    unsure: int = 0
     joined: bool = False
 
     @property
