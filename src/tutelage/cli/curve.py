@@ -37,7 +37,7 @@ def print_curve(found: CurveFound, *, as_json: bool = False) -> None:
         f"the smaller sizes foretell {curve.foretold.estimate:.1%} ({_interval(curve.foretold)}) for the "
         f"largest, {held}",
         f"{curve.more:,} more answers would add {100 * curve.gain.estimate:.1f} points "
-        f"({100 * curve.gain.low:.1f} to {100 * curve.gain.high:.1f}) for about ${found.cost:,.2f}",
+        f"({100 * curve.gain.low:.1f} to {100 * curve.gain.high:.1f}) {_cost(found.cost)}",
     ]
     if found.chosen:
         lines.append("a plan chose these answers: quality is on such prompts, not on the traffic as it comes")
@@ -47,6 +47,10 @@ def print_curve(found: CurveFound, *, as_json: bool = False) -> None:
         (curve.verdict, _STYLES[curve.verdict]), f", where {100 * curve.worth:.1f} points are worth it"
     )
     out.print(verdict, soft_wrap=True)
+
+
+def _cost(dollars: float) -> str:
+    return f"for about ${dollars:,.2f}" if dollars else "and cost nothing, as those there are did"
 
 
 def _interval(ends: Ends) -> str:

@@ -5,10 +5,12 @@ They are judged on a part of the transfer set that none learns from, as `compare
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from tutelage import storage
 from tutelage.config import StudentConfig
@@ -61,7 +63,7 @@ def run_curve(
     require_earlier(programme, "train", "curve")
     require_rights(programme)
     check_signals(programme)
-    ground = split_transfer(programme)
+    ground = _of_real_prompts(split_transfer(programme))
     own = programme.config.student
     static = StudentConfig(family="static", members=1)
     config = static if not configured and with_labels(ground.task) is not None else own
@@ -72,11 +74,14 @@ def run_curve(
             "least. Mend: label more of the traffic"
         )
     seeds = programme.config.comparison.seeds
+    progress.note(
+        f"{len(sizes) * len(seeds):,} students of {sizes[0]:,} to {sizes[-1]:,} answers; each is kept"
+    )
     scores = np.array(
         [[_scores(programme, config, ground, size, seed, progress) for seed in seeds] for size in sizes]
     )
     transfer = storage.read_table(programme.transfer)
-    wanted = more or _unlabelled(programme, transfer.num_rows) or len(ground.texts)
+    wanted = more or _unlabelled(programme, transfer) or len(ground.texts)
     paid = float(np.mean(transfer.column("cost").to_numpy()))
     curve = learning_curve(sizes, scores, wanted, worth=worth)
     found = CurveFound(curve, config.run, wanted * paid, _is_chosen(programme))
@@ -107,11 +112,22 @@ def _scores(
     named = f"{config.run} on {size:,} answers, seed {seed}"
     scores = scores_of(trained_on(programme, named, seeded, part, progress, path.with_suffix("")), part)
     storage.write_json(path, {"scores": scores})
+    shutil.rmtree(path.with_suffix(""), ignore_errors=True)  # what a killed training would have gone on from
     return scores
 
 
-def _unlabelled(programme: Programme, labelled: int) -> int:
-    return max(int(storage.read_table(programme.prompts).num_rows) - labelled, 0)
+def _of_real_prompts(ground: Ground) -> Ground:
+    """Learned from without synthetic rows: the question is what more of the traffic would bring."""
+    written = ground.texts.synthetic
+    if not written:
+        return ground
+    return replace(ground, learning=np.array([row for row in ground.learning.tolist() if not written[row]]))
+
+
+def _unlabelled(programme: Programme, transfer: pa.Table) -> int:
+    """Prompts of the traffic that the transfer set lacks; it has gold's training part beside them."""
+    asked = set(transfer.column("hash").to_pylist())
+    return sum(hash_ not in asked for hash_ in storage.read_table(programme.prompts)["hash"].to_pylist())
 
 
 def _is_chosen(programme: Programme) -> bool:
