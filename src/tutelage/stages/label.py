@@ -121,7 +121,7 @@ def _labelled(programme: Programme, progress: Progress, engine: Engine) -> str:
     require_gold(programme, teacher, progress)
     prices = tell_price(programme.config.teacher, progress)
     taught = [item.prompt for item in training]
-    real = apart_in_meaning(programme, taught, planned_prompts(programme), progress)
+    real = apart_in_meaning(programme, taught, planned_prompts(programme), progress, engine)
     synthetic = synthetic_prompts(programme, len(real), progress)
     real, written = connected(real, synthetic)
     transfer = [*real, *written]

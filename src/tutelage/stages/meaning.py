@@ -11,6 +11,7 @@ from tutelage.errors import UsageError
 from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt
+from tutelage.scale import LOCAL, Engine
 from tutelage.stages.coverage import text_space
 from tutelage.stages.gold import kept_apart, kept_apart_inputs
 from tutelage.stages.sources import model_fingerprint
@@ -19,7 +20,11 @@ _NAMED = 3
 
 
 def apart_in_meaning(
-    programme: Programme, training: Sequence[Prompt], traffic: Sequence[Prompt], progress: Progress
+    programme: Programme,
+    training: Sequence[Prompt],
+    traffic: Sequence[Prompt],
+    progress: Progress,
+    engine: Engine = LOCAL,
 ) -> list[Prompt]:
     """Gold's training part and the traffic, without what of the latter gold has in other words, in groups.
 
@@ -38,7 +43,7 @@ def apart_in_meaning(
             f"{len(prompts):,}. Mend: label a part (labelling.sample), or leave it out"
         )
     gold = kept_apart(programme)
-    space = text_space(programme, [prompt.text for prompt in prompts])
+    space = text_space(programme, [prompt.text for prompt in prompts], engine)
     with progress.track("comparing by meaning", 2, "steps") as tracker:
         points = space.embed([prompt.text for prompt in prompts])
         of_gold = space.embed([prompt.text for prompt in gold])
