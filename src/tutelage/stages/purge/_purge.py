@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage import storage
-from tutelage.data import GoldSet, make_seal, to_be_sealed
+from tutelage.data import GoldSet, make_seal, read_calibration, to_be_sealed, verify_seal
 from tutelage.data.erasure import Traces, holds
 from tutelage.data.forgotten import Forgotten
 from tutelage.data.tables import gold_from_table
@@ -147,10 +147,16 @@ def _students(
 
 
 def _prepare(programme: Programme) -> None:
-    """Settle what was half written. Raises MissingExtraError where tables couldn't be read here."""
+    """Settle what was half written. Raises MissingExtraError where tables couldn't be read here.
+
+    Raises IntegrityError where gold isn't as it was sealed, which sealing it anew would hide.
+    """
     if any(programme.folder.rglob("*.parquet")):
         require_extra("programme", "`tutelage purge`")
     settle_collected(programme)
+    if programme.seal.exists() and not programme.purging.exists():
+        verify_seal(programme.sealed, programme.seal)
+        read_calibration(programme.gold_calibration, programme.seal)
 
 
 def _store(programme: Programme) -> Store | None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tutelage import storage
-from tutelage.data import read_calibration, verify_seal
 from tutelage.data.erasure import Traces
 from tutelage.programme import Programme, Stage
 from tutelage.stages.lifecycle import STAGES
@@ -31,14 +30,8 @@ class Underway:
 
     @classmethod
     def begun(cls, programme: Programme, traces: Traces) -> Underway:
-        """Begin, or go on with one that was stopped; on disk when this returns, for its owner alone.
-
-        Raises IntegrityError where gold isn't as it was sealed: sealing it anew would hide that.
-        """
+        """Begin, or go on with one that was stopped; on disk when this returns, for its owner alone."""
         before = _read(programme)
-        if before is None and programme.seal.exists():
-            verify_seal(programme.sealed, programme.seal)
-            read_calibration(programme.gold_calibration, programme.seal)
         now = frozenset(stage.name for stage in STAGES if _is_current(stage, programme))
         learned = learned_from(programme)
         made = cls(traces, now, learned)
