@@ -8,10 +8,10 @@ import socket
 import pytest
 from voting_world import BALLOTS, HOSTILE, Browser, served
 
+from tutelage.config import is_loopback
 from tutelage.errors import UsageError
 from tutelage.records import Fields, Prompt
 from tutelage.review import Ballot, Choice
-from tutelage.web.local import is_loopback
 from tutelage.web.voting import serve_poll
 
 

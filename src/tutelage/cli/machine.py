@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from tutelage.data.processes import processors
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -56,7 +58,7 @@ def examine() -> list[Finding]:
             needed=True,
         )
     )
-    findings.append(Finding("processors", True, f"{os.cpu_count()}"))
+    findings.append(Finding("processors", True, f"{processors()}"))
     accelerator = Path("/dev/nvidia0").exists()
     findings.append(
         Finding(

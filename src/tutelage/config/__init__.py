@@ -30,7 +30,7 @@ from tutelage.config.schema import (
     PromptingConfig,
     StudentConfig,
 )
-from tutelage.config.section import Section, environment_name
+from tutelage.config.section import Section, environment_name, is_loopback
 from tutelage.config.serving import AuditConfig, PromotionConfig, RecogniseConfig, ServingConfig
 from tutelage.config.sources import ColumnsConfig, RowsConfig, SourceConfig, located
 from tutelage.config.stress import STARTER_SUITE, StressConfig
@@ -138,6 +138,7 @@ __all__ = [
     "TrainingPartConfig",
     "TransformersTeacherConfig",
     "environment_name",
+    "is_loopback",
     "known_keys",
     "label_map",
     "load_config",

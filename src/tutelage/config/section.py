@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +23,14 @@ class Section(BaseModel):
         protected_namespaces=(),
         hide_input_in_errors=True,  # which may be a secret; what is safe to show, `reading` shows
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine is reached by that name or address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.rstrip(".") == "localhost"
 
 
 def environment_name(value: str) -> str | None:

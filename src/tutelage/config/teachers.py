@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from tutelage.config.section import Section, environment_name
+from tutelage.config.section import Section, environment_name, is_loopback
 from tutelage.config.sources import SourceConfig
 
 EMBEDDED_ENCODER = "minilm-l6"
@@ -161,10 +160,7 @@ class EndpointConfig(Section):
     def remote_host(self) -> str:
         """The endpoint's host; empty where it is this machine."""
         host = (urlsplit(self.base_url).hostname or "").rstrip(".")
-        try:
-            return "" if ip_address(host).is_loopback else host
-        except ValueError:
-            return "" if host == "localhost" else host
+        return "" if is_loopback(host) else host
 
     @property
     def headers_in_environment(self) -> dict[str, str]:

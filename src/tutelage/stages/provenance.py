@@ -47,10 +47,14 @@ def _data(programme: Programme) -> Iterator[DataSet]:
 
     gold, traffic = programme.config.gold, programme.config.traffic
     training = gold.path if gold.training is None or gold.training.path is None else gold.training.path
+    whole = programme.config.labelling.sample is None
+    answered = "unlabelled prompts" + (
+        " that the teacher answered" if whole else ", a part of which the teacher answered"
+    )
     sets = [
         ("sealed gold", "evaluation; training can't read it", programme.sealed, gold.path),
         ("gold to learn from", "people's labels that may be learned from", programme.gold_training, training),
-        ("traffic", "unlabelled prompts that the teacher answered", programme.prompts, traffic.path or ""),
+        ("traffic", answered, programme.prompts, traffic.path or ""),
         ("transfer set", "prompts with answers, from which the student learned", programme.transfer, ""),
     ]
     part = gold.calibration

@@ -6,13 +6,13 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from importlib.metadata import version
-from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
+from tutelage.config import is_loopback
 from tutelage.errors import ConfigError, TeacherUnavailable
 from tutelage.teachers._access import Secrets
 
@@ -152,7 +152,7 @@ def _proxy_for(base_url: str) -> str | None:
     """The proxy that the environment names for this address."""
     parts = urlsplit(base_url)
     host = parts.hostname or ""
-    if _is_here(host) or proxy_bypass(host):
+    if is_loopback(host) or proxy_bypass(host):
         return None
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
@@ -176,10 +176,3 @@ def _proxy_for(base_url: str) -> str | None:
             "the host in NO_PROXY"
         )
     return proxy
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.rstrip(".") == "localhost"

@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from tutelage.config import is_loopback
 from tutelage.errors import UsageError
 from tutelage.review import reviewer_name
 from tutelage.web.site import HEADERS, LOOPBACK_NAMES, NEVER_KEPT, Site, Turned, asset, told
@@ -48,14 +49,6 @@ def serve_pages(
     config = uvicorn.Config(app, access_log=False, log_config=None, server_header=False, lifespan="off")
     with suppress(KeyboardInterrupt):  # told again once the server has ended
         uvicorn.Server(config).run(sockets=[listening])
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _listen(host: str, port: int) -> socket.socket:
