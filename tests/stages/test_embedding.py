@@ -28,6 +28,7 @@ def texts():
     return [f"text {number % 7} of a letter" for number in range(520)]
 
 
+@pytest.mark.long
 def test_an_engine_gets_steps_and_rows_are_the_same(tmp_path, texts):
     engine = Counting()
     space = EmbeddingSpace.named(EMBEDDED_ENCODER, tmp_path, engine)
