@@ -47,6 +47,8 @@ def test_what_learned_nothing_is_not_proposed(folder):
     assert len(by_name["table"].by_seed) == found.seeds == 2
     assert by_name["table"].footprint.size_mb and by_name["table"].footprint.latency_p50_ms
     written = storage.read_json(folder / "evaluation" / "comparison.json")
+    kept = (folder / "students" / ".comparison").rglob("*")
+    assert {path.name for path in kept if path.parent.name in CANDIDATES} == {"0.json", "1.json"}
     assert written["proposal"] == "table" and 0 < written["answered_by_humans"] < found.examples
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -118,6 +119,7 @@ def contender_of(
                 programme, f"{name}, seed {seed}", seeded, ground, progress, folder / str(seed), number
             )
             storage.write_json(folder / f"{seed}.json", {**done, "key": key})
+            shutil.rmtree(folder / str(seed), ignore_errors=True)  # its checkpoint
         scores.append(done["scores"])
         if number == 0:
             footprint = Footprint(**done["footprint"])
