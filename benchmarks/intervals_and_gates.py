@@ -41,6 +41,7 @@ from tutelage.evaluation.votes import agreement
 from tutelage.evaluation.weighting import (
     Weights,
     cluster_weights,
+    density_weights,
     weighted_accuracy,
     weighted_difference,
     weighted_figures,
@@ -322,6 +323,27 @@ def weighted(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, 
             yield f"weighted {name}, n {n}, {clusters} clusters, tilt {tilt}", low, high
 
 
+def density(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, float, float]]:
+    """Points about 40 kinds; the traffic is gold tilted log-linearly, and who is right goes with the tilt."""
+    for width, tilt, n in itertools.product((8, 64), (0.5, 1.0), (300, 1000)):
+        size, world = 100_000, np.random.default_rng(0)
+        kinds = world.normal(size=(40, width)) / sqrt(width)
+        which = world.choice(40, size, p=world.dirichlet(np.full(40, 3.0)))
+        points = kinds[which] + 0.75 * world.normal(size=(size, width)) / sqrt(width)
+        points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+        along, other = (points @ world.normal(size=width) for _ in range(2))
+        along, other = ((one - one.mean()) / one.std() for one in (along, other))
+        shares = np.exp(tilt * along) / np.exp(tilt * along).sum()
+        chance = 1 / (1 + np.exp(-(1.7 - tilt * along + 0.5 * other)))
+        truth, erred = float(shares @ chance), np.zeros(2)
+        for _ in range(draws):
+            gold, traffic = generator.integers(size, size=n), generator.choice(size, 2000, p=shares)
+            weights = density_weights(points[gold], points[traffic])
+            found = weighted_accuracy(generator.random(n) < chance[gold], weights)
+            erred += (found["low"] > truth, found["high"] < truth)
+        yield f"by density, n {n}, {width} dimensions, {chance.mean():.2f} to {truth:.2f}", *(erred / draws)
+
+
 def weighted_gate(draws: int, generator: np.random.Generator) -> Iterator[tuple[str, float, float]]:
     for n, tilt in itertools.product((300, 1000, 3000), (0.5, 1.5)):
         world = Clusters.of(30, tilt)
@@ -552,6 +574,7 @@ PARTS = {
     "shares": (shares, "gate: share of gold that is just the limit", ("passes", "fails")),
     "confusions": (confusions, "gate: confusions inherited just as often as is allowed", ("passes", "fails")),
     "weighted": (weighted, "interval of what is weighted to the traffic", ("low", "high")),
+    "density": (density, "interval of accuracy weighted by density", ("low", "high")),
     "weighted_gate": (weighted_gate, "gate: weighted loss that is just what is allowed", ("passes", "fails")),
     "agreements": (agreements, "interval of reviewers' agreement", ("low", "high")),
     "kappas": (kappas, "interval of a judge's kappas", ("low", "high")),

@@ -132,3 +132,26 @@ def test_discordant_examples_that_are_all_there_are_stay_within_their_number():
     weights = Weights(np.array([1.578125, 0.0625]) / 0.8203125, 1.0)
     found = weighted_difference(np.array([False, True]), np.array([True, False]), weights)
     assert found["low"] <= found["estimate"] <= found["high"]
+
+
+def test_density_weights_balance_the_means_of_many_dimensions():
+    """Log-linear in 32 dimensions, where a classifier's odds shrink towards equal weights."""
+    generator = np.random.default_rng(5)
+    points = generator.normal(size=(20_000, 32)).astype(np.float32)
+    shares = np.exp(points[:, 0].astype(np.float64))
+    gold = points[generator.integers(20_000, size=600)]
+    traffic = points[generator.choice(20_000, 4_000, p=shares / shares.sum())]
+    weights = density_weights(gold, traffic)
+    means = weights.values @ gold / weights.values.sum()
+    assert means[0] == pytest.approx(1.0, abs=0.1) and abs(gold.mean(axis=0)[0]) < 0.15
+    assert np.abs(means - traffic.mean(axis=0)).max() < 0.03
+    assert weights.values.min() > 0 and weights.effective_n < 400
+
+
+@pytest.mark.parametrize("points", [np.zeros((30, 3)), np.ones((30, 1)), np.repeat(np.eye(3), 10, axis=0)])
+def test_where_there_is_nothing_to_balance_weights_are_equal(points):
+    rows = points.astype(np.float32)
+    weights = density_weights(rows, rows)
+    assert weights.values == pytest.approx(np.ones(30), abs=1e-6)
+    apart = density_weights(rows, rows + 1)  # as far as there is no gold to move
+    assert np.isfinite(apart.values).all() and apart.values.mean() == pytest.approx(1)

@@ -64,14 +64,15 @@ def fit_clusters(texts: Sequence[str], vectors: Vectors, count: int, *, seed: in
     """
     if not len(texts):
         raise ValueError("no text to cluster")
-    centres = _centres(vectors, count, seed)
+    centres = fit_centres(vectors, count, seed)
     numbers, _ = nearest_centres(centres, vectors)
     used = np.unique(numbers)
     centres, numbers = centres[used], np.searchsorted(used, numbers).astype(np.int32)
     return Clusters(centres, cluster_names(texts, numbers, len(centres), seed=seed))
 
 
-def _centres(vectors: Vectors, count: int, seed: int) -> Vectors:
+def fit_centres(vectors: Vectors, count: int, seed: int) -> Vectors:
+    """The centres of at most `count` clusters of `vectors` [n, width], n at least 1: float32 [k, width]."""
     from sklearn.cluster import MiniBatchKMeans
 
     generator = np.random.default_rng(seed)

@@ -14,6 +14,7 @@ from tutelage.evaluation.arms import Arm
 from tutelage.evaluation.intervals import CONFIDENCE, proportion_interval
 from tutelage.evaluation.multiplicity import adjusted_p
 from tutelage.evaluation.paired import paired_difference_interval
+from tutelage.evaluation.regions import TOO_FEW
 from tutelage.evaluation.shift import Floats, nearest_distances
 from tutelage.evaluation.weighting import Flags, Numbers, Whole
 from tutelage.records import AnyGold
@@ -21,7 +22,6 @@ from tutelage.tasks import Task
 
 COVERED, THIN, LACKING = "covered", "thin", "lacking"
 _LEVEL = 1 - CONFIDENCE
-_THIN = 0.5  # of its share in the traffic: gold with less of a cluster is thin in it
 _REACH = 0.95
 _WORST = 10
 _LEAST_IN_SLICE = 5
@@ -32,24 +32,29 @@ def right_by_arm(task: Task, gold: Sequence[AnyGold], arms: Mapping[str, Arm]) -
     return encode(task, gold, arms).right
 
 
-def gold_by_cluster(names: Sequence[str], traffic: Numbers, gold: Whole) -> list[dict[str, Any]]:
+def gold_by_cluster(
+    names: Sequence[str], traffic: Numbers, gold: Whole, p_values: Sequence[float] | None = None
+) -> list[dict[str, Any]]:
     """One entry a cluster, from counts [k] of traffic and of gold, the largest in the traffic first.
 
-    If gold were drawn from the traffic its count would be binomial. A cluster is "lacking" (no example) or
-    "thin" (less than half of its share) where so few are too few for chance: the exact one-sided test, Holm's
-    correction over all clusters, at 5%. `needed` is how many further examples would give it its share.
+    A cluster is "lacking" (no example) or "thin" (less than half of its share) where so few are too few for
+    chance, at 5%: by adjusted `p_values` [k], or, where those are None, by the exact one-sided test of a
+    count that is binomial if gold is drawn from the traffic, Holm's correction over all clusters. `needed` is
+    how many further examples would give it its share.
     """
     from scipy.stats import binom
 
     total, n = float(traffic.sum()), int(gold.sum())
     shares = traffic / total if total else np.zeros(len(traffic))
-    adjusted = adjusted_p([float(p) for p in binom.cdf(gold, n, shares)])
+    adjusted = p_values
+    if adjusted is None:
+        adjusted = adjusted_p([float(p) for p in binom.cdf(gold, n, shares)])
     entries = []
     for number, (name, share, count, p) in enumerate(
         zip(names, shares, gold.tolist(), adjusted, strict=True)
     ):
         expected = n * float(share)
-        too_few = p <= _LEVEL and count < _THIN * expected
+        too_few = p <= _LEVEL and count < TOO_FEW * expected
         state = COVERED if not too_few else THIN if count else LACKING
         entries.append(
             {

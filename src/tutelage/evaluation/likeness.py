@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tutelage.data.arrivals import Arrival
-from tutelage.data.clusters import cluster_count, fit_clusters
+from tutelage.data.clusters import cluster_count, cluster_names
 from tutelage.evaluation.coverage import COVERED, beyond_reach, gold_by_cluster, unlike
+from tutelage.evaluation.regions import cluster_centres, find_regions
 from tutelage.evaluation.seasons import rare
 from tutelage.evaluation.shift import classifier_test, kernel_test, length_shift, nearest_shift
 from tutelage.evaluation.weighting import LEAST_GOLD, Weights, cluster_weights, density_weights
@@ -57,13 +58,18 @@ class Space(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Likeness:
-    """Gold beside the traffic and gold's training part, in k clusters; `centres` is float32 [k, width]."""
+    """Gold beside the traffic and gold's training part, in k clusters.
+
+    `centres` is float32 [k, width]; `lack_p` says of each how sure it is that gold is too rare in it (see
+    `Regions`).
+    """
 
     traffic: Placed
     gold: Placed
     training: Placed
     names: Sequence[str]
     centres: npt.NDArray[np.float32]
+    lack_p: Sequence[float]
     seed: int = 0
 
     @cached_property
@@ -71,7 +77,8 @@ class Likeness:
         """`gold_by_cluster`, each with how many there are to learn from beside the traffic."""
         k = len(self.names)
         learned = self.training.mass(k).astype(int).tolist()
-        found = gold_by_cluster(self.names, self.traffic.mass(k), self.gold.mass(k).astype(np.int64))
+        held = self.gold.mass(k).astype(np.int64)
+        found = gold_by_cluster(self.names, self.traffic.mass(k), held, self.lack_p)
         few = rare({entry["cluster"]: entry["traffic"] for entry in found})
         return [
             {**entry, "training": learned[entry["cluster"]], "rare": entry["cluster"] in few}
@@ -108,7 +115,7 @@ class Likeness:
             "cluster": cluster_weights(
                 self.traffic.mass(len(self.names)), self.gold.clusters, self.centres, uncovered
             ),
-            "density": density_weights(self.gold.points, self.traffic.points[drawn], seed=self.seed),
+            "density": density_weights(self.gold.points, self.traffic.points[drawn]),
         }
 
     def _some(self, n: int, most: int) -> npt.NDArray[np.int64]:
@@ -139,30 +146,36 @@ def liken(
     clusters: int | None = None,
     seed: int = 0,
 ) -> Likeness:
-    """Place all in `space`. The traffic alone makes the clusters, so that gold can't hide what it lacks.
+    """Place all in `space`. What gold lacks is in clusters of its own, of whatever size (see `regions`).
 
-    Where `clusters` is None there are as many as the traffic is worth, and so few that gold has ten examples
-    of each on average. Raises ValueError where there is no traffic.
+    Where `clusters` is None there are as many in all as the traffic is worth, and so few that gold has ten
+    examples of each on average. Raises ValueError where there is no
+    traffic.
     """
+    if not traffic:
+        raise ValueError("no text to cluster")
     prompts = [item.prompt for item in traffic]
     texts = [prompt.text for prompt in prompts]
     points = space.embed(texts)
     count = clusters or cluster_count(len(texts), least_in_each=_EACH_CLUSTER, judged=len(gold))
-    found = fit_clusters(texts, points, count, seed=seed)
+    of_gold = space.embed([prompt.text for prompt in gold])
+    found = find_regions(points, of_gold, count, seed=seed)
 
     def placed(some: Sequence[Prompt], points: npt.NDArray[np.float32], counts: Sequence[int]) -> Placed:
-        numbers, _ = found.place(points)
+        numbers = found.place(points)
         lengths = [len(prompt.text) for prompt in some]
         return Placed(points, numbers, lengths, [prompt.hash for prompt in some], np.array(counts, np.int64))
 
-    def embedded(some: Sequence[Prompt]) -> Placed:
-        return placed(some, space.embed([prompt.text for prompt in some]), [1] * len(some))
-
+    k = len(found.p)
+    of_training = space.embed([prompt.text for prompt in training])
+    arrived = placed(prompts, points, [item.count for item in traffic])
+    centres = cluster_centres(points, arrived.clusters, k)
     return Likeness(
-        placed(prompts, points, [item.count for item in traffic]),
-        embedded(gold),
-        embedded(training),
-        found.names,
-        found.centres,
+        arrived,
+        placed(gold, of_gold, [1] * len(gold)),
+        placed(training, of_training, [1] * len(training)),
+        cluster_names(texts, arrived.clusters, k, seed=seed),
+        centres,
+        found.p.tolist(),
         seed,
     )

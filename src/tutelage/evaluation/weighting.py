@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from tutelage.evaluation.intervals import proportion_interval
 from tutelage.evaluation.paired import paired_difference_interval
-from tutelage.evaluation.shift import Floats, fit_classifier
+from tutelage.evaluation.shift import Floats
 
 Flags = npt.NDArray[np.bool_]
 Whole = npt.NDArray[np.integer[Any]]
@@ -109,24 +109,33 @@ def label_weights(traffic: Whole, gold: Whole, uncovered: npt.NDArray[np.bool_])
     return Weights(values, found.covered)
 
 
-def density_weights(gold: Floats, traffic: Floats, *, seed: int = 0) -> Weights | None:
-    """Weights by density ratio: odds of traffic against gold by a logistic classifier (Bickel et al. 2009).
+def density_weights(gold: Floats, traffic: Floats) -> Weights | None:
+    """Weights by density ratio, log-linear in the points, that balance their means (Hainmueller 2012).
 
-    Points [n, width] and [m, width]. The classifier that weighs one half of gold has learned on the other
-    half. Weights are truncated at √n times their mean (Ionides 2008). None where there are fewer than 20 of
-    either.
+    Points [n, width] and [m, width]. Weighted, gold's mean is the traffic's in each dimension, as far as n
+    examples can tell it (a ridge of 1/n on the logarithms' slopes, in standard deviations): of all such
+    weights those that differ least from equal ones by Kullback and Leibler. Where the ratio is log-linear
+    their bias is a third of that of a classifier's odds, which shrink towards equal weights. Truncated at √n
+    times their mean (Ionides 2008). None where there are fewer than 20 of either.
     """
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp, softmax
+
     if min(len(gold), len(traffic)) < _LEAST_EACH:
         return None
-    generator = np.random.default_rng(seed)
-    part_of_gold = generator.permutation(len(gold)) % 2
-    part_of_traffic = generator.permutation(len(traffic)) % 2
-    values = np.zeros(len(gold))
-    for half in (0, 1):
-        model = fit_classifier(gold[part_of_gold != half], traffic[part_of_traffic != half])
-        scores = model.decision_function(gold[part_of_gold == half])
-        values[part_of_gold == half] = np.exp(-np.clip(scores, -30, 30))
-    values = np.minimum(_mean_one(values), np.sqrt(len(values)))
+    points = gold.astype(np.float64)
+    spread = points.std(axis=0)
+    apart = (points - traffic.mean(axis=0, dtype=np.float64)) / np.where(spread > 0, spread, 1.0)
+    apart[:, spread == 0] = 0.0  # where gold doesn't vary no weight can move its mean
+    n = len(gold)
+
+    def dual(slopes: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        tilt = apart @ slopes
+        value = float(logsumexp(tilt) + slopes @ slopes / (2 * n))
+        return value, np.asarray(softmax(tilt) @ apart + slopes / n)
+
+    found = minimize(dual, np.zeros(apart.shape[1]), jac=True, method="L-BFGS-B")
+    values = np.minimum(_mean_one(softmax(apart @ found.x)), np.sqrt(n))
     return Weights(_mean_one(values), 1.0)
 
 

@@ -60,8 +60,16 @@ class LabelSpace:
 
         index = {name: position for position, name in enumerate(self.labels)}
         rows = np.zeros((len(values), len(self.labels)), dtype=np.float32)
-        for row, value in zip(rows, values, strict=True):
-            row[[index[name] for name in self.names_of(value)]] = 1.0
+        columns_of: dict[Value, list[int]] = {}  # values repeat
+        given_rows: list[int] = []
+        given: list[int] = []
+        for row, value in enumerate(values):
+            columns = columns_of.get(value)
+            if columns is None:
+                columns = columns_of[value] = [index[name] for name in self.names_of(value)]
+            given += columns
+            given_rows += [row] * len(columns)
+        rows[given_rows, given] = 1.0
         return rows
 
     def decide(self, distributions: npt.NDArray[np.float32]) -> list[Value]:
