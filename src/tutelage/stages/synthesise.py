@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tutelage.data.synthesis import Card
     from tutelage.stages.cards import Cards
 
+_KINDS = {Kind.VARIATION: "variations of hard ones", Kind.CLUSTER: "for thin clusters"}
 _ROUNDS = 3  # of asking: not all that is written is taken
 
 
@@ -276,7 +277,7 @@ def _told(about: Mapping[str, Any], wanted: Sequence[Card], progress: Progress) 
             f"{about['least_in_cluster']:,} prompts. Mend: name slices that the traffic has (traffic.columns."
             "slice), or raise synthesis.least_in_cluster"
         )
-    kinds = ", ".join(f"{count:,} {kind}s" for kind, count in about["kinds"].items())
+    kinds = ", ".join(f"{count:,} {_KINDS[Kind(kind)]}" for kind, count in about["kinds"].items())
     return (
         f"{about['prompts']:,} synthetic prompts ({kinds or 'none'}), {about['share']:.1%} of what will be "
         "labelled"
