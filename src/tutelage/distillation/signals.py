@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tutelage.data.splits import NOWHERE, Origins, origins_of, part_rows
-from tutelage.records import AnswerStatus, DistributionOrigin, load_value
+from tutelage.data.splits import flags_of, groups_of, part_rows
+from tutelage.records import SYNTHETIC, AnswerStatus, DistributionOrigin, load_value
 from tutelage.tasks import LabelTask
 
 Floats = npt.NDArray[np.float32]
@@ -23,7 +23,9 @@ class Signals:
     `teacher`: float32 [n, labels], the teacher's distribution, or indicators of its label where it gave none.
     `softened`: bool [n], whether the row is a true distribution, so that a temperature means something.
     `gold`: float32 [n, labels], indicators of the human labels; `has_gold`: bool [n].
-    `has_teacher`: bool [n], False for rows that only a human has answered. `origins`: what splits mind.
+    `has_teacher`: bool [n], False for rows that only a human has answered. `groups`: of each row, see
+    `data.splits`; none where no row has one. `synthetic`: which of them a model wrote, none where it wrote
+    none.
     """
 
     texts: tuple[str, ...]
@@ -32,7 +34,8 @@ class Signals:
     has_teacher: npt.NDArray[np.bool_]
     gold: Floats
     has_gold: npt.NDArray[np.bool_]
-    origins: Origins = NOWHERE
+    groups: tuple[str, ...] = ()
+    synthetic: tuple[bool, ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -52,7 +55,8 @@ class Signals:
             np.concatenate([self.has_teacher, np.ones(n, bool)]),
             np.concatenate([self.gold, np.zeros_like(teacher, np.float32)]),
             np.concatenate([self.has_gold, np.zeros(n, bool)]),
-            self.origins.and_then(len(self), NOWHERE, n),
+            (*self.groups, *[""] * n) if self.groups else (),
+            (*self.synthetic, *[False] * n) if self.synthetic else (),
         )
 
     def take(self, indices: npt.NDArray[np.int64]) -> Signals:
@@ -64,15 +68,13 @@ class Signals:
             self.has_teacher[indices],
             self.gold[indices],
             self.has_gold[indices],
-            self.origins.take(indices),
+            tuple(self.groups[index] for index in indices) if self.groups else (),
+            tuple(self.synthetic[index] for index in indices) if self.synthetic else (),
         )
 
 
-def read_signals(transfer: pa.Table, task: LabelTask, *, by_time: bool = False) -> Signals:
-    """The rows of `answers/transfer.parquet` that teach; quarantined answers without a human label don't.
-
-    With `by_time` the latest are held back.
-    """
+def read_signals(transfer: pa.Table, task: LabelTask) -> Signals:
+    """The rows of `answers/transfer.parquet` that teach; quarantined answers without a human label don't."""
     rows = [
         row for row in transfer.to_pylist() if row["status"] == AnswerStatus.OK or row["gold"] is not None
     ]
@@ -90,9 +92,9 @@ def read_signals(transfer: pa.Table, task: LabelTask, *, by_time: bool = False) 
         if row["gold"] is not None:
             gold[index] = task.encode([load_value(row["gold"])])[0]
     has_gold = np.array([row["gold"] is not None for row in rows], bool)
-    texts = tuple(row["text"] for row in rows)
-    origins = origins_of(rows, by_time=by_time)
-    return Signals(texts, teacher, softened, has_teacher, gold, has_gold, origins)
+    texts, groups = tuple(row["text"] for row in rows), groups_of([row.get("group") for row in rows])
+    synthetic = flags_of([row.get("source") == SYNTHETIC for row in rows])
+    return Signals(texts, teacher, softened, has_teacher, gold, has_gold, groups, synthetic)
 
 
 def hard_labels(signals: Signals, source: str, task: LabelTask) -> Signals:
@@ -110,7 +112,8 @@ def hard_labels(signals: Signals, source: str, task: LabelTask) -> Signals:
             np.zeros(len(part), bool),
             part.gold,
             part.has_gold,
-            part.origins,
+            part.groups,
+            part.synthetic,
         )
     labels = np.where(signals.has_teacher[:, None], task.encode(task.decide(signals.teacher)), 0.0)
     return Signals(
@@ -120,14 +123,17 @@ def hard_labels(signals: Signals, source: str, task: LabelTask) -> Signals:
         signals.has_teacher,
         signals.gold,
         signals.has_gold,
-        signals.origins,
+        signals.groups,
+        signals.synthetic,
     )
 
 
 def hold_back(signals: Signals, share: float, seed: int) -> tuple[Signals, Signals]:
-    """Split into (learning, validation) by `data.splits.part_rows`: about `share` is held back.
+    """Split into (learning, validation) at random, no group on both sides, none of the latter synthetic.
 
     Either has at least one row where there are two.
     """
-    learning, held = part_rows(len(signals), share, seed, signals.origins)
+    real = len(signals) - sum(signals.synthetic)
+    count = min(max(1, round(share * real)), len(signals) - 1)
+    learning, held = part_rows(len(signals), count, seed, signals.groups, signals.synthetic)
     return signals.take(learning), signals.take(held)
