@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 def test_clusters_and_tests_are_shown_and_machines_get_the_file(folder):
     shown = RUNNER.invoke(app, ["coverage", str(folder)])
     assert shown.exit_code == 0, shown.output
-    for words in ("cluster of the traffic", "unlike gold: ", "beyond gold's reach: ", "length: gold's median",
+    for words in ("to learn from", "unlike gold: ", "beyond gold's reach: ", "length: gold's median",
                   "gold in what is learned from or shown to the teacher: none left"):  # fmt: skip
         assert words in shown.output
     told = RUNNER.invoke(app, ["coverage", str(folder), "--json"])

@@ -93,7 +93,7 @@ def folder(tmp_path, faulty_teacher):
     content["traffic"] = {"path": "traffic.csv", "columns": {"slice": "level"}, "near_duplicate": 0.9}
     content["coverage"] = {"clusters": 6}
     content["student"] = {"family": "static", "epochs": 2, "members": 1}
-    content["synthesis"] = {"share": 0.2, "least_in_cluster": 5}
+    content["synthesis"] = {"share": 0.2, "least_in_cluster": 20}
     path.write_text(json.dumps(content))
     return made
 

@@ -26,11 +26,11 @@ def print_coverage(found: Mapping[str, Any], *, as_json: bool = False) -> None:
     transfer, clusters = found.get("transfer"), found["clusters"]
     states = _states(found)
     drawn = table()
-    add_names(drawn, "cluster of the traffic")
-    add_numbers(drawn, "traffic", "gold", "expected", "gold to learn from")
+    add_names(drawn, "cluster")
+    add_numbers(drawn, "traffic", "gold", "expected", "to learn from")
     if transfer is not None:
-        add_numbers(drawn, "transfer set")
-        add_names(drawn, "mostly labelled")
+        add_numbers(drawn, "transfer")
+        add_names(drawn, "mostly")
     add_names(drawn, "")
     shown = [
         entry
