@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from tutelage.cli._work import Folder, Force, Overrides, at_work, run_one
 from tutelage.cli.audit import audit as audit_verbs
 from tutelage.cli.keys import keys
 from tutelage.cli.rights import rights as rights_verbs
-
-if TYPE_CHECKING:
-    from tutelage.programme import Programme
-    from tutelage.progress import Progress
 
 app = typer.Typer(
     name="tutelage",
@@ -29,15 +24,6 @@ app = typer.Typer(
 app.add_typer(keys, name="keys")
 app.add_typer(rights_verbs, name="rights")
 app.add_typer(audit_verbs, name="audit")
-
-Folder = Annotated[Path, typer.Argument(help="The programme's folder.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Lay a value over tutelage.yaml, e.g. student.family=static."
-    ),
-]
-Force = Annotated[bool, typer.Option("--force", help="Run even if nothing has changed.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -86,7 +72,7 @@ def init(
 @app.command()
 def check(folder: Folder = Path(), overrides: Overrides = None) -> None:
     """Validate the configuration, sources, rights and journal, before anything is sealed, sent or paid."""
-    _stage_command("check", folder, overrides, force=True)
+    run_one("check", folder, overrides, force=True)
     typer.echo(f"Next: tutelage run {shlex.quote(str(folder))}")
 
 
@@ -113,11 +99,11 @@ def gold(
         annotating.plan(Programme.open(folder, overrides or ()), seed, most, as_json)
         return
     if not reseal:
-        _stage_command("gold", folder, overrides, force)
+        run_one("gold", folder, overrides, force)
         return
     from tutelage.stages import reseal as reseal_gold
 
-    with _at_work(folder, overrides) as (programme, progress):
+    with at_work(folder, overrides) as (programme, progress):
         reseal_gold(programme, progress)
 
 
@@ -216,7 +202,7 @@ def collect(
     """Read what is new of the traffic, set aside bad rows and whatever gold has too."""
     from tutelage.stages import forget_collected, run_stage
 
-    with _at_work(folder, overrides) as (programme, progress):
+    with at_work(folder, overrides) as (programme, progress):
         if from_serving:
             from tutelage.stages.served import take_served
 
@@ -237,7 +223,7 @@ def coverage(
     from tutelage.cli.coverage import print_coverage
     from tutelage.stages import run_stage, shown_coverage
 
-    with _at_work(folder, overrides, quiet=as_json) as (programme, progress):
+    with at_work(folder, overrides, quiet=as_json) as (programme, progress):
         run_stage(programme, "coverage", progress, force=force)
     print_coverage(shown_coverage(programme), as_json=as_json)
 
@@ -260,7 +246,7 @@ def plan(
     from tutelage.stages import run_stage
     from tutelage.stages.plans import compare_plans
 
-    with _at_work(folder, overrides, quiet=as_json) as (programme, progress):
+    with at_work(folder, overrides, quiet=as_json) as (programme, progress):
         found = compare_plans(programme, progress, prompts, budget)
         print_plans(found, as_json=as_json)
         if found.chosen is not None:
@@ -272,7 +258,7 @@ def synthesise(folder: Folder = Path(), overrides: Overrides = None, force: Forc
     """Have a model write prompts where the traffic is thin or hard: marked, capped, and never gold."""
     from tutelage.cli.synthesis import print_synthesis
 
-    print_synthesis(_stage_command("synthesise", folder, overrides, force))
+    print_synthesis(run_one("synthesise", folder, overrides, force))
 
 
 @app.command()
@@ -302,12 +288,12 @@ def label(
         _cancel_batches(folder, overrides)
         return
     if pilot is None:
-        _stage_command("label", folder, overrides, force)
+        run_one("label", folder, overrides, force)
         return
     from tutelage.cli.pilot import print_pilot
     from tutelage.stages import run_pilot
 
-    with _at_work(folder, overrides, quiet=as_json) as (programme, progress):
+    with at_work(folder, overrides, quiet=as_json) as (programme, progress):
         found = run_pilot(programme, pilot, progress)
     print_pilot(found, as_json=as_json)
 
@@ -315,7 +301,7 @@ def label(
 def _cancel_batches(folder: Path, overrides: list[str] | None) -> None:
     from tutelage.stages import cancel_batches
 
-    with _at_work(folder, overrides) as (programme, progress):
+    with at_work(folder, overrides) as (programme, progress):
         typer.echo(cancel_batches(programme, progress))
 
 
@@ -328,7 +314,7 @@ def review(
     """Put the teacher's most doubtful answers into answers/review.csv, for people to correct."""
     from tutelage.stages import make_review
 
-    with _at_work(folder, overrides) as (programme, progress):
+    with at_work(folder, overrides) as (programme, progress):
         path = make_review(programme, most, progress)
     typer.echo(f"Fill in the column label of {path}, then run `tutelage label {folder}`.")
 
@@ -383,7 +369,7 @@ def vote(
 @app.command()
 def train(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
     """Train the student and its control arm."""
-    _stage_command("train", folder, overrides, force)
+    run_one("train", folder, overrides, force)
 
 
 @app.command()
@@ -396,7 +382,7 @@ def compare(
     from tutelage.cli.comparison import print_comparison
     from tutelage.stages import run_comparison
 
-    with _at_work(folder, overrides, quiet=as_json) as (programme, progress):
+    with at_work(folder, overrides, quiet=as_json) as (programme, progress):
         found = run_comparison(programme, progress)
     print_comparison(found, as_json=as_json)
 
@@ -420,7 +406,7 @@ def curve(
     from tutelage.cli.curve import print_curve
     from tutelage.stages.curve import run_curve
 
-    with _at_work(folder, overrides, quiet=as_json) as (programme, progress):
+    with at_work(folder, overrides, quiet=as_json) as (programme, progress):
         found = run_curve(programme, progress, more=more, worth=worth, configured=configured)
     print_curve(found, as_json=as_json)
 
@@ -431,7 +417,7 @@ def stress(folder: Folder = Path(), overrides: Overrides = None, force: Force = 
     from tutelage.cli.stress import print_stress
     from tutelage.stages import read_stress
 
-    print_stress(read_stress(_stage_command("stress", folder, overrides, force)))
+    print_stress(read_stress(run_one("stress", folder, overrides, force)))
 
 
 @app.command()
@@ -440,7 +426,7 @@ def export(folder: Folder = Path(), overrides: Overrides = None) -> None:
     from tutelage.cli.exports import print_export
     from tutelage.stages import run_export
 
-    with _at_work(folder, overrides) as (programme, progress):
+    with at_work(folder, overrides) as (programme, progress):
         found = run_export(programme, progress)
     print_export(found)
 
@@ -451,7 +437,7 @@ def certify(folder: Folder = Path(), overrides: Overrides = None) -> None:
     from tutelage.cli.certificates import print_certification
     from tutelage.stages import run_certify
 
-    with _at_work(folder, overrides) as (programme, progress):
+    with at_work(folder, overrides) as (programme, progress):
         found = run_certify(programme, progress)
     print_certification(found)
     raise typer.Exit(found.exit_code)
@@ -463,7 +449,7 @@ def evaluate(folder: Folder = Path(), overrides: Overrides = None, force: Force 
     from tutelage.cli.display import print_outcome
     from tutelage.stages import read_outcome
 
-    programme = _stage_command("evaluate", folder, overrides, force)
+    programme = run_one("evaluate", folder, overrides, force)
     outcome = read_outcome(programme)
     print_outcome(outcome)
     raise typer.Exit(outcome.exit_code)
@@ -472,7 +458,7 @@ def evaluate(folder: Folder = Path(), overrides: Overrides = None, force: Force 
 @app.command()
 def report(folder: Folder = Path(), overrides: Overrides = None, force: Force = False) -> None:
     """Write report.html."""
-    _stage_command("report", folder, overrides, force)
+    run_one("report", folder, overrides, force)
 
 
 @app.command()
@@ -481,7 +467,7 @@ def run(folder: Folder = Path(), overrides: Overrides = None, force: Force = Fal
     from tutelage.cli.display import print_outcome
     from tutelage.stages import run_all
 
-    with _at_work(folder, overrides) as (programme, progress):
+    with at_work(folder, overrides) as (programme, progress):
         outcome = run_all(programme, progress, force=force)
     print_outcome(outcome)
     raise typer.Exit(outcome.exit_code)
@@ -592,7 +578,7 @@ def purge(
     """Remove a person, or what is old, so that no file of the folder holds a byte of it."""
     from tutelage.cli.purging import purge as act
 
-    with _at_work(folder, overrides) as (programme, progress):
+    with at_work(folder, overrides) as (programme, progress):
         act(programme, progress, subject or [], older_than, expired=expired)
 
 
@@ -605,25 +591,3 @@ def doctor() -> None:
     findings = examine()
     print_findings(findings)
     raise typer.Exit(0 if all(finding.found or not finding.needed for finding in findings) else 2)
-
-
-@contextmanager
-def _at_work(
-    folder: Path, overrides: list[str] | None, *, quiet: bool = False
-) -> Iterator[tuple[Programme, Progress]]:
-    """The programme, while no other process works in it, and what tells how far it is (`quiet`: nothing)."""
-    from tutelage.cli.display import RichProgress
-    from tutelage.programme import Programme
-    from tutelage.progress import Silent
-
-    programme = Programme.open(folder, overrides or ())
-    with programme.locked():
-        yield programme, Silent() if quiet else RichProgress()
-
-
-def _stage_command(name: str, folder: Path, overrides: list[str] | None, force: bool) -> Programme:
-    from tutelage.stages import run_stage
-
-    with _at_work(folder, overrides) as (programme, progress):
-        run_stage(programme, name, progress, force=force)
-    return programme

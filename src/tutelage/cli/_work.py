@@ -1,0 +1,46 @@
+"""What most verbs have in common: arguments that name a programme, and it while it is worked in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tutelage.programme import Programme
+    from tutelage.progress import Progress
+
+Folder = Annotated[Path, typer.Argument(help="The programme's folder.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Lay a value over tutelage.yaml, e.g. student.family=static."
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Run even if nothing has changed.")]
+
+
+@contextmanager
+def at_work(
+    folder: Path, overrides: list[str] | None, *, quiet: bool = False
+) -> Iterator[tuple[Programme, Progress]]:
+    """The programme, while no other process works in it, and what tells how far it is (`quiet`: nothing)."""
+    from tutelage.cli.display import RichProgress
+    from tutelage.programme import Programme
+    from tutelage.progress import Silent
+
+    programme = Programme.open(folder, overrides or ())
+    with programme.locked():
+        yield programme, Silent() if quiet else RichProgress()
+
+
+def run_one(name: str, folder: Path, overrides: list[str] | None, force: bool) -> Programme:
+    """Run one stage; the programme that it belongs to."""
+    from tutelage.stages import run_stage
+
+    with at_work(folder, overrides) as (programme, progress):
+        run_stage(programme, name, progress, force=force)
+    return programme
