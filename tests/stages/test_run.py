@@ -145,6 +145,7 @@ def test_the_readme_shows_how_to_use_the_student(finished):
     assert names["odds"].shape == (1, 3) and names["odds"].sum() == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.long
 def test_another_student_reuses_the_labels(finished):
     folder, _ = finished
     programme = Programme.open(folder, ["student.name=static-warm", "student.temperature=2.0"])

@@ -124,6 +124,7 @@ def test_generations_start_from_weights_of_their_own_and_their_mean_is_one_table
     np.testing.assert_allclose(mean.table, np.mean(tables, axis=0), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.long
 def test_generations_of_encoders_are_trained_anew_too(world):
     config = {**ENCODER, "exits": None, "layers": 2}
     two = trained(world, config)
