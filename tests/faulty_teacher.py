@@ -228,10 +228,14 @@ class FaultyTeacher:
         for (verb, prefix), route in self.routes.items():
             if method == verb and path.startswith(prefix):
                 return route(path, headers, body), Request()
-        request = Request(json.loads(body))
-        request.path = path
+        try:
+            request = Request(json.loads(body))
+            request.path, text = path, request.text
+        except (ValueError, TypeError, LookupError, AttributeError):  # a probe, say, without a body
+            told = b"" if method == "HEAD" else error("that is no request of this API")
+            return Outcome(400, told), Request()
         with self._lock:
-            self.arrivals[request.text] += 1
+            self.arrivals[text] += 1
             arrived = self.arrivals.total() if self.outage_at else 0
         if self.outage_at and arrived >= self.outage_at[0]:
             _, seconds, how = self.outage_at
