@@ -88,8 +88,9 @@ class FineTuned:
         """Probabilities, float32 [n, labels]."""
         path = self._folder / f"answers-{storage.hash_json(list(texts))[:8]}.npy"
         if not path.exists():
+            student = self._student  # trained where need be, which must not happen under autocast
             with bfloat16(self._precision):
-                answers = self._student.predict(texts)
+                answers = student.predict(texts)
             np.save(path, answers)
         found: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
         return found

@@ -21,7 +21,7 @@ from tutelage.distillation.phases import Material
 from tutelage.distillation.recipes import SoftTargets
 from tutelage.distillation.schedule import Schedule
 from tutelage.distillation.signals import hold_back
-from tutelage.errors import ConfigError, TutelageError
+from tutelage.errors import ConfigError, TutelageError, UsageError
 from tutelage.progress import Silent
 from tutelage.students import new_learner
 
@@ -424,6 +424,13 @@ def test_sharded_weights_are_refused_before_the_first_step(monkeypatch, kind):
     monkeypatch.setenv(f"ACCELERATE_USE_{kind}", "true")
     walker = Walker()
     with pytest.raises(ConfigError, match="shards the student's weights.*torchrun"):
+        walk(walker)
+    assert not walker.batches
+
+
+def test_a_caller_s_autocast_is_refused_since_no_weight_would_learn_in_it():
+    walker = Walker()
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(UsageError, match="outside"):
         walk(walker)
     assert not walker.batches
 

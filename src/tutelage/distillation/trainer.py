@@ -39,7 +39,7 @@ from tutelage.distillation.examples import Batches
 from tutelage.distillation.objectives import Objective
 from tutelage.distillation.record import TrainingRecord
 from tutelage.distillation.schedule import Precision, Schedule
-from tutelage.errors import ConfigError, TutelageError
+from tutelage.errors import ConfigError, TutelageError, UsageError
 from tutelage.progress import Progress, Silent, Tracker
 from tutelage.students.optimizers import adamw
 from tutelage.students.protocol import Examples
@@ -66,8 +66,10 @@ def train(
 
     The objective is left with the best weights seen, evaluating. `start` is called before the first step of a
     run that doesn't go on from a checkpoint. SIGTERM and Ctrl-C leave a checkpoint of the step they came in.
-    Raises TutelageError where the loss is not finite, ConfigError where a step can't be cut into its parts.
+    Raises TutelageError where the loss is not finite, ConfigError where a step can't be cut into its parts,
+    UsageError within `torch.autocast`.
     """
+    _refuse_autocast()
     with ExitStack() as stack:
         stack.enter_context(_threads(threads))
         folder = checkpoint or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tutelage-")))
@@ -416,6 +418,16 @@ def _arguments(schedule: Schedule, folder: Path) -> TrainingArguments:
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs are for torchrun; else they'd share one process
     return arguments
+
+
+def _refuse_autocast() -> None:
+    """Within a caller's autocast each weight would be cast once, before the first step, and never learn."""
+    kinds = [kind for kind in ("cuda", "cpu", "mps") if torch.is_autocast_enabled(kind)]
+    if kinds:
+        raise UsageError(
+            f"training was called within torch.autocast({kinds[0]!r}), which keeps the weights as they were cast "
+            "first: none would learn. Mend: call it outside; `student.precision` sets that of the steps"
+        )
 
 
 def _require_whole_weights() -> None:
