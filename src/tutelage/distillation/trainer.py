@@ -425,8 +425,8 @@ def _refuse_autocast() -> None:
     kinds = [kind for kind in ("cuda", "cpu", "mps") if torch.is_autocast_enabled(kind)]
     if kinds:
         raise UsageError(
-            f"training was called within torch.autocast({kinds[0]!r}), which keeps weights as they were first "
-            "cast: none would learn. Mend: call it outside; `student.precision` sets that of the steps"
+            f"training was called within torch.autocast({kinds[0]!r}), which keeps weights as they were "
+            "first cast: none would learn. Mend: call it outside; `student.precision` sets that of the steps"
         )
 
 
