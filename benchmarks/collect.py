@@ -6,7 +6,9 @@ one in a hundred is a row of sealed gold, and as many are malformed in one of ni
 test part. `collect` runs as a command of its own; memory is the sum over its processes, each page that they
 share counted once (PSS), the largest of samples every quarter of a second.
 
-    python benchmarks/collect.py [--rows 100000 1000000] [--seed 0] [--keep FOLDER]
+With `--more` that many rows are added to the traffic then, and collected.
+
+    python benchmarks/collect.py [--rows 100000 1000000] [--more 1000] [--seed 0] [--keep FOLDER]
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import csv
 import json
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -263,8 +266,8 @@ def command(folder: Path, *verb: str) -> tuple[float, float, int, int]:
     return seconds, cpu, memory.peak, memory.largest
 
 
-def measure(folder: Path, rows: int, seed: int) -> dict[str, float]:
-    """Make the programme, run it, and say what came out."""
+def measure(folder: Path, rows: int, more: int, seed: int) -> dict[str, float]:
+    """Make the programme, run it, and say what came out; then once more with `more` rows."""
     with (DATA / "banking77" / "test.csv").open(encoding="utf-8", newline="") as file:
         labels = sorted({row["category"] for row in csv.DictReader(file)})
     (folder / "tutelage.yaml").write_text(CONFIG.format(labels=json.dumps(labels)), encoding="utf-8")
@@ -286,7 +289,24 @@ def measure(folder: Path, rows: int, seed: int) -> dict[str, float]:
     print(f"          {dict(sorted(Counter(found.values()).items()))}")
     profile = storage.read_json(programme.profile)
     print(f"          accepted {profile['accepted']:,}; groups {profile.get('groups')}")
+    if more:
+        add(folder, rows, more, seed)
     return {"seconds": seconds, "cpu": cpu}
+
+
+def add(folder: Path, rows: int, more: int, seed: int) -> None:
+    """Put rows below the traffic's, collect them, and say what that took; then everything anew."""
+    write_traffic(folder / "more.csv", more, 0, seed + 1)
+    lines = (folder / "more.csv").read_bytes().split(b"\r\n", 1)[1]
+    (folder / "more.csv").unlink()
+    with (folder / "traffic.csv").open("ab") as file:
+        file.write(re.sub(rb"(?m)^\"r", b'"more-', lines))
+    for verb in (("collect",), ("collect", "--anew")):
+        seconds, cpu, peak, _ = command(folder, *verb)
+        print(
+            f"          {more:,} rows more: {' '.join(verb)}  {seconds:.1f} s  {cpu:.1f} s CPU  "
+            f"memory {peak / 1e6:,.0f} MB"
+        )
 
 
 def main() -> None:
@@ -295,6 +315,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--more", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="make the programmes here, and leave them")
     arguments = parser.parse_args()
@@ -303,7 +324,7 @@ def main() -> None:
         for rows in arguments.rows:
             folder = (arguments.keep or Path(temporary)) / f"rows-{rows}"
             folder.mkdir(parents=True, exist_ok=True)
-            measured.append(measure(folder, rows, arguments.seed))
+            measured.append(measure(folder, rows, arguments.more, arguments.seed))
     for before, after in pairwise(measured):
         growth = {name: after[name] / before[name] for name in before}
         print(f"growth: {growth['seconds']:.1f} times the time, {growth['cpu']:.1f} times the CPU")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from itertools import islice
 
+import psycopg
 import pytest
 
+from postgresql import PostgreSQL, postgresql_folder
 from tutelage.config import ColumnsConfig, ProgrammeConfig, parse_config
 from tutelage.config.sources import located
 from tutelage.data import read_rows, wanted_columns
@@ -104,3 +107,65 @@ def test_several_sources_each_have_their_own_columns():
     ):
         with pytest.raises(ConfigError, match="traffic"):
             config(**wrong)
+
+
+@pytest.fixture(scope="module")
+def postgresql():
+    binaries = postgresql_folder()
+    if binaries is None:
+        pytest.skip("PostgreSQL's server isn't installed: `apt-get install postgresql`")
+    server = PostgreSQL(binaries)
+    with psycopg.connect(server.url) as connection:
+        connection.execute("CREATE SEQUENCE counter")
+        connection.execute(
+            "CREATE TABLE requests (id bigint, body text, customer text, at timestamptz, bytes bytea, js jsonb)"
+        )
+        connection.execute(
+            "INSERT INTO requests SELECT n, 'text ' || n || ': really?', 'anna', "
+            "to_timestamp(1750075200 + n), '\\x636166e9', '{\"a\": 1}' FROM generate_series(1, 5001) AS n"
+        )
+    yield server.url.replace("postgresql://tutelage@", "postgresql+psycopg://tutelage:s3cret@")
+    server.close()
+
+
+def test_postgresql_is_read_as_a_stream(postgresql):
+    read = _read(postgresql, f"{QUERY}\nORDER BY id")
+    assert read.total == len(read.accepted) == 5_001 and not read.rejected
+    first, last = read.accepted[0], read.accepted[-1]
+    assert (first.id, first.text, first.subject, first.time) == (
+        "1",
+        "text 1: really?",
+        "anna",
+        1_750_075_201.0,
+    )
+    assert last.id == "5001" and first.source == postgresql.replace("tutelage:s3cret@", "")
+    # Were the rows fetched at once, a thousand million would neither fit nor come.
+    endless = "SELECT generate_series(1, 1000000000) AS id, 'a text' AS body, 'anna' AS customer, now() AS at"
+    rows = open_rows(postgresql, None, wanted_columns(COLUMNS), query=endless)
+    assert [row.cells["id"] for row in islice(rows, 3)] == [1, 2, 3]
+    rows.close()
+
+
+def test_postgresql_is_only_read_and_its_cells_are_judged(postgresql):
+    kinds = {}
+    for column in ("bytes", "js", "NULL"):
+        read = _read(postgresql, f"SELECT id, {column} AS body, customer, at FROM requests WHERE id < 4")
+        kinds[column] = {str(item.reason) for item in read.rejected}
+        assert len(read.rejected) == read.total == 3
+    assert kinds == {"bytes": {"not_utf8"}, "js": {"not_text"}, "NULL": {"missing_column"}}
+    for writing, why in (
+        (
+            "WITH gone AS (DELETE FROM requests RETURNING *) SELECT * FROM gone",
+            "must not contain data-modifying",
+        ),
+        (
+            "SELECT nextval('counter') AS id, 'x' AS body, 'y' AS customer, now() AS at",
+            "read-only transaction",
+        ),
+    ):
+        with pytest.raises(DataError, match=f"{why}.*Mend") as refused:
+            _read(postgresql, writing)
+    with pytest.raises(DataError, match="can't be read.*Mend") as unreachable:
+        _read("postgresql+psycopg://tutelage:s3cret@127.0.0.1:1/x", QUERY)
+    assert all("s3cret" not in str(error.value) for error in (refused, unreachable))
+    assert _read(postgresql, QUERY).total == 5_001

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tutelage import storage
 from tutelage.config import GoldConfig
 from tutelage.data.gold import GoldSet, make_seal
-from tutelage.data.splits import part_rows
+from tutelage.data.splits import Origins, part_rows
 from tutelage.data.synthetic import (
     Kind,
     Synthetic,
@@ -86,12 +86,12 @@ def test_a_seal_refuses_what_a_model_wrote(tmp_path):
 
 @given(
     st.lists(st.tuples(st.sampled_from(["", "a", "b", "c", "d"]), st.booleans()), min_size=2, max_size=40),
-    st.integers(1, 10),
+    st.floats(0.05, 0.6),
     st.integers(0, 5),
 )
-def test_nothing_synthetic_is_held_back_and_no_group_is_on_both_sides(rows, held, seed):
+def test_nothing_synthetic_is_held_back_and_no_group_is_on_both_sides(rows, share, seed):
     groups, synthetic = (tuple(column) for column in zip(*rows, strict=True))
-    learning, chosen = part_rows(len(rows), held, seed, groups, synthetic)
+    learning, chosen = part_rows(len(rows), share, seed, Origins(groups, synthetic))
     assert not set(learning.tolist()) & set(chosen.tolist())
     real = [row for row, flag in enumerate(synthetic) if not flag]
     if len(real) < 2:
@@ -105,10 +105,10 @@ def test_nothing_synthetic_is_held_back_and_no_group_is_on_both_sides(rows, held
 
 
 def test_without_synthetic_rows_a_split_is_what_it_was():
-    learning, held = part_rows(50, 10, 3)
+    learning, held = part_rows(50, 0.2, 3, Origins())
     assert len(held) == 10 and len(learning) == 40
     real = np.arange(50)
-    with_more, same = part_rows(60, 10, 3, (), (False,) * 50 + (True,) * 10)
+    with_more, same = part_rows(60, 0.2, 3, Origins(synthetic=(False,) * 50 + (True,) * 10))
     assert same.tolist() == held.tolist()
     assert set(with_more.tolist()) == set(learning.tolist()) | set(range(50, 60))
     assert len(real) == 50

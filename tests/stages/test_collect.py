@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from tutelage import storage
 from tutelage.data import prompts_from_table
 from tutelage.data.duplicates import normalise
+from tutelage.errors import DataError
 from tutelage.programme import Programme
 from tutelage.stages import forget_collected, run_stage
 
@@ -219,3 +221,39 @@ def test_in_two_steps_or_in_one_the_prompts_are_the_same(tmp_path_factory, befor
 def _programme_of(folder, rows):
     _write(folder / "traffic.csv", rows)
     return _programme(folder)
+
+
+def test_a_split_by_time_needs_times_and_leaves_what_was_there(tmp_path):
+    programme = _programme_of(tmp_path, TEXTS[:4])
+    first, _ = _collect(programme)
+    with pytest.raises(DataError, match=r"traffic.split is time, and no row of traffic.csv has one. Mend"):
+        _collect(_programme(tmp_path, {"path": "traffic.csv", "split": "time"}))
+    assert prompts_from_table(storage.read_table(programme.prompts)) == first
+    _write(
+        tmp_path / "timed.csv", [(text, f"2025-06-1{n}") for n, text in enumerate(TEXTS[:4])], ("text", "at")
+    )
+    timed = {"path": "timed.csv", "split": "time", "columns": {"time": "at"}}
+    after, _ = _collect(_programme(tmp_path, timed))
+    assert [prompt.time for prompt in after] == sorted(prompt.time for prompt in after)
+
+
+def test_a_database_is_asked_for_what_is_new(tmp_path):
+    with sqlite3.connect(tmp_path / "support.db") as database:
+        database.execute("CREATE TABLE requests (id INTEGER PRIMARY KEY, body TEXT)")
+        database.executemany("INSERT INTO requests (body) VALUES (?)", [(text,) for text in TEXTS[:4]])
+    database.close()
+    source = {
+        "path": "sqlite:///support.db",
+        "query": "SELECT id, body FROM requests ORDER BY id DESC",
+        "columns": {"text": "body", "id": "id"},
+    }
+    programme = _programme(tmp_path, source)
+    first, _ = _collect(programme)
+    with sqlite3.connect(tmp_path / "support.db") as database:
+        database.execute("INSERT INTO requests (body) VALUES (?)", (TEXTS[4],))
+        database.execute("UPDATE requests SET body = 'edited since' WHERE id = 1")
+    database.close()
+    second, told = _collect(programme, force=True)
+    assert second == [*first, *second[4:]] and [prompt.id for prompt in second[4:]] == ["5"]
+    assert "1 of 2 new rows taken; 3 rows known, 5 prompts in all" in told
+    assert [(item["id"], item["reason"]) for item in _rejected(programme)] == [("1", "duplicate_id")]

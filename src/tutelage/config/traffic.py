@@ -30,6 +30,11 @@ class TrafficConfig(RowsConfig):
         description="What becomes of prompts of a subject (`columns.subject`) of whom sealed gold, its "
         "calibration part, or what was drawn for gold has another: a student is judged on strangers.",
     )
+    split: Literal["random", "time"] = Field(
+        "random",
+        description="What of the transfer set is held back to stop training and to compare students: rows at "
+        "random, or the latest. `time` where what is asked changes; it needs `columns.time`.",
+    )
     word_apart: Literal["keep", "drop"] = Field(
         "keep",
         description="What becomes of prompts of four words or more that differ from one of gold in a single "

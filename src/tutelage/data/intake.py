@@ -95,7 +95,7 @@ class Intake:
         self._columns: list[IO[bytes]] = []
         self._writer: pa.RecordBatchFileWriter | None = None
         self._reject: Callable[[pa.Table], None]
-        self.total = self.kept = self.known = self.known_kept = self._count = 0
+        self.total = self.kept = self.known = self.known_kept = self.timed = self._count = 0
         self.profile = Profile()
 
     def __enter__(self) -> Intake:
@@ -126,6 +126,7 @@ class Intake:
         self.total += prepared.total
         self._count += prepared.prompts.num_rows
         self.known += prepared.prompts.num_rows if prepared.known else 0
+        self.timed += prepared.prompts.num_rows - prepared.prompts["time"].null_count
         self._set_aside(prepared.rejected)
         self._writer.write_batch(prepared.prompts)
         for file, column in zip(self._columns, prepared.hashes.T, strict=True):

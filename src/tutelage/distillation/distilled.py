@@ -117,6 +117,7 @@ def distil_texts(
             _base_hash(config, folder),
             task.version,
             signals.to_json(),
+            learning.texts,
             teacher.revision if teacher else "",
         ]
     )
@@ -190,7 +191,7 @@ def distil_student(
     held = set(validation.texts)
     texts = dict.fromkeys(text for text in (*learning.texts, *layers.unlabelled) if text not in held)
     recipe = RECIPES[arm.config.plan](arm.config, len(learning), other_steps)
-    fingerprint = arm.fingerprint(recipe, folder, task, signals, list(texts))
+    fingerprint = arm.fingerprint(recipe, folder, task, (signals, learning), list(texts))
     trained = []
     for number in range(recipe.members):
         seed = recipe.members * arm.config.seed + number
@@ -244,17 +245,27 @@ class _Arm:
         return cls(config, body, own)
 
     def fingerprint(
-        self, recipe: Recipe, folder: Path, task: LabelTask, signals: Signals, texts: Sequence[str]
+        self,
+        recipe: Recipe,
+        folder: Path,
+        task: LabelTask,
+        signals: tuple[Signals, Signals],
+        texts: Sequence[str],
     ) -> str:
-        """Of all that shapes its training: a checkpoint of another one isn't gone on from."""
+        """Of all that shapes its training: a checkpoint of another one isn't gone on from.
+
+        `signals` are all, and those that are learned from.
+        """
+        every, learning = signals
         return storage.hash_json(
             [
                 recipe.to_json(),
                 self.config.model_dump(),
                 _base_hash(self.config, folder),
                 task.version,
-                signals.texts,
-                _hash_of(signals),
+                every.texts,
+                _hash_of(every),
+                learning.texts,
                 texts if self.body or self.config.plan == "prune-recover" else [],
                 [teacher.revision for teacher in (self.body, self.own) if teacher],
             ]

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tutelage.data.splits import flags_of, groups_of, part_rows
-from tutelage.records import SYNTHETIC, AnswerStatus, DistributionOrigin, load_value
+from tutelage.data.splits import NOWHERE, Origins, origins_of, part_rows
+from tutelage.records import AnswerStatus, DistributionOrigin, load_value
 from tutelage.tasks import LabelTask
 
 Floats = npt.NDArray[np.float32]
@@ -23,9 +23,7 @@ class Signals:
     `teacher`: float32 [n, labels], the teacher's distribution, or indicators of its label where it gave none.
     `softened`: bool [n], whether the row is a true distribution, so that a temperature means something.
     `gold`: float32 [n, labels], indicators of the human labels; `has_gold`: bool [n].
-    `has_teacher`: bool [n], False for rows that only a human has answered. `groups`: of each row, see
-    `data.splits`; none where no row has one. `synthetic`: which of them a model wrote, none where it wrote
-    none.
+    `has_teacher`: bool [n], False for rows that only a human has answered. `origins`: what splits mind.
     """
 
     texts: tuple[str, ...]
@@ -34,8 +32,7 @@ class Signals:
     has_teacher: npt.NDArray[np.bool_]
     gold: Floats
     has_gold: npt.NDArray[np.bool_]
-    groups: tuple[str, ...] = ()
-    synthetic: tuple[bool, ...] = ()
+    origins: Origins = NOWHERE
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -55,8 +52,7 @@ class Signals:
             np.concatenate([self.has_teacher, np.ones(n, bool)]),
             np.concatenate([self.gold, np.zeros_like(teacher, np.float32)]),
             np.concatenate([self.has_gold, np.zeros(n, bool)]),
-            (*self.groups, *[""] * n) if self.groups else (),
-            (*self.synthetic, *[False] * n) if self.synthetic else (),
+            self.origins.and_then(len(self), NOWHERE, n),
         )
 
     def take(self, indices: npt.NDArray[np.int64]) -> Signals:
@@ -68,13 +64,15 @@ class Signals:
             self.has_teacher[indices],
             self.gold[indices],
             self.has_gold[indices],
-            tuple(self.groups[index] for index in indices) if self.groups else (),
-            tuple(self.synthetic[index] for index in indices) if self.synthetic else (),
+            self.origins.take(indices),
         )
 
 
-def read_signals(transfer: pa.Table, task: LabelTask) -> Signals:
-    """The rows of `answers/transfer.parquet` that teach; quarantined answers without a human label don't."""
+def read_signals(transfer: pa.Table, task: LabelTask, *, by_time: bool = False) -> Signals:
+    """The rows of `answers/transfer.parquet` that teach; quarantined answers without a human label don't.
+
+    With `by_time` the latest are held back.
+    """
     rows = [
         row for row in transfer.to_pylist() if row["status"] == AnswerStatus.OK or row["gold"] is not None
     ]
@@ -92,9 +90,9 @@ def read_signals(transfer: pa.Table, task: LabelTask) -> Signals:
         if row["gold"] is not None:
             gold[index] = task.encode([load_value(row["gold"])])[0]
     has_gold = np.array([row["gold"] is not None for row in rows], bool)
-    texts, groups = tuple(row["text"] for row in rows), groups_of([row.get("group") for row in rows])
-    synthetic = flags_of([row.get("source") == SYNTHETIC for row in rows])
-    return Signals(texts, teacher, softened, has_teacher, gold, has_gold, groups, synthetic)
+    texts = tuple(row["text"] for row in rows)
+    origins = origins_of(rows, by_time=by_time)
+    return Signals(texts, teacher, softened, has_teacher, gold, has_gold, origins)
 
 
 def hard_labels(signals: Signals, source: str, task: LabelTask) -> Signals:
@@ -112,8 +110,7 @@ def hard_labels(signals: Signals, source: str, task: LabelTask) -> Signals:
             np.zeros(len(part), bool),
             part.gold,
             part.has_gold,
-            part.groups,
-            part.synthetic,
+            part.origins,
         )
     labels = np.where(signals.has_teacher[:, None], task.encode(task.decide(signals.teacher)), 0.0)
     return Signals(
@@ -123,17 +120,14 @@ def hard_labels(signals: Signals, source: str, task: LabelTask) -> Signals:
         signals.has_teacher,
         signals.gold,
         signals.has_gold,
-        signals.groups,
-        signals.synthetic,
+        signals.origins,
     )
 
 
 def hold_back(signals: Signals, share: float, seed: int) -> tuple[Signals, Signals]:
-    """Split into (learning, validation) at random, no group on both sides, none of the latter synthetic.
+    """Split into (learning, validation) by `data.splits.part_rows`: about `share` is held back.
 
     Either has at least one row where there are two.
     """
-    real = len(signals) - sum(signals.synthetic)
-    count = min(max(1, round(share * real)), len(signals) - 1)
-    learning, held = part_rows(len(signals), count, seed, signals.groups, signals.synthetic)
+    learning, held = part_rows(len(signals), share, seed, signals.origins)
     return signals.take(learning), signals.take(held)

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tutelage.data.splits import flags_of, groups_of, part_rows
+from tutelage.data.splits import NOWHERE, Origins, origins_of, part_rows
 from tutelage.distillation.token_cache import TokenCache
-from tutelage.records import SYNTHETIC, AnswerStatus, Value, dump_value, load_value
+from tutelage.records import AnswerStatus, Value, dump_value, load_value
 from tutelage.tasks import Task
 
 
@@ -22,8 +22,7 @@ class TextSignals:
 
     `values` are the teacher's answers, None where it has none; `rationales` its reasons, empty where it gave
     none; `gold` the humans' answers, None where there is none. `tokens` are the distributions over
-    tokens that the teacher's answers came from, where they were kept. `groups` are those of the rows, see
-    `data.splits`; none where no row has one. `synthetic` tells which a model wrote, none where it wrote none.
+    tokens that the teacher's answers came from, where they were kept. `origins`: what splits mind.
     """
 
     texts: tuple[str, ...]
@@ -31,8 +30,7 @@ class TextSignals:
     rationales: tuple[str, ...]
     gold: tuple[Value | None, ...]
     tokens: TokenCache | None = None
-    groups: tuple[str, ...] = ()
-    synthetic: tuple[bool, ...] = ()
+    origins: Origins = NOWHERE
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -54,9 +52,7 @@ class TextSignals:
         columns = (self.texts, self.values, self.rationales, self.gold)
         texts, values, rationales, gold = (tuple(column[at] for at in indices) for column in columns)
         tokens = self.tokens and self.tokens.take(indices)
-        groups = tuple(self.groups[at] for at in indices) if self.groups else ()
-        synthetic = tuple(self.synthetic[at] for at in indices) if self.synthetic else ()
-        return TextSignals(texts, values, rationales, gold, tokens, groups, synthetic)
+        return TextSignals(texts, values, rationales, gold, tokens, self.origins.take(indices))
 
     def and_then(self, other: TextSignals) -> TextSignals:
         """These rows and then those of `other`; without tokens, whose distributions `other` needn't have."""
@@ -65,10 +61,7 @@ class TextSignals:
             self.values + other.values,
             self.rationales + other.rationales,
             self.gold + other.gold,
-            groups=groups_of([group for one in (self, other) for group in one.groups or [""] * len(one)]),
-            synthetic=flags_of(
-                [flag for one in (self, other) for flag in one.synthetic or [False] * len(one)]
-            ),
+            origins=self.origins.and_then(len(self), other.origins, len(other)),
         )
 
     def without_rationales(self) -> TextSignals:
@@ -92,11 +85,13 @@ class TextSignals:
         return [self.texts, self.rationales, *dumped, self.tokens.to_json() if self.tokens else None]
 
 
-def read_texts(transfer: pa.Table, refusals: Mapping[str, str] | None = None) -> TextSignals:
+def read_texts(
+    transfer: pa.Table, refusals: Mapping[str, str] | None = None, *, by_time: bool = False
+) -> TextSignals:
     """The rows of `answers/transfer.parquet` that teach; quarantined answers without a human one don't.
 
     But for `refusals`: what the teacher said where it declined, by the prompt's hash. A human's answer to
-    such a prompt goes before it.
+    such a prompt goes before it. With `by_time` the latest are held back.
     """
     declined = refusals or {}
     rows = [
@@ -114,8 +109,7 @@ def read_texts(transfer: pa.Table, refusals: Mapping[str, str] | None = None) ->
         tuple(values),
         tuple((row["rationale"] or "") if ok else "" for row, ok in zip(rows, is_ok, strict=True)),
         tuple(None if row["gold"] is None else load_value(row["gold"]) for row in rows),
-        groups=groups_of([row.get("group") for row in rows]),
-        synthetic=flags_of([row.get("source") == SYNTHETIC for row in rows]),
+        origins=origins_of(rows, by_time=by_time),
     )
 
 
@@ -127,13 +121,11 @@ def humans_alone(signals: TextSignals) -> TextSignals:
 
 
 def hold_texts_back(signals: TextSignals, share: float, seed: int) -> tuple[TextSignals, TextSignals]:
-    """Split into (learning, validation) at random, no group on both sides, none of the latter synthetic.
+    """Split into (learning, validation) by `data.splits.part_rows`: about `share` is held back.
 
     Either has at least one row where there are two.
     """
-    real = len(signals) - sum(signals.synthetic)
-    count = min(max(1, round(share * real)), len(signals) - 1)
-    learning, held = part_rows(len(signals), count, seed, signals.groups, signals.synthetic)
+    learning, held = part_rows(len(signals), share, seed, signals.origins)
     return signals.take(learning), signals.take(held)
 
 

@@ -33,7 +33,7 @@ from tutelage.stages.asking import open_teacher
 from tutelage.stages.signals import kept_tokens, scoring_teacher, signals_folder
 from tutelage.stages.sources import own_body
 from tutelage.stages.task import label_task, resolved_task
-from tutelage.stages.transfer import read_transfer
+from tutelage.stages.transfer import read_transfer, split_by_time
 from tutelage.students import Student, Writer
 from tutelage.tasks import Generate, Task
 from tutelage.teachers import Measurable
@@ -65,7 +65,7 @@ class Arms:
 def label_arms(programme: Programme, progress: Progress, checkpoints: Path) -> Arms:
     """Of a student of labels: soft targets, and hard labels alone."""
     task = label_task(programme, f"student.family {programme.config.student.family}")
-    signals = read_signals(read_transfer(programme, progress), task)
+    signals = read_signals(read_transfer(programme, progress), task, by_time=split_by_time(programme))
     source = _told_source(programme, int(signals.has_gold.sum()), progress)
     control = hard_labels(signals, source, task)
     require_enough(signals)
@@ -124,7 +124,7 @@ def text_arms(programme: Programme, progress: Progress, checkpoints: Path) -> Ar
     refusals = said_declining(programme, task) if config.refusals else {}
     if config.refusals:
         progress.note(f"{len(refusals):,} refusals of the teacher are learned from (student.refusals)")
-    signals = read_texts(read_transfer(programme, progress), refusals)
+    signals = read_texts(read_transfer(programme, progress), refusals, by_time=split_by_time(programme))
     signals = replace(signals, tokens=kept_tokens(programme, signals.texts))
     teacher = scoring_teacher(programme)
     require_reasons(signals, config)

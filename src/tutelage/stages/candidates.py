@@ -34,7 +34,7 @@ from tutelage.records import AnswerStatus
 from tutelage.stages.arms import layer_teaching, said_declining
 from tutelage.stages.predictions import predicting, predictions
 from tutelage.stages.task import label_task, resolved_task
-from tutelage.stages.transfer import read_transfer
+from tutelage.stages.transfer import read_transfer, split_by_time
 from tutelage.students import Student, Writer
 from tutelage.tasks import Task, with_labels
 
@@ -72,17 +72,20 @@ class Ground:
 def split_transfer(programme: Programme) -> Ground:
     """The transfer set, cut in two. Raises UsageError where too little is left to compare on."""
     table, task = read_transfer(programme), resolved_task(programme)
-    texts = read_texts(table)
-    real = len(texts) - sum(texts.synthetic)
-    count = round(programme.config.comparison.selection * real)
+    by_time = split_by_time(programme)
+    texts = read_texts(table, by_time=by_time)
+    share = programme.config.comparison.selection
+    learning, selection = part_rows(len(texts), share, _SPLIT_SEED, texts.origins)
+    real = len(texts) - sum(texts.origins.synthetic)
+    count = round(share * real)  # on average: draws by id give some more or fewer
     if count < _LEAST_SELECTION:
         raise UsageError(
-            f"{count} of {real:,} answers are left to compare on; {_LEAST_SELECTION} are the least. "
+            f"{count} of {real:,} answers are left to compare on; {_LEAST_SELECTION} are the "
+            "least. "
             "Mend: label more traffic, or raise comparison.selection"
         )
-    learning, selection = part_rows(len(texts), count, _SPLIT_SEED, texts.groups, texts.synthetic)
     labelled = with_labels(task)
-    labels = read_signals(table, labelled) if labelled is not None else None
+    labels = read_signals(table, labelled, by_time=by_time) if labelled is not None else None
     require_enough(texts.take(learning))
     return Ground(task, labels, texts, _declined(programme, task), learning, selection)
 

@@ -22,7 +22,7 @@ from tutelage.stages.calibration import Calibration, read_calibration_part, requ
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.task import label_task
 from tutelage.stages.train import TRAIN
-from tutelage.stages.transfer import read_transfer
+from tutelage.stages.transfer import read_transfer, split_by_time
 
 if TYPE_CHECKING:
     from tutelage.serving import (
@@ -143,7 +143,7 @@ def _held_back(programme: Programme, task: LabelTask) -> list[str]:
     from tutelage.distillation.signals import hold_back
 
     student = programme.config.student
-    signals = read_signals(read_transfer(programme), task)
+    signals = read_signals(read_transfer(programme), task, by_time=split_by_time(programme))
     return list(dict.fromkeys(hold_back(signals, student.validation, student.seed)[1].texts))
 
 

@@ -13,6 +13,7 @@ from tutelage.data.intake import Collected, Intake
 from tutelage.data.known_rows import KnownRows, Reading, prompt_key
 from tutelage.data.preparation import Batch, Preparation, batches_of
 from tutelage.data.sources import RejectReason
+from tutelage.errors import DataError
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt
@@ -63,6 +64,11 @@ def _work(programme: Programme, progress: Progress) -> str:
     with Intake(_collected(programme), threshold=traffic.near_duplicate) as intake:
         reading = Reading(_known(programme, progress))
         _take(programme, served, reading, intake, progress)
+        if traffic.split == "time" and not intake.timed:
+            raise DataError(
+                f"traffic.split is time, and no row of {traffic.named} has one. Mend: name the column of "
+                "times in columns.time, or leave traffic.split out"
+            )
         with progress.track("compared", intake.steps, "step") as tracker:
             intake.finish(
                 traffic.near_repeats,

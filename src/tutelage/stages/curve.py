@@ -118,7 +118,7 @@ def _scores(
 
 def _of_real_prompts(ground: Ground) -> Ground:
     """Learned from without synthetic rows: the question is what more of the traffic would bring."""
-    written = ground.texts.synthetic
+    written = ground.texts.origins.synthetic
     if not written:
         return ground
     return replace(ground, learning=np.array([row for row in ground.learning.tolist() if not written[row]]))

@@ -19,13 +19,18 @@ from tutelage.stages.rights import programme_use
 def planned_prompts(programme: Programme) -> list[Prompt]:
     """Those that `answers/plan.parquet` names, in the traffic's order.
 
-    All of `prompts/prompts.parquet` without `labelling.sample`, or while `plan` has yet to run.
+    All of `prompts/prompts.parquet` without `labelling.sample`, or while `plan` has yet to run. Of the others
+    there are never more than a batch in memory.
     """
-    prompts = prompts_from_table(storage.read_table(programme.prompts))
+    import pyarrow.compute as pc
+
     if programme.config.labelling.sample is None or not programme.plan.exists():
-        return prompts
-    chosen = set(storage.read_table(programme.plan).column("hash").to_pylist())
-    return [prompt for prompt in prompts if prompt.hash in chosen]
+        return prompts_from_table(storage.read_table(programme.prompts))
+    chosen = storage.read_table(programme.plan)["hash"].combine_chunks()
+    prompts: list[Prompt] = []
+    for table in storage.table_batches(programme.prompts):
+        prompts += prompts_from_table(table.filter(pc.is_in(table["hash"], value_set=chosen)))
+    return prompts
 
 
 def plan_inputs(programme: Programme) -> Mapping[str, str]:

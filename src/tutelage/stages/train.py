@@ -24,6 +24,7 @@ from tutelage.stages.task import labels_fingerprint
 from tutelage.stages.transfer import (
     basis_counts,
     read_transfer,
+    split_inputs,
     synthetic_counts,
     transfer_rights_fingerprint,
 )
@@ -42,6 +43,7 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
         **_scoring_inputs(programme),
         "task": fingerprint(programme.config.task),
         "rights": transfer_rights_fingerprint(programme),
+        **split_inputs(programme),
         **signals_inputs(programme),
         **_refusal_inputs(programme),
     }

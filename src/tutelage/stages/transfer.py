@@ -78,6 +78,16 @@ def read_transfer(programme: Programme, progress: Progress | None = None) -> pa.
     return table.filter(pc.invert(pc.is_in(pc.fill_null(table["basis"], ""), value_set=texts)))
 
 
+def split_by_time(programme: Programme) -> bool:
+    """Whether what is held back of the transfer set is its latest rows."""
+    return programme.config.traffic.split == "time"
+
+
+def split_inputs(programme: Programme) -> dict[str, str]:
+    """What parts of the transfer set depend on; nothing by default, so that nothing runs anew for it."""
+    return {"traffic.split": programme.config.traffic.split} if split_by_time(programme) else {}
+
+
 def transfer_rights_fingerprint(programme: Programme) -> str:
     """Changes with which rows of the transfer set may be learned from; cheap, from what `label` counted."""
     decision = standing_of_transfer(programme)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tutelage.data.rows.row import Row, require_columns
@@ -39,15 +39,16 @@ def database_rows(url: str, query: str, wanted: Mapping[str, str]) -> Iterator[R
     with _connected(url) as connection:
         from sqlalchemy import text
 
-        result = connection.execute(text(query.replace(":", r"\:")))  # no colon is a parameter
-        names = list(result.keys())
-        if len(set(names)) < len(names):
-            raise DataError(
-                f"the query for {database_name(url)} gives a column twice. Mend: name one AS another"
-            )
-        require_columns(database_name(url), names, wanted)
-        for number, cells in enumerate(result, start=1):
-            yield Row(number, {name: _cell(cell) for name, cell in zip(names, cells, strict=True)})
+        # No colon is a parameter. The cursor is the server's, and stays open there until it is closed.
+        with closing(connection.execute(text(query.replace(":", r"\:")))) as result:
+            names = list(result.keys())
+            if len(set(names)) < len(names):
+                raise DataError(
+                    f"the query for {database_name(url)} gives a column twice. Mend: name one AS another"
+                )
+            require_columns(database_name(url), names, wanted)
+            for number, cells in enumerate(result, start=1):
+                yield Row(number, {name: _cell(cell) for name, cell in zip(names, cells, strict=True)})
 
 
 @contextmanager
