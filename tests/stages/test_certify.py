@@ -54,7 +54,6 @@ SUBJECTS = {
     "password": "login",
     "account": "login",
 }
-TEACHER = SUBJECTS | {"payment": "delivery"}  # which people say it isn't
 FRAMES = (
     "where is my {}",
     "the {} does not work",
@@ -62,6 +61,7 @@ FRAMES = (
     "once more the {}",
     "my {} again",
 )
+ERRS = "once more the payment"  # which is delivery to the teacher, and people say it isn't
 TAILS = ("since yesterday", "for a friend", "please", "it is urgent", "thank you", "i am waiting", "today")
 
 
@@ -80,7 +80,8 @@ def programme_in(folder):
             labelled = [(text, SUBJECTS[subject]) for text, subject in part]
             csv.writer(file).writerows([("text", "label"), *labelled])
     with (folder / "verdicts.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("text", "label"), *((text, TEACHER[subject]) for text, subject in rows)])
+        said = [(text, "delivery" if text.startswith(ERRS) else SUBJECTS[subject]) for text, subject in rows]
+        csv.writer(file).writerows([("text", "label"), *said])
     (folder / "tutelage.yaml").write_text(json.dumps(CONFIG))
     return Programme.open(folder)
 
@@ -161,8 +162,9 @@ def test_where_bounds_do_not_hold_the_earlier_certificate_is_gone(exported):
 
 
 def test_too_few_prompts_are_told_with_how_many_would_do(exported):
-    bounds = [{"limit": 0.3, "reference": "excess"}]
-    programme = opened(exported.folder, **{"certify.bounds": bounds, "certify.delta": 1e-9})
+    bounds, delta = [{"limit": 0.3, "reference": "excess"}], 1e-13
+    assert delta < (1 - 0.3) ** 80  # so that no student passes on these 80, were it never wrong
+    programme = opened(exported.folder, **{"certify.bounds": bounds, "certify.delta": delta})
     found = run_certify(programme, Silent())
     [evidence] = found.forms[0].decision.evidence
     if evidence.more_needed is None:
