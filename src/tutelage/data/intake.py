@@ -93,6 +93,7 @@ class Intake:
         self._collected, self._threshold = collected, threshold
         self._stack, self._rejecting = ExitStack(), ExitStack()
         self._columns: list[IO[bytes]] = []
+        self._sketches: IO[bytes]
         self._writer: pa.RecordBatchFileWriter | None = None
         self._reject: Callable[[pa.Table], None]
         self.total = self.kept = self.known = self.known_kept = self.timed = self._count = 0
@@ -123,6 +124,8 @@ class Intake:
             self._columns = [
                 self._stack.enter_context((self._collected.scratch / name).open("w+b")) for name in names
             ]
+            path = self._collected.scratch / "sketches.bin"
+            self._sketches = self._stack.enter_context(path.open("w+b"))
         self.total += prepared.total
         self._count += prepared.prompts.num_rows
         self.known += prepared.prompts.num_rows if prepared.known else 0
@@ -131,6 +134,7 @@ class Intake:
         self._writer.write_batch(prepared.prompts)
         for file, column in zip(self._columns, prepared.hashes.T, strict=True):
             file.write(column.tobytes())
+        self._sketches.write(prepared.sketches.tobytes())
 
     def carry(self, rejections: pa.Table) -> None:
         """Keep what was not taken at an earlier time, by `records.rejection_schema`."""
@@ -214,15 +218,37 @@ class Intake:
         """The first, by place among `kept`, of the near duplicates of each."""
         from tutelage.data.groups import near_groups
 
-        texts = table["text"]
+        texts, maybe = table["text"], self._maybe_alike(kept)
 
         def columns() -> Iterator[tuple[Hashes, Alike]]:
             for place in range(preparation.MARKS, len(self._columns)):
                 if near != "ignore" and self._threshold < 1:
-                    yield self._column(place)[kept], _alike_among(texts, kept, self._pairs_of(place))
+                    alike = _alike_among(texts, kept, self._pairs_of(place))
+                    if place >= preparation.BANDS:
+                        alike = _both(maybe, alike)
+                    yield self._column(place)[kept], alike
                 advance("near duplicates")
 
         return near_groups(len(kept), columns())
+
+    def _maybe_alike(self, kept: Indices) -> Alike:
+        """What tells, without their texts, which pairs by place among `kept` may reach the threshold."""
+        import numpy as np
+
+        from tutelage.data.minhash import most_similar
+
+        self._sketches.flush()
+        words = np.memmap(self._sketches, np.uint64, mode="r").reshape(self._count, -1)
+
+        def maybe(ones: Indices, others: Indices) -> Flags:
+            found = np.zeros(len(ones), np.bool_)
+            for begin in range(0, len(ones), _PAIRS):
+                part = slice(begin, begin + _PAIRS)
+                left, right = (words[kept[places[part]]] for places in (ones, others))
+                found[part] = most_similar(left, right) >= self._threshold
+            return found
+
+        return maybe
 
     def _pairs_of(self, place: int) -> Pairs:
         """What tells which pairs of a column are alike: its candidates can be so in one way only."""
@@ -322,6 +348,19 @@ def _alike_among(texts: pa.ChunkedArray, kept: Indices, pairs: Pairs) -> Alike:
         return found
 
     return alike
+
+
+def _both(maybe: Alike, alike: Alike) -> Alike:
+    """Of pairs that the first lets pass what the second says."""
+    import numpy as np
+
+    def both(ones: Indices, others: Indices) -> Flags:
+        found = maybe(ones, others)
+        left = np.flatnonzero(found)
+        found[left] = alike(ones[left], others[left])
+        return found
+
+    return both
 
 
 def _alike_by_grams(pairs: Iterable[tuple[str, str]], threshold: float) -> Iterator[bool]:

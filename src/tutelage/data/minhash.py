@@ -7,6 +7,10 @@ candidate with probability (1 - s^r)^b (Leskovec, Rajaraman & Ullman, Mining of 
 Bands are chosen so that this is below 0.1% at the threshold; above it falls quickly. For a threshold of 0.85
 (18 bands of 7 rows) it is 0.095% there and 0.0013% at 0.9, and of pairs as far apart as 0.3 one in 250 is
 compared for nothing.
+
+Before a candidate's texts are read, sketches of them tell most of those that are too far apart: the bits
+that the hashes of a text's grams fall on. Where two sets differ in d bits, they differ in d grams at least, so
+that with at most n grams in both their similarity is (n - d) / (n + d) at most. No pair is missed by that.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ _MOST_PERMUTATIONS = 128
 _MOST_MISSED = 0.001  # of pairs whose similarity is the threshold
 _AT_ONCE = 1 << 19  # characters whose grams are hashed together; temporary arrays take 8 bytes for each
 _SEED = 20_011
+_SKETCH_WORDS = 7  # of 64 bits; with the count a sketch fills a line of cache
 
 
 def miss_probability(similarity: float, bands: int, rows: int) -> float:
@@ -55,6 +60,20 @@ def band_hashes(texts: Sequence[str], bands: int, rows: int) -> Hashes:
     return np.concatenate(parts) if parts else np.empty((0, bands), np.uint64)
 
 
+def sketches(texts: Sequence[str]) -> Hashes:
+    """How many grams each text has at most, then the bits of their hashes: uint64 (texts, 8)."""
+    parts = [_sketches(part) for part in _parts(texts)]
+    return np.concatenate(parts) if parts else np.empty((0, 1 + _SKETCH_WORDS), np.uint64)
+
+
+def most_similar(ones: Hashes, others: Hashes) -> npt.NDArray[np.float64]:
+    """What the Jaccard similarity of texts with these sketches, row by row, is at most; (rows,)."""
+    count = (ones[:, 0] + others[:, 0]).astype(np.float64)
+    differing = np.bitwise_count(ones[:, 1:] ^ others[:, 1:]).sum(axis=1, dtype=np.int64)
+    bound: npt.NDArray[np.float64] = (count - differing) / (count + differing)
+    return bound
+
+
 def _parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
     begin = characters = 0
     for index, text in enumerate(texts):
@@ -77,6 +96,14 @@ def _bands(texts: Sequence[str], bands: int, rows: int) -> Hashes:
             mixed = _mix(mixed ^ least)
         hashes[band] = mixed
     return hashes.T
+
+
+def _sketches(texts: Sequence[str]) -> Hashes:
+    hashes, begins = _gram_hashes(texts)
+    counts = np.diff(np.append(begins, len(hashes)))
+    bits = np.zeros((len(texts), 64 * _SKETCH_WORDS), np.bool_)
+    bits[np.repeat(np.arange(len(texts)), counts), hashes % np.uint64(bits.shape[1])] = True
+    return np.hstack([counts[:, None].astype(np.uint64), np.packbits(bits, axis=1).view(np.uint64)])
 
 
 def _gram_hashes(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]:

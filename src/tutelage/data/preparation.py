@@ -52,13 +52,14 @@ class Prepared:
     `prompts` has the columns of prompts, then `row`, and `reason` and `detail` where gold has the text, or
     a sibling, else null. `hashes`, uint64 (prompts, 8 + bands): equal where texts are the same, ids, groups
     (0: none), subjects (0: none), texts but for marks, words in any order (0: too few), and the bands of
-    `data.minhash`. `known`: as in the batch. `found` counts personal data, `renamed` has pseudonyms with
-    their values.
+    `data.minhash`, whose `sketches` stand beside them, uint64 (prompts, 8). `known`: as in the batch.
+    `found` counts personal data, `renamed` has pseudonyms with their values.
     """
 
     total: int
     prompts: pa.RecordBatch
     hashes: Hashes
+    sketches: Hashes
     rejected: Sequence[Rejection]
     found: Counter[Entity] = field(default_factory=Counter)
     renamed: Sequence[tuple[str, str]] = ()
@@ -95,21 +96,32 @@ class Preparation:
 
     def __call__(self, batch: Batch) -> Prepared:
         """See the module."""
+        from tutelage.data.minhash import sketches
+
         renamed: dict[str, str] = {}
         redactor = None
         if self.redactor is not None:
             remember = renamed.__setitem__ if self.redactor.remember is not None else None
             redactor = replace(self.redactor, remember=remember, counts=Counter())
         prompts, rejected = _read(batch, redactor, self.keeping)
-        table, hashes = self._compare(prompts)
+        normal = [normalise(prompt.text) for prompt in prompts]
+        table, hashes = self._compare(prompts, normal)
         found = Counter() if redactor is None else redactor.counts
-        return Prepared(len(batch.rows), table, hashes, rejected, found, tuple(renamed.items()), batch.known)
+        return Prepared(
+            len(batch.rows),
+            table,
+            hashes,
+            sketches(normal),
+            rejected,
+            found,
+            tuple(renamed.items()),
+            batch.known,
+        )
 
-    def _compare(self, prompts: Sequence[Prompt]) -> tuple[pa.RecordBatch, Hashes]:
+    def _compare(self, prompts: Sequence[Prompt], normal: Sequence[str]) -> tuple[pa.RecordBatch, Hashes]:
         import numpy as np
         import pyarrow as pa
 
-        normal = [normalise(prompt.text) for prompt in prompts]
         bands = self._bands(normal)
         reasons: list[str | None] = [None] * len(prompts)
         details: list[str | None] = [None] * len(prompts)
