@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # The paper's: 3 epochs over Wikipedia; then 10 to 50 over augmented data at 5e-5. Few texts want more.
 _GENERAL = Passes(learning_rate=5e-4, batch_size=32, epochs=10, least_steps=1_000, most_steps=100_000)
 _INTERMEDIATE = Passes(learning_rate=3e-4, batch_size=32, epochs=10, least_steps=500, most_steps=50_000)
+_AT_RANDOM = 1e-3  # of layers of a width of their own, which begin at random; measured in docs/results.md
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,15 @@ class TinyBert(OnTheTask):
     def planned(cls, config: StudentConfig, examples: int, other_steps: int = 0) -> TinyBert:
         """For a student of this shape; see `SoftTargets.planned`. `student.body` is for both stages."""
         body = config.body or BodyConfig()
+        general, intermediate = _GENERAL, _INTERMEDIATE
+        if config.hidden_size:
+            general, intermediate = (
+                replace(stage, learning_rate=_AT_RANDOM) for stage in (general, intermediate)
+            )
         return cls(
             SoftTargets.planned(config, examples, other_steps),
-            _GENERAL.configured(config),
-            _INTERMEDIATE.configured(config),
+            general.configured(config),
+            intermediate.configured(config),
             body.layer_map or "uniform",
             body.augmentation or 0,
         )
