@@ -33,11 +33,11 @@ def test_every_layer_carries_what_the_teacher_knows_to_another_shape(world):
 
 @pytest.mark.long
 def test_the_intermediate_stage_goes_on_with_the_projections_of_the_general_one(world):
-    checks = trained(world, config_of("tinybert", body={"epochs": 10, "learning_rate": 3e-4})).record.history
+    checks = trained(world, config_of("tinybert", body={"epochs": 10, "learning_rate": 5e-4})).record.history
     general = [check for check in checks if check["phase"] == 0]
     intermediate = [check for check in checks if check["phase"] == 1]
     assert intermediate[0]["hidden"] == pytest.approx(general[-1]["hidden"], rel=0.1)
-    assert general[-1]["hidden"] < 0.8 * general[0]["hidden"]
+    assert general[-1]["hidden"] < 0.9 * general[0]["hidden"]
 
 
 @pytest.mark.long
