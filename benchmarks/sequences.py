@@ -19,9 +19,10 @@ from scipy.special import bdtrc
 
 from tutelage.config import AuditConfig
 from tutelage.serving import Alarm, ConfidenceSequence
+from tutelage.serving.alarms import Ringing
 from tutelage.serving.captures import Capture
 from tutelage.serving.drift import BLOCK, REFERENCE, Drift
-from tutelage.serving.monitor import Monitor, Ringing
+from tutelage.serving.monitor import Monitor
 
 LOOKS = 100  # of the confidence sequence, evenly spaced in the logarithm: its ends take a bisection each
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tutelage.errors import TeacherError, TeacherRefusesAccess, TeacherUnavailable
-from tutelage.serving.calls import ENOUGH, FIRST, LONGEST, Breaker, Calls
+from tutelage.serving.calls import ENOUGH, FIRST, LONGEST, Breaker, Calls, Counted
 
 
 class Teacher:
@@ -94,6 +94,16 @@ def test_a_hedged_call_answers_where_the_first_hangs():
 
 def test_of_two_hedged_calls_one_may_fail():
     assert asyncio.run(calls(hedge=0.02).make(Teacher(0.1, unavailable()), 5.0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "paid"),
+    [((0.0,), 1), ((60.0, 0.0), 2), ((0.1, unavailable()), 1), ((unavailable("503"), 0.0), 1)],
+)
+def test_a_hedged_call_that_came_too_late_is_paid_for_and_one_that_failed_is_not(script, paid):
+    counted = Counted(Teacher(*script))
+    asyncio.run(calls(hedge=0.05).make(counted, 5.0))
+    assert counted.paid == paid
 
 
 def test_whoever_gives_up_leaves_no_call_behind():

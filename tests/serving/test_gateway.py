@@ -125,6 +125,26 @@ def test_whether_an_input_is_out_of_scope_is_answered_by_the_teacher_where_nobod
     assert served.predict("refund").json()["reason"] == "out of scope"
 
 
+def test_what_is_out_of_scope_is_no_evidence_of_what_the_student_would_answer(served, teacher):
+    class Scope:
+        def foreign(self, text):
+            return "stolen" in text
+
+    served.roll("shadow")
+    gateway, monitor = served.server.gateway, served.server.monitor
+    monitor.watch(monitor.revision, 0.5)
+    deployed = gateway.deployed
+    gateway.deployed = type(deployed)(deployed.rollout, deployed.student, Scope())
+    before = monitor.shadow.trials
+    teacher.answers |= {"refund": label("refund"), "card stolen": label("card stolen")}
+    assert served.predict("card stolen").json()["by"] == "teacher"
+    assert monitor.shadow.trials == before
+    assert served.predict("refund").json()["by"] == "teacher"
+    assert monitor.shadow.trials == before + 1
+    gateway.deployed = deployed
+    monitor.watch(monitor.revision, None)
+
+
 # The teacher
 
 FAULTS = [

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tutelage.config import AuditConfig
+from tutelage.serving.alarms import ALL, Ringing, outdated
 from tutelage.serving.captures import Capture
 from tutelage.serving.drift import BLOCK, REFERENCE, Drifted
-from tutelage.serving.monitor import ALL, Monitor, Ringing
+from tutelage.serving.monitor import Monitor
 
 REVISION = "a" * 64
 
@@ -186,3 +190,79 @@ def test_values_of_several_labels_and_of_none_are_taken_in():
     for value in ('["card", "refund"]', "[]", None, '{"a": "b"}'):
         monitor.note(_capture(student_value=value, confidence=0.9))
     assert monitor.drift.figures()["reference"] == 4
+
+
+def _replicas(kept: dict[str, Any], *names: str) -> list[tuple[Monitor, list[Ringing]]]:
+    made = []
+    for name in names:
+        rung: list[Ringing] = []
+        monitor = Monitor(AuditConfig(limit=0.05), dict(kept), rung.append, replica=name)
+        monitor.watch(REVISION, 0.8)
+        made.append((monitor, rung))
+    return made
+
+
+def test_an_alarm_rings_on_what_several_servers_have_audited_together():
+    kept: dict[str, Any] = {}
+    servers = _replicas(kept, "a", "b", "c")
+    for number in range(6):
+        (monitor, rung) = servers[number % 3]
+        kept |= monitor.audited(_capture(by="student"), agree=False)
+        assert not rung  # two wrong ones each
+    for monitor, rung in servers:
+        monitor.hear(kept)
+        assert {ringing.slice for ringing in rung} == {ALL, "normal"}
+        assert [one.audits for one in monitor.figures()] == [6, 6]
+        monitor.hear(kept)  # again nothing new
+        assert [one.audits for one in monitor.figures()] == [6, 6] and len(rung) == 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=60), st.randoms(use_true_random=False))
+def test_each_audit_is_taken_in_once_by_each_server_whenever_it_looks_or_begins_anew(events, chance):
+    """A server that is started again begins with the state that any of them has left last."""
+    kept: dict[str, Any] = {}
+    monitors = [monitor for monitor, _ in _replicas(kept, "0", "1", "2", "3")]
+    for number, (place, agree) in enumerate(events):
+        kept |= monitors[place].audited(_capture(by="student"), agree)
+        if chance.random() < 0.2:
+            monitors[chance.randrange(4)].hear(kept)
+        if chance.random() < 0.1:
+            [(monitors[place], _)] = _replicas(kept, f"{place} again {number}")
+    wrong = sum(not agree for _, agree in events)
+    for monitor in monitors:
+        monitor.hear(kept)
+        assert [(one.audits, one.wrong) for one in monitor.figures()] == [(len(events), wrong)] * (
+            2 if events else 0
+        )
+
+
+def test_what_servers_compared_in_shadow_adds_up_also_for_one_that_begins():
+    kept: dict[str, Any] = {}
+    (one, _), (two, _) = _replicas(kept, "a", "b")
+    for monitor, agree in ((one, True), (one, False), (two, True)):
+        kept |= monitor.note(_capture(confidence=0.9, agree=agree))
+    one.hear(kept)
+    [(begun, _)] = _replicas(kept, "c")
+    assert (one.shadow.errors, one.shadow.trials) == (begun.shadow.errors, begun.shadow.trials) == (1, 3)
+    other_threshold = Monitor(AuditConfig(), kept, lambda ringing: None, replica="d")
+    other_threshold.watch(REVISION, 0.7)
+    assert other_threshold.shadow.trials == 0
+
+
+def test_what_a_server_told_long_ago_is_forgotten_and_not_told_again(monkeypatch):
+    kept: dict[str, Any] = {}
+    (one, _), (two, _) = _replicas(kept, "a", "b")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 100_000)
+    for _ in range(5):
+        kept |= one.audited(_capture(by="student"), agree=True)
+    two.hear(kept)
+    kept |= two.audited(_capture(by="student"), agree=True)
+    monkeypatch.setattr(time, "time", lambda: now)
+    gone = outdated(kept)
+    assert len(gone) == 2
+    kept = {name: state for name, state in kept.items() if name not in gone}
+    [(begun, _)] = _replicas(kept, "c")
+    kept |= one.audited(_capture(by="student"), agree=True)
+    begun.hear(kept)
+    assert begun.figures()[0].audits == 7

@@ -144,6 +144,34 @@ def test_two_servers_on_one_database_follow_each_other(programme):
         assert _LOOK_EVERY <= 0.5  # and so much as reading takes: a busy machine's seconds prove nothing
 
 
+def test_servers_on_one_database_share_their_evidence_and_one_alarm_takes_the_right_back_on_both(
+    programme, faulty_teacher
+):
+    faulty_teacher.answers["refund"] = label("refund")
+    with live(programme) as one, live(programme) as two:
+        one.roll("full")
+        _soon(lambda: two.predict("refund").json()["stage"] == "full")
+        for served in (one, two):
+            for _ in range(3):
+                assert served.predict("refund").json()["by"] == "student"
+        audits = lambda: {served.server.monitor.figures()[0].audits for served in (one, two)}  # noqa: E731
+        _soon(lambda: len(audits()) == 1 and min(audits()) >= 6)
+        faulty_teacher.answers["refund"] = label("card")
+        while one.predict("refund").json()["by"] == two.predict("refund").json()["by"] == "student":
+            assert len(one.captures(0, limit=200)) < 100
+        _soon(lambda: {served.server.rollouts.now.stage for served in (one, two)} == {Stage.SHADOW})
+        book = Book(Shelf(programme), programme.config.serving)
+
+        def judged() -> bool:  # as the command line does
+            now, states = one.server.rollouts.now, one.server.store.monitors()
+            judge = Monitor(programme.config.serving.audit, states, lambda ringing: None)
+            judge.watch(now.revision, now.threshold)
+            judge.hear(states)
+            return "" in judge.ringing and book.judged(Wish(Stage.FULL, "anna"), now, judge).verdict != "pass"
+
+        _soon(judged)
+
+
 def test_a_student_that_cannot_be_loaded_is_told_and_the_teacher_answers(programme, faulty_teacher):
     faulty_teacher.answers["refund"] = label("refund")
     with live(programme) as served:

@@ -15,6 +15,7 @@ from voting_world import Browser
 from tutelage.errors import IntegrityError
 from tutelage.serving.access import Principal, Role
 from tutelage.serving.certificate import Among, Bound, Certificate, Claim, Reference
+from tutelage.serving.drift import Drifted
 from tutelage.serving.reviews import ReviewPolicy
 from tutelage.serving.shelf import Candidate
 from tutelage.serving.store import Alert
@@ -194,6 +195,13 @@ def test_the_overview_tells_stage_bound_traffic_and_alerts(served, faulty_teache
     assert "by admin" in page and "Nothing to compare yet" in page
     assert "<script>document" not in page and page.count("&lt;script&gt;document") >= 2
     assert "Seen</button>" not in page  # a viewer only looks
+    assert "still being learned: 4 of 1,000 requests" in page and "not kept yet" not in page
+    served.server.store.late = 3
+    changed = Drifted("label", HOSTILE, 0.5, 0.1, 500, 1e-9)
+    served.server.monitor.drift.found.append(changed)
+    page = browser.get("/live")
+    assert "3 were not kept yet when their answer went out" in page and "is 10.0% of the last 500" in page
+    assert "<script>document" not in page
     part = browser.get("/live")
     assert part.lstrip().startswith('<div id="live"')
     browser = visitor(served, "reviewer")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import getpass
 import logging
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -30,6 +28,7 @@ def serve(programme: Programme, host: str, port: int, log_level: str, *, json_lo
 
     from tutelage.serving.app import make_app
     from tutelage.serving.observed import JsonFormatter, begin_traces
+    from tutelage.serving.process import settle
     from tutelage.stages.serve import open_server
     from tutelage.web.pages import with_pages
 
@@ -48,7 +47,7 @@ def serve(programme: Programme, host: str, port: int, log_level: str, *, json_lo
     out.print(f"Serving {server.name} on http://{host}:{port}/v1 (model {server.name!r})", soft_wrap=True)
     out.print(f"Pages: http://{host}:{port}/", soft_wrap=True)
     app = make_app(with_pages(server, (host,)))
-    _settle()
+    settle()
     uvicorn.run(
         app,
         host=host,
@@ -61,18 +60,6 @@ def serve(programme: Programme, host: str, port: int, log_level: str, *, json_lo
         loop="auto",
         http="auto",
     )
-
-
-def _settle() -> None:
-    """What can be seen in the slowest answers of a process with an event loop and a thread that writes.
-
-    Collections of garbage needn't walk what was loaded at the start, and come more seldom; the loop gets the
-    interpreter back from the writing thread after half a millisecond, not five.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-    sys.setswitchinterval(0.0005)
 
 
 def _first_key(programme: Programme, store: Store) -> None:
@@ -112,8 +99,10 @@ def roll(
         if last is None:
             last = store.change_rollout(Book(open_shelf(programme), config).first())
         if stage is not None:
-            monitor = Monitor(config.audit, store.monitors(), lambda ringing: None)
+            states = store.monitors()
+            monitor = Monitor(config.audit, states, lambda ringing: None)
             monitor.watch(last.revision, last.threshold)
+            monitor.hear(states)
             wish = Wish(
                 parse_stage(stage), actor or getpass.getuser(), reason, share, revision, override=override
             )

@@ -120,7 +120,10 @@ class ServingConfig(Section):
     )
     teacher_timeout: float = Field(20.0, gt=0.0, description="Seconds for one call of the teacher.")
     hedge_after: float | None = Field(
-        None, gt=0.0, description="Seconds after which a second call is made beside one without an answer."
+        None,
+        gt=0.0,
+        description="Seconds after which a second call is made beside one without an answer; both are "
+        "booked.",
     )
     teacher_down: Literal["student", "queue"] = Field(
         "student",

@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tutelage.errors import TeacherError, TeacherRefusesAccess, TeacherUnavailable
 
@@ -159,6 +159,24 @@ class Calls:
             raise error
         _log.error("a call of %s failed in a way that nobody foresaw", self._name, exc_info=error)
         return TeacherUnavailable(f"the call of {self._name} failed: {type(error).__name__}", fault="failed")
+
+
+class Counted(Generic[Said]):
+    """A call that counts how often it has to be paid for: one that was hedged and comes too late was made all
+    the same. One that fails is taken for free."""
+
+    def __init__(self, call: Callable[[], Awaitable[Said]]) -> None:
+        self._call = call
+        self.paid = 0
+
+    async def __call__(self) -> Said:
+        """Make it."""
+        self.paid += 1
+        try:
+            return await self._call()
+        except TeacherError:
+            self.paid -= 1
+            raise
 
 
 def _until(ends: float) -> float:

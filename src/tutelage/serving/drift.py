@@ -73,7 +73,12 @@ def _tail(first: float, ratios: Iterable[float]) -> float:
 
 
 class Drift:
-    """Watches one student's requests. Its memory is bounded; taking one in costs a few microseconds."""
+    """Watches one student's requests. Its memory is bounded; taking one in costs a few microseconds.
+
+    `needed` is how many requests the reference is made of.
+    """
+
+    needed = REFERENCE
 
     def __init__(self, delta: float, state: Mapping[str, Any] | None = None) -> None:
         self.delta = delta
@@ -87,7 +92,7 @@ class Drift:
 
     def add(self, labels: Iterable[str], confidence: float, length: int) -> list[Drifted]:
         """One request: what the student said of it, how surely, and its characters. What has drifted now."""
-        filling = self._known < REFERENCE
+        filling = self.is_learning
         counts = self._reference if filling else self._block
         for label in labels:
             counts["label"][self._bin_of(label)] += 1
@@ -149,6 +154,16 @@ class Drift:
         self._reference = {name: Counter(state["reference"][name]) for name in FEATURES}
         self._block = {name: Counter(state["block"][name]) for name in FEATURES}
         self.found = [Drifted(*one) for one in state["found"]]
+
+    @property
+    def known(self) -> int:
+        """Requests that the reference has so far."""
+        return self._known
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether the reference isn't whole yet."""
+        return self._known < REFERENCE
 
     def figures(self) -> dict[str, Any]:
         """Where it stands, for people."""

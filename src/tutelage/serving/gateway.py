@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from tutelage.config import ServingConfig
 from tutelage.errors import StudentUnavailable, TeacherError, TeacherUnavailable
 from tutelage.records import Value, dump_value, text_hash
-from tutelage.serving.calls import Calls
+from tutelage.serving.calls import Calls, Counted
 from tutelage.serving.captures import Capture, Promise, new_id
 from tutelage.serving.chat import ChatFormat, event
 from tutelage.serving.relay import Opened, Relay, open_stream
@@ -101,8 +101,9 @@ class Redaction(Protocol):
 class Watch(Protocol):
     """What looks at every capture and every audit; see `monitor`."""
 
-    def note(self, capture: Capture) -> Mapping[str, Any]:
-        """Take a capture in; the states that moved, to be kept with it."""
+    def note(self, capture: Capture, *, foreign: bool = False) -> Mapping[str, Any]:
+        """Take a capture in; the states that moved, to be kept with it. `foreign`: the student wouldn't have
+        answered it itself, whatever it said."""
         ...
 
     def audited(self, capture: Capture, agree: bool) -> Mapping[str, Any]:
@@ -173,7 +174,7 @@ class Gateway:
         if turn.route.by is By.STUDENT:
             return await self._by_student(turn)
         try:
-            reply = await self.calls.make(self._call(ask), self._left(ask))
+            reply = await self._asked(self._call(ask), self._left(ask))
         except TeacherError as fault:
             return await self._without_teacher(turn, fault)
         return await self._by_teacher(turn, reply)
@@ -212,7 +213,7 @@ class Gateway:
         waits = rollout.stage.live and (rollout.stage is not Stage.CANARY or chosen(ask.key, rollout.share))
         if not waits:
             return _Turn(ask, deployed, route(rollout, ask.key, None), said, redacted)
-        foreign = deployed.scope is not None and _is_foreign(deployed.scope, text)
+        foreign = _is_foreign(deployed.scope, text)
         return _Turn(ask, deployed, route(rollout, ask.key, await said, foreign=foreign), said, redacted)
 
     async def _predict(self, student: ServedStudent, text: str) -> Prediction | None:
@@ -223,6 +224,12 @@ class Gateway:
         except Exception:  # noqa: BLE001 - whatever is wrong with it, the teacher can still answer
             _log.exception("the student failed in a way that nobody foresaw")
         return None
+
+    async def _asked(self, call: Call, within: float) -> TeacherReply:
+        """What the teacher says. It costs as much for each hedged call as for the one that was heard."""
+        counted = Counted(call)
+        reply = await self.calls.make(counted, within)
+        return replace(reply, cost=reply.cost * counted.paid)
 
     def _call(self, ask: Ask) -> Call:
         body = ask.body
@@ -250,7 +257,7 @@ class Gateway:
         )
         audit = not flagged and self._is_audited()
         capture = self._capture(turn, reply, said, None, audited=audit)
-        await self._keep(capture)
+        await self._keep(turn, capture)
         if audit:
             self._begin_audit(capture, said.value, self._call(ask))
         return reply
@@ -268,7 +275,7 @@ class Gateway:
             turned_down=said.status,
             body=said.body,
         )
-        await self._keep(self._capture(turn, reply, await turn.prediction(), said))
+        await self._keep(turn, self._capture(turn, reply, await turn.prediction(), said))
         return reply
 
     async def _without_teacher(self, turn: _Turn, fault: TeacherError) -> Reply:
@@ -279,7 +286,7 @@ class Gateway:
             return await self._by_student(turn, reason="teacher unavailable", flagged=True)
         stage = turn.deployed.rollout.stage
         reply = Reply(turn.ask.id, By.NOBODY, None, "", "", None, stage, "teacher unavailable")
-        await self._keep(self._capture(turn, reply, said, None))
+        await self._keep(turn, self._capture(turn, reply, said, None))
         asked = fault.retry_after if isinstance(fault, TeacherUnavailable) else None
         raise NobodyAnswers(_RETRY_AFTER if asked is None else asked, turn.ask.id) from fault
 
@@ -353,8 +360,10 @@ class Gateway:
             text = pattern.sub("[redacted]", text)
         return text
 
-    async def _keep(self, capture: Capture) -> None:
-        moved = self._watch.note(capture)
+    async def _keep(self, turn: _Turn, capture: Capture) -> None:
+        compared = capture.by == By.TEACHER and capture.agree is not None
+        foreign = compared and _is_foreign(turn.deployed.scope, turn.text)
+        moved = self._watch.note(capture, foreign=foreign)
         await self._keeper.capture(capture, promise=self.config.capture, monitors=moved)
 
     def _is_audited(self) -> bool:
@@ -372,7 +381,7 @@ class Gateway:
 
     async def _audit(self, capture: Capture, value: Value, call: Call) -> None:
         try:
-            said = await self.calls.make(call, self.config.teacher_timeout)
+            said = await self._asked(call, self.config.teacher_timeout)
         except TeacherError as fault:
             _log.warning("audit %s without an answer: %s", capture.id, fault)
             return
@@ -411,6 +420,11 @@ class _Turn:
     said: asyncio.Future[Prediction | None] | None = None
     redacted: Redaction | None = None
 
+    @property
+    def text(self) -> str:
+        """As the student sees it."""
+        return self.ask.text if self.redacted is None else self.redacted.text
+
     async def prediction(self) -> Prediction | None:
         """What the student says; None where it wasn't asked or can't."""
         return None if self.said is None else await self.said
@@ -441,8 +455,10 @@ def _dumped(value: Value | None) -> str | None:
     return None if value is None else dump_value(value)
 
 
-def _is_foreign(scope: Foreign, text: str) -> bool:
-    """Where nobody can say, the student wasn't certified on it."""
+def _is_foreign(scope: Foreign | None, text: str) -> bool:
+    """Where nobody can say, the student wasn't certified on it; without a guard nothing is."""
+    if scope is None:
+        return False
     try:
         return scope.foreign(text)
     except Exception:  # noqa: BLE001 - the teacher can answer it

@@ -104,10 +104,10 @@ class MeasuredWatch:
     def __init__(self, watch: Watch, metrics: Metrics) -> None:
         self._watch, self._metrics = watch, metrics
 
-    def note(self, capture: Capture) -> Mapping[str, Any]:
+    def note(self, capture: Capture, *, foreign: bool = False) -> Mapping[str, Any]:
         """See `Watch.note`."""
         self._metrics.answered(capture)
-        return self._watch.note(capture)
+        return self._watch.note(capture, foreign=foreign)
 
     def audited(self, capture: Capture, agree: bool) -> Mapping[str, Any]:
         """See `Watch.audited`."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from time import time
 
 from tutelage.config import ServingConfig
-from tutelage.serving.monitor import ALL, Monitor, Watched
+from tutelage.serving.alarms import ALL, Watched
+from tutelage.serving.drift import Drift
+from tutelage.serving.monitor import Monitor
 from tutelage.serving.router import By, Rollout
 from tutelage.serving.store import Alert, RolloutChange, Store, Totals
 
@@ -66,6 +68,8 @@ class Overview:
     saved: Saved
     alerts: Sequence[Alert]
     lost: int
+    late: int
+    drift: Drift
 
 
 def read_overview(
@@ -87,6 +91,8 @@ def read_overview(
         saved=saved(store.totals(now - MONTH)),
         alerts=store.alerts(open_only=True, limit=_MOST_ALERTS),
         lost=store.lost,
+        late=store.late,
+        drift=monitor.drift,
     )
 
 

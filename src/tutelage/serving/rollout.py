@@ -13,8 +13,9 @@ from typing import Any
 from tutelage.config import ServingConfig
 from tutelage.errors import GateRefused, TutelageError, UsageError
 from tutelage.gates import Decision
+from tutelage.serving.alarms import Ringing, outdated
 from tutelage.serving.gateway import Deployed, Foreign, Gateway
-from tutelage.serving.monitor import Monitor, Ringing
+from tutelage.serving.monitor import Monitor
 from tutelage.serving.rollout_gate import Standing, rollout_gate, rollout_gate_back
 from tutelage.serving.router import Rollout, Stage
 from tutelage.serving.shelf import Candidate, Shelf
@@ -199,9 +200,13 @@ class Rollouts:
         last = await asyncio.to_thread(self._store.rollout)
         if last is None:
             last = await asyncio.to_thread(self._store.change_rollout, self._book.first())
+        await asyncio.to_thread(self._forget)
         await self._deploy(last)
         await self._look_at_rights()
         self._follower = asyncio.create_task(self._follow())
+
+    def _forget(self) -> None:
+        self._store.forget_monitors(outdated(self._store.monitors("audits:")))
 
     async def close(self) -> None:
         """Stop following, and let go of students that were kept for requests under way."""
@@ -330,14 +335,21 @@ class Rollouts:
             self._look_at_the_clock()
             await self._look_at_rights()
             try:
-                last = await asyncio.to_thread(self._store.rollout)
+                last, told = await asyncio.to_thread(self._look)
+                self._monitor.hear(told)
             except Exception as error:  # noqa: BLE001 - a database that is away must not end this
-                _log.warning("the rollout can't be read: %s", type(error).__name__)
+                _log.warning(
+                    "the rollout and what other servers audited can't be read: %s", type(error).__name__
+                )
                 continue
             if last is not None and last.sequence > self._seen:
                 async with self._turn:
                     if last.sequence > self._seen:
                         await self._adopt(last)
+
+    def _look(self) -> tuple[RolloutChange | None, Mapping[str, Any]]:
+        """What was decided last, and the evidence that other servers have told of."""
+        return self._store.rollout(), self._store.monitors(*self._monitor.told)
 
     async def _adopt(self, change: RolloutChange) -> None:
         """Put in force what another process has decided. To let the student answer although an alarm rings

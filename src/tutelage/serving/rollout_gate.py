@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from tutelage.config import ServingConfig
 from tutelage.gates import Decision, Evidence, Verdict
-from tutelage.serving.monitor import ALL, Monitor, Watched
+from tutelage.serving.alarms import ALL, Watched
+from tutelage.serving.monitor import Monitor
 from tutelage.serving.router import Rollout, Stage
 from tutelage.serving.sequences import ConfidenceSequence
 from tutelage.serving.shelf import Candidate

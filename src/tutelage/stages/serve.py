@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -118,6 +119,7 @@ def open_server(programme: Programme) -> Server:
         store.monitors(),
         lambda ringing: rollouts.ring(ringing),
         lambda found: alerts.tell("drift", str(found)),
+        secrets.token_hex(8),
     )
     gateway = Gateway(
         task,

@@ -222,6 +222,13 @@ def test_monitors_are_written_with_the_capture_that_moved_them(url: str) -> None
         store.save_monitors({"hard": {"trials": 9}})
         store.save_monitors({})
         assert store.monitors() == {"normal": {"trials": 2, "sums": [0.5]}, "hard": {"trials": 9}}
+        store.save_monitors({"har%d": {}})
+        assert store.monitors("har", "x").keys() == {"hard", "har%d"} and store.monitors("har%").keys() == {
+            "har%d"
+        }
+        store.forget_monitors(["har%d", "none"])
+        store.forget_monitors([])
+        assert store.monitors().keys() == {"normal", "hard"}
 
     within(url, use)
 

@@ -237,16 +237,25 @@ class Store:
 
     # Monitors and alerts
 
-    def monitors(self) -> dict[str, Any]:
-        """Each monitor's last state, by name."""
+    def monitors(self, *begins: str) -> dict[str, Any]:
+        """Each monitor's last state, by name; with `begins` those whose names begin with one of them."""
+        query = sa.select(MONITORS)
+        if begins:
+            query = query.where(sa.or_(*(MONITORS.c.name.startswith(one, autoescape=True) for one in begins)))
         with self._database.reading() as connection:
-            return {row.name: row.state for row in connection.execute(sa.select(MONITORS))}
+            return {row.name: row.state for row in connection.execute(query)}
 
     def save_monitors(self, states: Mapping[str, Any]) -> None:
         """Record states that no capture moved (a monitor begun anew)."""
         if states:
             with self._database.writing() as connection:
                 self._recording.save_monitors(connection, states)
+
+    def forget_monitors(self, names: Collection[str]) -> None:
+        """Remove states that nobody needs any more."""
+        if names:
+            with self._database.writing() as connection:
+                connection.execute(sa.delete(MONITORS).where(MONITORS.c.name.in_(sorted(names))))
 
     def add_alert(self, alert: Alert) -> Alert:
         """Record an alert; it has its id in what is returned."""
