@@ -84,12 +84,16 @@ def test_several_labels_are_judged_by_decisions():
     assert sum(item["n"] for item in found.reliability) == 120
 
 
-@given(st.lists(st.sampled_from([0.1, 0.2, 0.35, 0.5, 0.99]), min_size=1, max_size=80), st.integers(1, 15))
-def test_equal_confidences_share_a_bin_and_bins_are_ordered(confidences, bins):
+@given(
+    st.lists(st.sampled_from([0.1, 0.2, 0.35, 0.5, 0.99]), min_size=1, max_size=80),
+    st.integers(1, 15),
+    st.sampled_from([0.0, 0.5]),
+)
+def test_equal_confidences_share_a_bin_and_bins_are_ordered(confidences, bins, shift):
     confidence = np.array(confidences)
-    found = equal_mass_bins(confidence, bins)
+    found = equal_mass_bins(confidence, bins, shift)
     assert found.min() == 0
-    assert found.max() < bins
+    assert found.max() < bins + (shift > 0)
     order = np.argsort(confidence, kind="stable")
     assert (np.diff(found[order]) >= 0).all()
     assert len(set(zip(confidences, found.tolist(), strict=True))) == len(set(confidences))
@@ -168,3 +172,14 @@ def test_the_upper_end_holds_where_the_gap_changes_its_sign():
         found = calibrate(task, gold, ["a"] * 300, probabilities, seed=0, resamples=200)
         below += found.ece_high < 0.1
     assert below <= 3
+
+
+def test_a_bin_that_a_jump_divides_hides_nothing_from_the_upper_end():
+    """0.6 and 0.8 are stated, 0.7 of either is right; the jump lies in the middle of the eighth bin of 15."""
+    n, task = 1500, Classify(("a", "b"))
+    sure = np.repeat([0.6, 0.8], n // 2) + np.linspace(0, 1e-4, n)
+    gold = (["a"] * 7 + ["b"] * 3) * (n // 10)
+    probabilities = np.column_stack([sure, 1 - sure])
+    found = calibrate(task, gold, ["a"] * n, probabilities, seed=0, resamples=2000)
+    assert found.ece == pytest.approx(0.1 * 14 / 15, abs=1e-3)
+    assert found.ece_high == pytest.approx(0.1 + 1.96 * np.sqrt(0.7 * 0.3 / n), abs=3e-3)

@@ -59,11 +59,14 @@ def calibrate(
     truth = task.encode([gold[row] for row in stated]) > 0
     given = task.encode([value for row in stated if (value := values[row]) is not None]) > 0
     confidence, correct = _decisions(task, probabilities, truth, given)
-    bins = equal_mass_bins(confidence.ravel(), bin_count(len(stated))).reshape(confidence.shape)
+    count = bin_count(len(stated))
+    bins = equal_mass_bins(confidence.ravel(), count).reshape(confidence.shape)
+    shifted = equal_mass_bins(confidence.ravel(), count, shift=0.5).reshape(confidence.shape)
     gaps = _gaps(confidence, correct, bins)
-    ece = float(np.abs(gaps.sum(axis=0)).sum() / confidence.size)
-    low, high = _ece_interval(gaps, confidence.size, ece, seed, resamples)
-    high = max(high, _overall_gap(confidence, correct, len(stated)))
+    ece = _error(gaps, confidence.size)
+    low, high = _ece_interval(gaps, confidence.size, seed, resamples)
+    _, beside = _ece_interval(_gaps(confidence, correct, shifted), confidence.size, seed, resamples)
+    high = max(high, beside, _overall_gap(confidence, correct, len(stated)))
     if not _is_shown_off(gaps, confidence, bins):
         low = 0.0
     squared = (probabilities - truth) ** 2
@@ -119,15 +122,17 @@ def bin_count(examples: int) -> int:
     return max(1, min(BINS, examples // _LEAST_IN_BIN))
 
 
-def equal_mass_bins(confidence: Floats, bins: int) -> npt.NDArray[np.int64]:
+def equal_mass_bins(confidence: Floats, bins: int, shift: float = 0.0) -> npt.NDArray[np.int64]:
     """The bin of each confidence, int64 [n]: as many in each as ties allow, which share a bin.
 
     Equal-mass binning after Nguyen and O'Connor (2015); equal confidences stay together so that the bins
-    don't depend on the order of examples.
+    don't depend on the order of examples. With `shift`, between 0 and 1, the bins' edges lie that part of a
+    bin lower, and the first and the last hold less.
     """
     _, inverse, counts = np.unique(confidence, return_inverse=True, return_counts=True)
     ranks = np.cumsum(counts) - counts
-    result: npt.NDArray[np.int64] = (ranks * bins // len(confidence))[inverse]
+    places: npt.NDArray[np.int64] = np.floor(ranks * bins / len(confidence) + shift).astype(np.int64)
+    result: npt.NDArray[np.int64] = places[inverse]
     return result
 
 
@@ -155,8 +160,12 @@ def _gaps(confidence: Floats, correct: npt.NDArray[np.bool_], bins: npt.NDArray[
     return gaps[np.lexsort(gaps.T)]
 
 
+def _error(gaps: Floats, decisions: int) -> float:
+    return float(np.abs(gaps.sum(axis=0)).sum() / decisions)
+
+
 def _ece_interval(
-    gaps: Floats, decisions: int, ece: float, seed: int, resamples: int, confidence: float = CONFIDENCE
+    gaps: Floats, decisions: int, seed: int, resamples: int, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
     """Basic bootstrap interval over examples (Davison and Hinkley 1997, equation 5.6), cut to [0, 1].
 
@@ -165,11 +174,14 @@ def _ece_interval(
     again. Near perfect calibration resampling shows less than half of the bias, so the lower end gives way by
     what it shows a second time: noise must not pass for miscalibration. The upper end is at least the normal
     one about an estimate that errs upward: where the gap changes its sign along the confidences, bins near
-    there are biased too and hide what lies on both sides of nought.
+    there are biased too and hide what lies on both sides of nought. Where it jumps within a bin, that bin hides
+    up to all of its gap; among bins shifted by half of one it is then nearer to an edge, so that `calibrate`
+    takes the larger upper end of both.
     """
     from scipy.special import ndtri
 
     resampled = _resampled_sums if len(gaps) < _MANY else _normal_sums
+    ece = _error(gaps, decisions)
     drawn = np.concatenate(list(resampled(gaps, np.random.default_rng(seed), resamples)))
     drawn_errors = np.abs(drawn).sum(axis=1) / decisions
     low, high = np.quantile(drawn_errors, [(1 - confidence) / 2, (1 + confidence) / 2])
