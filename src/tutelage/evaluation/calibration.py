@@ -174,9 +174,9 @@ def _ece_interval(
     again. Near perfect calibration resampling shows less than half of the bias, so the lower end gives way by
     what it shows a second time: noise must not pass for miscalibration. The upper end is at least the normal
     one about an estimate that errs upward: where the gap changes its sign along the confidences, bins near
-    there are biased too and hide what lies on both sides of nought. Where it jumps within a bin, that bin hides
-    up to all of its gap; among bins shifted by half of one it is then nearer to an edge, so that `calibrate`
-    takes the larger upper end of both.
+    there are biased too and hide what lies on both sides of nought. Where it jumps within a bin, that bin
+    hides up to all of its gap; among bins shifted by half of one it is then nearer to an edge, so that
+    `calibrate` takes the larger upper end of both.
     """
     from scipy.special import ndtri
 
