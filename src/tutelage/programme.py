@@ -122,6 +122,11 @@ class Programme:
         return self.folder / "gold" / "annotations.sqlite"
 
     @property
+    def candidates(self) -> Path:
+        """What people said of requests that a server drew at random; it may become gold."""
+        return self.folder / "gold" / "candidates.jsonl"
+
+    @property
     def annotated(self) -> Path:
         """What they settled; `gold` reads it beside gold's own file."""
         return self.folder / "gold" / "annotated.jsonl"

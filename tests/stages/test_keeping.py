@@ -23,8 +23,11 @@ from tutelage.errors import UsageError
 from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.records import Prompt
+from tutelage.review import read_sheet
 from tutelage.serving.store import Store
 from tutelage.stages import run_stage
+from tutelage.stages.annotate import annotations_to_gold, open_project
+from tutelage.stages.gold import add_to_label, read_to_label
 from tutelage.stages.keeping import captures_kept
 from tutelage.stages.purge import purge_expired
 from tutelage.stages.serve import open_programme_store
@@ -116,6 +119,42 @@ def test_a_purge_of_what_expired_takes_it_from_every_file_and_collect_takes_no_m
     last = list(programme.journal.entries())[-1]
     assert (last.event, last.data["by"]) == ("purged", "age")
     assert purge_expired(programme, Silent()).rows == {}
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_what_waits_for_people_or_was_said_by_them_expires_too(tmp_path: Path, named: bool) -> None:
+    """Whose sources may be gone; also where gold's own file is what people said."""
+    folder = folder_of(tmp_path, retention={"personal": "90d"})
+    programme = opened(folder)
+    prompts = [
+        Prompt(f"p{number}", f"{day} of class {class_}", time=at(day), sensitivity=class_, subject="Ann")
+        for number, (class_, day) in enumerate((one, day) for one in CLASSES for day in (OLD, NEW))
+    ]
+    add_to_label(programme, [(prompt, "") for prompt in prompts])
+    assert [(p.sensitivity, p.time, p.subject) for p in read_to_label(programme)] == [
+        (p.sensitivity, p.time, p.subject) for p in prompts
+    ]
+    project = open_project(programme, Silent())
+    for prompt in prompts:
+        for who in ("Bea", "Cleo"):
+            project.answer(who, prompt.hash, "login", "", settles=False)
+    annotations_to_gold(programme, Silent())
+    programme.candidates.write_text(programme.annotated.read_text().replace("of class", "again of class"))
+    if named:
+        content = json.loads((folder / "tutelage.yaml").read_text())
+        content["gold"] = {"path": "gold/annotated.jsonl", "margin": 0.45}
+        (folder / "tutelage.yaml").write_text(json.dumps(content))
+        programme = opened(folder)
+        run_stage(programme, "gold")
+        assert ("personal", False) in kept(programme.sealed)
+        assert ("personal", True) not in kept(programme.sealed)
+    purged = purge_expired(programme, Silent())
+    assert not purged.left
+    for path in (programme.to_label, programme.annotated, programme.candidates):
+        left = [row["text"] for row in read_sheet(path)]
+        assert len(left) == 7 and not any(f"{OLD}" in text and "personal" in text for text in left)
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        assert b"2030-01-01 of class personal" not in path.read_bytes(), path
 
 
 def test_collect_takes_nothing_that_expired_and_tells_nothing_of_it(tmp_path: Path) -> None:

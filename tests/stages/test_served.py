@@ -31,7 +31,8 @@ from tutelage.serving.store import Store
 from tutelage.stages import run_stage
 from tutelage.stages.review import review_file
 from tutelage.stages.serve import open_programme_store
-from tutelage.stages.served import take_served
+from tutelage.stages.served import _tell_agreement, take_served
+from tutelage.stages.task import unsealed_task
 
 POLICY = ReviewPolicy(second=0.0)
 
@@ -200,6 +201,26 @@ def test_agreement_between_people_is_told(programme: Programme) -> None:
     notes = Notes()
     take_served(programme, notes, most=1)
     assert "12 items before two people" in notes.said[0] and "alpha 1.00" in notes.said[0]
+
+
+def test_scores_are_compared_in_their_order(programme: Programme) -> None:
+    captures = [made(f"message {number}", agree=False) for number in range(12)]
+    verdicts = [
+        (capture.id, who, str(1 + (number + (who == "bob")) % 4))
+        for number, capture in enumerate(captures[:10])
+        for who in ("ann", "bob")
+    ]
+    verdicts += [(capture.id, who, None) for capture in captures[10:] for who in ("ann", "bob")]
+    served(programme, captures, verdicts, ReviewPolicy(second=1.0))
+    content = json.loads((programme.folder / "tutelage.yaml").read_text())
+    content["task"] = {"type": "judge", "scale": [1, 4], "rubric": "How kind is it?"}
+    (programme.folder / "tutelage.yaml").write_text(json.dumps(content))
+    scored, notes = Programme.open(programme.folder), Notes()
+    store = open_programme_store(scored)
+    _tell_agreement(store, unsealed_task(scored), notes)
+    asyncio.run(store.close())
+    (told,) = notes.said
+    assert "10 items before two people" in told and "Krippendorff's alpha of scores in their order" in told
 
 
 def test_without_rights_nothing_is_taken(programme: Programme) -> None:

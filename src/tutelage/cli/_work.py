@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,22 +25,29 @@ Force = Annotated[bool, typer.Option("--force", help="Run even if nothing has ch
 
 @contextmanager
 def at_work(
-    folder: Path, overrides: list[str] | None, *, quiet: bool = False
+    folder: Path, overrides: list[str] | None, *, quiet: bool = False, shared: bool = False
 ) -> Iterator[tuple[Programme, Progress]]:
-    """The programme, while no other process works in it, and what tells how far it is (`quiet`: nothing)."""
+    """The programme, while no other process works in it, and what tells how far it is (`quiet`: nothing).
+
+    Where torchrun started several processes of a verb that can be `shared`, the first holds the folder for
+    all of them and tells. Raises UsageError where it can't be.
+    """
     from tutelage.cli.display import RichProgress
     from tutelage.programme import Programme
     from tutelage.progress import Silent
+    from tutelage.scale import is_first, require_one_process
 
+    if not shared:
+        require_one_process("this command")
     programme = Programme.open(folder, overrides or ())
-    with programme.locked():
-        yield programme, Silent() if quiet else RichProgress()
+    with programme.locked() if is_first() else nullcontext():
+        yield programme, Silent() if quiet or not is_first() else RichProgress()
 
 
 def run_one(name: str, folder: Path, overrides: list[str] | None, force: bool) -> Programme:
     """Run one stage; the programme that it belongs to."""
     from tutelage.stages import run_stage
 
-    with at_work(folder, overrides) as (programme, progress):
+    with at_work(folder, overrides, shared=name == "train") as (programme, progress):
         run_stage(programme, name, progress, force=force)
     return programme

@@ -27,9 +27,8 @@ def annotator_agreement(task: Task, answers: Sequence[Mapping[str, Value]]) -> d
     alike = sum(_all_agree(task, list(unit.values())) for unit in shared)
     whole = None
     if task.kind != "generate":
-        scale = [dump_value(label) for label in task.labels] if _scored(task) else ()
         said = [{name: dump_value(value) for name, value in unit.items()} for unit in shared]
-        whole = agreement(said, scale=scale)
+        whole = agreement(said, scale=scale_of(task))
     return {
         "prompts": len(shared),
         "alike": _share(alike, len(shared)),
@@ -44,8 +43,9 @@ def annotator_agreement(task: Task, answers: Sequence[Mapping[str, Value]]) -> d
 _ABSENT = "null"
 
 
-def _scored(task: Task) -> bool:
-    return isinstance(task, Judge) and task.scored
+def scale_of(task: Task) -> tuple[str, ...]:
+    """A judge's scores as answers are dumped, from the lowest to the highest; none of other tasks."""
+    return tuple(map(dump_value, task.labels)) if isinstance(task, Judge) and task.scored else ()
 
 
 def _share(count: int, n: int) -> dict[str, float]:

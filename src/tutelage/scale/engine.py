@@ -116,3 +116,17 @@ def require_local(config: EngineConfig, command: str) -> None:
 def is_first() -> bool:
     """Whether this is the process that writes: the first of those that share a training, or the only one."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def processes() -> int:
+    """How many processes torchrun or `accelerate launch` started to share a training; 1 without them."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
+def require_one_process(what: str) -> None:
+    """Raise UsageError where several processes were started for `what`, which none can share."""
+    if (count := processes()) > 1:
+        raise UsageError(
+            f"{what} is the work of one process, and torchrun or accelerate started {count}. Mend: leave "
+            "them out; `tutelage train` of students with a network takes several"
+        )

@@ -23,7 +23,8 @@ from tutelage.stages.sources import source_path
 from tutelage.stages.task import resolved_task, unsealed_task
 from tutelage.tasks import Task, names_of, task_from_config, with_labels
 
-_COLUMNS = ("id", "text", "slice", "label", "annotators", "adjudicated", "group", "hash")
+_COLUMNS = ("id", "text", "slice", "label", "annotators", "adjudicated", "group")
+_KEPT = ("time", "sensitivity", "hash")
 
 
 def open_project(programme: Programme, progress: Progress) -> AnnotationProject:
@@ -138,7 +139,7 @@ def annotations_to_gold(programme: Programme, progress: Progress) -> Path:
             f"settles it. Mend: run {programme.command('annotate')}"
         )
     rows = [_row(project.prompts[hash_], found, called) for hash_, found in settled.items()]
-    write_sheet(programme.annotated, _COLUMNS, rows)
+    write_sheet(programme.annotated, (*_COLUMNS, *_KEPT), rows)
     results = _results(project)
     programme.journal.append("annotated", file=fingerprint(programme.annotated), **_journalled(results))
     left = results["prompts"]["open"] + results["prompts"]["disputed"]
@@ -159,6 +160,8 @@ def _row(prompt: Prompt, found: Standing, called: Mapping[str, str]) -> dict[str
         "annotators": agreeing,
         "adjudicated": [called[name] for name in found.adjudicators],
         "group": prompt.group,
+        "time": prompt.time,
+        "sensitivity": prompt.sensitivity,
         "hash": prompt.hash,
     }
 

@@ -16,6 +16,7 @@ from tutelage.progress import Progress
 from tutelage.records import AnswerStatus, Prompt, Value, load_value
 from tutelage.review import Ballot, Vote, VoteStore
 from tutelage.review.ballots import dumped
+from tutelage.scale import Engine, open_engine
 from tutelage.stages.task import resolved_task
 
 if TYPE_CHECKING:
@@ -123,25 +124,27 @@ def _traffic_ballots(programme: Programme, against: Rival, progress: Progress) -
     """On the transfer set: there the student has learned from the teacher's answers, or from people's."""
     rows = _transfer_rows(programme)
     texts = [row["text"] for row in rows]
-    student = _predicted(programme, "student", texts, progress)
-    rival = (
-        [_taught(row) for row in rows]
-        if against == "teacher"
-        else _predicted(programme, against, texts, progress)
-    )
+    with open_engine(programme.config.engine, progress) as engine:
+        student = _predicted(programme, "student", texts, progress, engine)
+        rival = (
+            [_taught(row) for row in rows]
+            if against == "teacher"
+            else _predicted(programme, against, texts, progress, engine)
+        )
     return [
         Ballot(_prompt(row), None, (one, other)) for row, one, other in zip(rows, student, rival, strict=True)
     ]
 
 
 def _predicted(
-    programme: Programme, arm: str, texts: Sequence[str], progress: Progress
+    programme: Programme, arm: str, texts: Sequence[str], progress: Progress, engine: Engine
 ) -> Sequence[Value | None]:
-    from tutelage.stages.predictions import predictions
+    from tutelage.stages.predictions import Answering, answered
     from tutelage.students import load_student
 
-    student = load_student(programme.student / arm)
-    return predictions(student, resolved_task(programme), texts, progress, f"answers of the {arm}").values
+    folder = programme.student / arm
+    answering = Answering(resolved_task(programme), load_student(folder), folder)
+    return answered(answering, texts, progress, f"answers of the {arm}", engine=engine).values
 
 
 def taught_answers(programme: Programme) -> list[tuple[Prompt, Value | None]]:

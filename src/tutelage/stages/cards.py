@@ -17,11 +17,12 @@ from tutelage.labelling import AnswerLedger, LabellingReport, LedgerKey
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import SYNTHETIC, Answer, Prompt, Rejection, storable, text_hash
+from tutelage.scale import Engine
 from tutelage.stages.asking import put
 from tutelage.stages.findings import tell_bound
 from tutelage.stages.label import require_gold
 from tutelage.tasks import Generate
-from tutelage.teachers import Teacher, TeacherContext, build_teacher
+from tutelage.teachers import Teacher, TeacherContext
 
 Ask = tuple[Kind, int]  # why, and how many prompts a card
 _AT_ONCE = 100  # prompts that are compared with an index of those before them
@@ -56,14 +57,16 @@ class Cards:
         cards: Sequence[Card],
         ledger: AnswerLedger,
         rights: Decision,
+        engine: Engine,
     ) -> None:
         self._programme, self._ledger, self._rights = programme, ledger, rights
+        self._engine = engine
         self._cards = {(card.kind, card.count, card.prompt.hash): card for card in cards}
         training = read_training(programme.gold_training)
         self._desks: dict[Ask, Desk] = {}
         for kind, count in sorted({(card.kind, card.count) for card in cards}):
             task = Generate(instruction(kind, count))
-            writer = build_teacher(config, TeacherContext(task, training, programme.folder))
+            writer = engine.build_teacher(config, TeacherContext(task, training, programme.folder))
             self._desks[kind, count] = Desk(writer, task, LedgerKey.of(writer, task))
 
     def require_gold(self, progress: Progress) -> None:
@@ -109,6 +112,7 @@ class Cards:
                 self._ledger,
                 progress,
                 self._rights,
+                self._engine,
             )
             for ask, some in self._by_desk(cards).items()
         ]

@@ -17,7 +17,8 @@ from tutelage.distillation import LEAST_EXAMPLES, Signals, distil_student, read_
 from tutelage.errors import UsageError
 from tutelage.programme import Programme
 from tutelage.progress import Progress
-from tutelage.stages.predictions import predictions
+from tutelage.scale import LOCAL, Engine
+from tutelage.stages.predictions import Answering, answered
 from tutelage.stages.rights import require_rights
 from tutelage.stages.task import resolved_task
 from tutelage.students import STUDENT_FILE, Student, load_student
@@ -34,10 +35,12 @@ class FirstStudent:
     """The configured student where it is trained, else a committee of static ones trained on the spot.
 
     Their texts are answers of the transfer set and human labels that may be learned from, never sealed gold.
+    The configured student answers where `engine` has its work done; those of the spot, which take
+    milliseconds a batch, in this process.
     """
 
-    def __init__(self, programme: Programme, progress: Progress) -> None:
-        self._programme, self._progress = programme, progress
+    def __init__(self, programme: Programme, progress: Progress, engine: Engine = LOCAL) -> None:
+        self._programme, self._progress, self._engine = programme, progress, engine
         self._task = with_labels(resolved_task(programme))
 
     @property
@@ -92,18 +95,24 @@ class FirstStudent:
             )
 
     def _said(self, student: Student, texts: Sequence[str]) -> Distributions:
-        found = predictions(student, self.task, texts, self._progress, "asking a first student").distributions
+        engine = self._engine if student is self._trained else LOCAL
+        answering = Answering(self.task, student, self._folder)
+        told = "asking a first student"
+        found = answered(answering, texts, self._progress, told, engine=engine).distributions
         if found is None:
             raise AssertionError("unreachable: values are labels here")
         return found
 
     @cached_property
     def _trained(self) -> Student | None:
-        folder = self._programme.student / "student"
-        if self._task is None or not (folder / STUDENT_FILE).exists():
+        if self._task is None or not (self._folder / STUDENT_FILE).exists():
             return None
-        student = load_student(folder)
+        student = load_student(self._folder)
         return student if tuple(student.labels) == tuple(self._task.labels) else None
+
+    @property
+    def _folder(self) -> Path:
+        return self._programme.student / "student"
 
     @cached_property
     def _signals(self) -> Signals:

@@ -39,9 +39,8 @@ from tutelage.stages.sources import source_fingerprint, source_path
 from tutelage.stages.task import described_values, task_file, unsealed_task
 from tutelage.tasks import Task, declared_labels, with_labels
 
-OWN_COLUMNS = ColumnsConfig(id="id", slice="slice", subject="group")
-"""Of `gold/annotated.jsonl`."""
-_DRAWN = ("id", "text", "slice", "cluster", "source", "group", "subject", "hash")
+_UNTOLD = ColumnsConfig().sensitivity  # the class of rows whose file tells none
+_DRAWN = ("id", "text", "slice", "cluster", "source", "group", "subject", "time", "sensitivity", "hash")
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -131,7 +130,7 @@ def _read_rows(programme: Programme, redactor: Redactor | None) -> GoldSet:
         else read(gold.path, gold.columns, gold.format, gold.limit, gold.query)
     )
     if programme.annotated.exists():
-        rest += read(str(programme.annotated.resolve()), OWN_COLUMNS, "jsonl")
+        rest += read(str(programme.annotated.resolve()), sheet_columns(programme.annotated, "group"), "jsonl")
     left = 1.0  # of gold's own file
     parts: list[list[Gold]] = []
     for part in (gold.training, gold.calibration):
@@ -146,6 +145,17 @@ def _read_rows(programme: Programme, redactor: Redactor | None) -> GoldSet:
         parts.append(taken)
     training, calibration = parts
     return GoldSet(to_be_sealed(rest), training, rejected, calibration)
+
+
+def sheet_columns(path: Path, subject: str) -> ColumnsConfig:
+    """Of a sheet of ours, whose rows' subject is in the column `subject`.
+
+    One that was written before rows had a class tells neither it nor a time.
+    """
+    columns = ColumnsConfig(id="id", slice="slice", subject=subject)
+    if any("sensitivity" in row for row in read_sheet(path)):
+        return columns.model_copy(update={"time": "time", "sensitivity": "sensitivity"})
+    return columns
 
 
 def _names_annotated(programme: Programme) -> bool:
@@ -248,6 +258,9 @@ def read_to_label(programme: Programme) -> list[Prompt]:
             str(row.get("source") or ""),
             str(row["slice"]),
             group=str(row.get("group") or ""),
+            subject=str(row.get("subject") or ""),
+            time=row.get("time"),
+            sensitivity=str(row.get("sensitivity") or _UNTOLD),
         )
         for row in read_sheet(programme.to_label)
     ]
@@ -265,6 +278,8 @@ def add_to_label(programme: Programme, drawn: Sequence[tuple[Prompt, str]]) -> N
             "source": prompt.source,
             "group": prompt.group,
             "subject": prompt.subject,
+            "time": prompt.time,
+            "sensitivity": prompt.sensitivity or _UNTOLD,
             "hash": prompt.hash,
         }
         for prompt, cluster in drawn

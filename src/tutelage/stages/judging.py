@@ -21,6 +21,7 @@ from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import Prompt, Value, dump_value
 from tutelage.review import Ballot, Vote, majority
+from tutelage.scale import Engine, open_engine
 from tutelage.stages.asking import answers_stand_under
 from tutelage.stages.ballots import (
     Rival,
@@ -33,7 +34,7 @@ from tutelage.stages.ballots import (
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.rights import require_helper_rights
 from tutelage.tasks import Judge, RationaleMode
-from tutelage.teachers import Teacher, TeacherContext, build_teacher
+from tutelage.teachers import Teacher, TeacherContext
 
 _MEANINGS = {
     "first": "the first answer is better",
@@ -80,17 +81,18 @@ def ask_judge(programme: Programme, progress: Progress, *, against: Rival = "tea
     rights = require_helper_rights(programme, "the judge", config.teacher)
     voted = [differing[key] for key in people]
     others = [ballot for key, ballot in differing.items() if key not in people][: config.most]
-    judging = _Judging(programme, config, progress, rights)
-    said = judging.ask(voted, against)
-    found = judge_agreement(people, said, config.min_kappa)
-    if found["heard"]:
-        said |= judging.ask(others, against)
-    spent = judging.spent
+    with open_engine(programme.config.engine, progress) as engine:
+        judging = _Judging(programme, config, progress, rights, engine)
+        said = judging.ask(voted, against)
+        found = judge_agreement(people, said, config.min_kappa)
+        if found["heard"]:
+            said |= judging.ask(others, against)
+        name, spent = judging.name, judging.spent
     slices = {key: ballot.prompt.slice for key, ballot in differing.items()}
     counts = {"pairs": len(ballots), "differing": len(differing)}
     content = {
         **found,
-        "judge": judging.name,
+        "judge": name,
         "against": against,
         "pairs": {**counts, "people": len(people), "judged": len(said)},
         "spent": spent,
@@ -114,12 +116,17 @@ def _people(votes: Iterable[Vote], ballots: Mapping[str, Ballot], against: Rival
 
 
 class _Judging:
-    """A judge, and the ledger in which what it said is kept."""
+    """A judge, asked where the engine has its work done, and the ledger in which what it said is kept."""
 
     def __init__(
-        self, programme: Programme, config: JudgingConfig, progress: Progress, rights: Decision
+        self,
+        programme: Programme,
+        config: JudgingConfig,
+        progress: Progress,
+        rights: Decision,
+        engine: Engine,
     ) -> None:
-        self._rights = rights
+        self._rights, self._engine = rights, engine
         self._programme, self._config, self._progress = programme, config, progress
         self._task = judge_task(config)
 
@@ -129,7 +136,7 @@ class _Judging:
 
     def _teacher(self) -> Teacher:
         context = TeacherContext(self._task, [], self._programme.folder)
-        return build_teacher(self._config.teacher, context)
+        return self._engine.build_teacher(self._config.teacher, context)
 
     @property
     def name(self) -> str:
@@ -170,7 +177,7 @@ class _Judging:
         with self._ledger as ledger:
             ledger.under(answers_stand_under(teacher, self._rights))
             try:
-                label(prompts, teacher, self._task, ledger, labelling, self._progress)
+                label(prompts, teacher, self._task, ledger, self._engine.labelling(labelling), self._progress)
             finally:
                 asyncio.run(teacher.close())
             answers = ledger.get_many(LedgerKey.of(teacher, self._task), [prompt.hash for prompt in prompts])

@@ -13,6 +13,7 @@ from tutelage.extras import require_extra
 from tutelage.gates import Verdict
 from tutelage.programme import Programme, Stage
 from tutelage.progress import Progress, Silent
+from tutelage.scale import is_first
 from tutelage.stages.check import CHECK
 from tutelage.stages.collect import COLLECT
 from tutelage.stages.coverage import COVERAGE
@@ -23,7 +24,7 @@ from tutelage.stages.plan import PLAN
 from tutelage.stages.report import REPORT
 from tutelage.stages.stress import STRESS
 from tutelage.stages.synthesise import SYNTHESISE
-from tutelage.stages.train import TRAIN
+from tutelage.stages.train import TRAIN, take_part
 
 STAGES: tuple[Stage, ...] = (
     *(CHECK, GOLD, COLLECT, COVERAGE, PLAN, SYNTHESISE),
@@ -52,10 +53,13 @@ def run_stage(
 ) -> bool:
     """Run one stage unless nothing has changed; return whether it ran.
 
+    Where torchrun started several processes to share a training, the first writes what came of it.
     Raises UsageError where a stage before it has to run first, IntegrityError where sealed gold was touched,
     and what its work raises.
     """
     require_earlier(programme, name)
+    if name == TRAIN.name and not is_first():
+        return take_part(programme, force)
     return _stage(name).run(programme, progress or Silent(), force)
 
 

@@ -16,6 +16,7 @@ from tutelage.labelling import AnswerLedger
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt
+from tutelage.scale import open_engine
 from tutelage.stages.task import labels_fingerprint
 
 if TYPE_CHECKING:
@@ -29,12 +30,15 @@ _ANSWERED = "answered before"  # of prompts that no plan named
 
 @contextmanager
 def open_pool(programme: Programme, progress: Progress, seed: int) -> Iterator[Pool]:
-    """The traffic as plans see it; nothing is asked."""
+    """The traffic as plans see it, embedded where the engine has its work done; nothing is asked."""
     from tutelage.stages.first_student import FirstStudent
     from tutelage.stages.pool import Pool
 
-    with AnswerLedger(programme.answers) as ledger:
-        yield Pool(programme, ledger, FirstStudent(programme, progress), seed)
+    with (
+        AnswerLedger(programme.answers) as ledger,
+        open_engine(programme.config.engine, progress) as engine,
+    ):
+        yield Pool(programme, ledger, FirstStudent(programme, progress, engine), seed, engine)
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:

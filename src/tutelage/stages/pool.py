@@ -34,6 +34,7 @@ from tutelage.economics import Estimate, cost_of_each
 from tutelage.labelling import AnswerLedger, LedgerKey, shares_of, usage_by_prompt
 from tutelage.programme import Programme
 from tutelage.records import Prompt, Rejection
+from tutelage.scale import Engine
 from tutelage.stages.asking import open_teacher, prompted_task
 from tutelage.stages.costs import estimate_of
 from tutelage.stages.coverage import text_space
@@ -106,8 +107,10 @@ class Pool:
     drawn at random; the others, `left_out`, are none.
     """
 
-    def __init__(self, programme: Programme, ledger: AnswerLedger, first: FirstStudent, seed: int) -> None:
-        self._programme, self._ledger, self.first = programme, ledger, first
+    def __init__(
+        self, programme: Programme, ledger: AnswerLedger, first: FirstStudent, seed: int, engine: Engine
+    ) -> None:
+        self._programme, self._ledger, self.first, self._engine = programme, ledger, first, engine
         traffic = prompts_from_table(storage.read_table(programme.prompts))
         self.purse = Purse.of(programme, ledger, traffic)
         by_teacher = _answered_here(programme) if self.purse is None else self.purse.answered
@@ -180,7 +183,7 @@ class Pool:
     @cached_property
     def points(self) -> Vectors:
         """Where each lies, by `coverage.embedding`: unit rows, float32 [n, width]."""
-        return text_space(self._programme, self.texts).embed(self.texts)
+        return text_space(self._programme, self.texts, self._engine).embed(self.texts)
 
     @cached_property
     def found(self) -> Clusters:

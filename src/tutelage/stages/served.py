@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tutelage import storage
@@ -25,14 +24,16 @@ from tutelage.stages.privacy import redacting
 from tutelage.stages.review import review_file
 from tutelage.stages.rights import require_rights
 from tutelage.stages.serve import open_programme_store
+from tutelage.stages.task import resolved_task
 
 if TYPE_CHECKING:
     from tutelage.data.redaction import Redactor
     from tutelage.serving.captures import Capture
     from tutelage.serving.reviews import Reviewed
     from tutelage.serving.store import Store
+    from tutelage.tasks import Task
 
-_CANDIDATES = ("id", "text", "label", "slice", "reviewers", HASH)
+_CANDIDATES = ("id", "text", "label", "slice", "reviewers", "subject", "time", "sensitivity", HASH)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def take_served(programme: Programme, progress: Progress, *, most: int) -> None:
             judged = _judged(store, drawn, redactor)
             new = _new_prompts([reviewed.item.capture for reviewed, _ in judged.chosen], known)
             new += _most_valuable(store, most, known | {prompt.hash for prompt in new}, redactor)
-        _tell_agreement(store, progress)
+        _tell_agreement(store, resolved_task(programme), progress)
     finally:
         asyncio.run(store.close())
     new = [replace(prompt, sensitivity=programme.config.serving.sensitivity) for prompt in new]
@@ -74,7 +75,7 @@ def take_served(programme: Programme, progress: Progress, *, most: int) -> None:
     progress.note(
         f"{len(new):,} prompts taken from what was served; people's verdicts: {corrected:,} corrections, "
         f"{waiting:,} rows that wait for an answer in {review_file(programme)}, "
-        f"{candidates:,} new candidates for gold in {_candidates_file(programme)}"
+        f"{candidates:,} new candidates for gold in {programme.candidates}"
     )
 
 
@@ -186,8 +187,9 @@ def _correct(programme: Programme, chosen: Sequence[tuple[Reviewed, Consensus]])
 
 def _keep_candidates(programme: Programme, random: Sequence[tuple[Reviewed, Consensus]]) -> int:
     """Add what isn't there; how many that are. Where no answer is right there is none to become gold."""
-    path, separator = _candidates_file(programme), programme.config.gold.columns.separator
-    rows: list[dict[str, Any]] = read_sheet(path)
+    path, separator = programme.candidates, programme.config.gold.columns.separator
+    sensitivity = programme.config.serving.sensitivity
+    rows = [{"sensitivity": sensitivity, **row} for row in read_sheet(path)]
     there, new = {str(row.get(HASH)) for row in rows}, []
     for reviewed, said in random:
         prompt = _prompt(reviewed.item.capture)
@@ -195,24 +197,29 @@ def _keep_candidates(programme: Programme, random: Sequence[tuple[Reviewed, Cons
             continue
         there.add(prompt.hash)
         label = dict(said.value) if isinstance(said.value, Fields) else cell_of(said.value, separator)
-        row = {"id": prompt.id, "text": prompt.text, "label": label, "slice": prompt.slice}
-        new.append(row | {"reviewers": list(said.reviewers), HASH: prompt.hash})
+        row: dict[str, Any] = {"id": prompt.id, "text": prompt.text, "label": label, "slice": prompt.slice}
+        row |= {"reviewers": list(said.reviewers), "subject": prompt.subject, "time": prompt.time}
+        new.append(row | {"sensitivity": sensitivity, HASH: prompt.hash})
     if new:
         write_sheet(path, _CANDIDATES, [*rows, *new])
     return len(new)
 
 
-def _candidates_file(programme: Programme) -> Path:
-    return programme.folder / "gold" / "candidates.jsonl"
-
-
-def _tell_agreement(store: Store, progress: Progress) -> None:
+def _tell_agreement(store: Store, task: Task, progress: Progress) -> None:
+    """Of scores in their order: who says that none is right gives none, and has no place among them."""
+    from tutelage.evaluation.annotators import scale_of
     from tutelage.evaluation.votes import agreement
 
-    measured = agreement(store.reviews.independent())
+    units, scale = store.reviews.independent(), scale_of(task)
+    if scale:
+        units = [{who: said for who, said in unit.items() if said in scale} for unit in units]
+    measured = agreement(units, scale=scale)
     if measured is None:
         return
     alpha, text = measured["alpha"], f"{measured['same']:.0%} of pairs of verdicts are the same"
     if alpha["low"] is not None:
-        text += f"; Krippendorff's alpha {alpha['estimate']:.2f} [{alpha['low']:.2f}, {alpha['high']:.2f}]"
+        of = " of scores in their order" if scale else ""
+        text += (
+            f"; Krippendorff's alpha{of} {alpha['estimate']:.2f} [{alpha['low']:.2f}, {alpha['high']:.2f}]"
+        )
     progress.note(f"{measured['units']:,} items before two people, independently: {text}")

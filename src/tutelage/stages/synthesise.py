@@ -22,6 +22,7 @@ from tutelage.labelling import AnswerLedger
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt, Rejection
+from tutelage.scale import Engine, open_engine
 from tutelage.stages.coverage import read_coverage, text_space
 from tutelage.stages.findings import tell_price, tell_rejected
 from tutelage.stages.gold import kept_apart, kept_apart_inputs
@@ -127,14 +128,17 @@ def _work(programme: Programme, progress: Progress) -> str:
     earlier, gone = _still_taken(programme, real)
     most = _most(config, real, progress)
     wanted, least = _cards(config, real)
-    with AnswerLedger(programme.answers) as ledger:
-        cards = Cards(programme, writer, wanted, ledger, rights)
-        cards.require_gold(progress)
-        tell_price(writer, progress)
-        taken, rejected = _written(programme, cards, real, earlier, most, progress)
-    kept = [*earlier, *taken][:most]
-    tell_rejected([*gone, *rejected], progress, "; prompts/synthetic_rejected.parquet")
-    about = _about(programme, real, kept, rejected, {"most": most, "least_in_cluster": least})
+    with open_engine(programme.config.engine, progress) as engine:
+        with AnswerLedger(programme.answers) as ledger:
+            cards = Cards(programme, writer, wanted, ledger, rights, engine)
+            cards.require_gold(progress)
+            tell_price(writer, progress)
+            taken, rejected = _written(programme, cards, real, earlier, most, progress)
+        kept = [*earlier, *taken][:most]
+        tell_rejected([*gone, *rejected], progress, "; prompts/synthetic_rejected.parquet")
+        realism = _realism(programme, real, kept, engine)
+    limits = {"most": most, "least_in_cluster": least}
+    about = {**_about(programme, real, kept, rejected, limits), "realism": realism}
     storage.write_table(programme.synthetic_rejected, rejections_to_table([*gone, *rejected]))
     storage.write_table(programme.synthetic, synthetic_to_table(kept))
     storage.write_json(programme.synthesis, about)
@@ -225,7 +229,7 @@ def _about(
     rejected: Sequence[Rejection],
     limits: Mapping[str, int],
 ) -> dict[str, Any]:
-    """`prompts/synthesis.json`: counts, who wrote, the clusters that were added to, and the distances."""
+    """`prompts/synthesis.json`: counts, who wrote, the clusters that were added to."""
     config = synthesis_config(programme)
     got = Counter(item.cluster for item in kept if item.kind is Kind.CLUSTER)
     share = len(kept) / (real.count + len(kept)) if kept else 0.0
@@ -245,11 +249,12 @@ def _about(
             for name, count in sorted(got.items())
         ],
         "embedding": programme.config.coverage.embedding,
-        "realism": _realism(programme, real, kept),
     }
 
 
-def _realism(programme: Programme, real: _Real, kept: Sequence[Synthetic]) -> dict[str, Any] | None:
+def _realism(
+    programme: Programme, real: _Real, kept: Sequence[Synthetic], engine: Engine
+) -> dict[str, Any] | None:
     """The distances from the traffic; None where nothing was written."""
     import numpy as np
 
@@ -259,7 +264,7 @@ def _realism(programme: Programme, real: _Real, kept: Sequence[Synthetic]) -> di
         return None
     written = [item.prompt.text for item in kept]
     texts = [prompt.text for prompt in real.traffic]
-    space = text_space(programme, [*texts, *written])
+    space = text_space(programme, [*texts, *written], engine)
     seeds = {seed for item in kept for seed in item.seeds}
     shown = np.array([prompt.hash in seeds for prompt in real.traffic], dtype=bool)
     of = (

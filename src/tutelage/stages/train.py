@@ -15,9 +15,9 @@ from tutelage import __version__, storage
 from tutelage.config import BODY_RECIPES, PROMPT_RECIPES
 from tutelage.economics import EnergyMeter
 from tutelage.programme import Programme, Stage, fingerprint
-from tutelage.progress import Progress
-from tutelage.scale import is_first, open_engine
-from tutelage.stages.rights import programme_use, require_rights
+from tutelage.progress import Progress, Silent
+from tutelage.scale import is_first, open_engine, processes, require_one_process
+from tutelage.stages.rights import programme_use, require_rights, rights_decision
 from tutelage.stages.signals import check_signals, learns_online, signals_inputs
 from tutelage.stages.sources import model_fingerprint, own_body
 from tutelage.stages.task import labels_fingerprint
@@ -80,17 +80,43 @@ def _scoring_inputs(programme: Programme) -> Mapping[str, str]:
 
 def _work(programme: Programme, progress: Progress) -> str:
     require_rights(programme)
-    check_signals(programme)
-    config = programme.config
-    checkpoints = programme.folder / "students" / f".checkpoint-{config.student.run}"
+    _require_ready(programme)
+    checkpoints = _checkpoints(programme)
     with (
         storage.fresh_folder(programme.student) as folder,
-        open_engine(config.engine, progress) as engine,
+        open_engine(programme.config.engine, progress) as engine,
     ):
         work = Training(programme, folder.absolute(), checkpoints.absolute())
         summary = engine.train(work, progress, checkpoints, shared=_can_be_shared(programme))
     shutil.rmtree(checkpoints, ignore_errors=True)
     return summary
+
+
+def take_part(programme: Programme, force: bool) -> bool:
+    """What a later process of torchrun does of `train`: its part of each step; return whether there were any.
+
+    Whether there is anything to do it finds as the first process does, from the same files; it writes none.
+    """
+    if not force and TRAIN.reason_to_run(programme) is None:
+        return False
+    rights_decision(programme).require()
+    _require_ready(programme)
+    Training(programme, programme.student.absolute(), _checkpoints(programme).absolute())(Silent())
+    return True
+
+
+def _require_ready(programme: Programme) -> None:
+    check_signals(programme)
+    if processes() > 1:
+        if programme.config.engine.type != "local":
+            require_one_process(f"a command with engine: {programme.config.engine.type}")
+        if not _can_be_shared(programme):
+            student = programme.config.student
+            require_one_process(f"training by recipe {student.plan!r} of family {student.family}")
+
+
+def _checkpoints(programme: Programme) -> Path:
+    return programme.folder / "students" / f".checkpoint-{programme.config.student.run}"
 
 
 @dataclass(frozen=True)

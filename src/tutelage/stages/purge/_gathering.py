@@ -18,6 +18,7 @@ from tutelage.errors import DataError
 from tutelage.programme import Programme
 from tutelage.progress import Progress, Silent
 from tutelage.records import Prompt, text_hash
+from tutelage.stages.gold import sheet_columns
 from tutelage.stages.privacy import redacting
 from tutelage.stages.sources import source_path, source_paths
 
@@ -86,7 +87,7 @@ def gather_expired(programme: Programme, retention: Retention, progress: Progres
 
 
 def _prompts(programme: Programme, progress: Progress) -> Iterator[Prompt]:
-    """Those of the folder's tables, and of sources as they are before redaction."""
+    """Those of the folder's tables and sheets, and of sources as they are before redaction."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -96,11 +97,33 @@ def _prompts(programme: Programme, progress: Progress) -> Iterator[Prompt]:
                 if {"id", "text", "sensitivity"} <= set(file.schema_arrow.names):
                     for batch in file.iter_batches(_BATCH):
                         yield from prompts_from_table(pa.Table.from_batches([batch]))
+    sheets = dict(_sheets(programme))
+    ours = {path.resolve() for path in sheets}  # which know the class of each row themselves
     for source, columns, form, query in sources_of(programme):
-        take = row_reader(source, columns, None)
-        for row in _rows_of(source, columns, form, query, progress):
-            if isinstance(prompt := take(row), Prompt):
-                yield prompt
+        if not (isinstance(source, Path) and source.resolve() in ours):
+            yield from _prompts_of(source, columns, form, query, progress)
+    for path, columns in sheets.items():
+        yield from _prompts_of(path, columns, "jsonl", None, progress)
+
+
+def _sheets(programme: Programme) -> Iterator[tuple[Path, ColumnsConfig]]:
+    """What was drawn for people, and what they said, before it is gold; whose sources may be gone."""
+    for path, subject in (
+        (programme.to_label, "subject"),
+        (programme.annotated, "group"),
+        (programme.candidates, "subject"),
+    ):
+        if path.exists():
+            yield path, sheet_columns(path, subject)
+
+
+def _prompts_of(
+    source: Path | str, columns: ColumnsConfig, form: Format | None, query: str | None, progress: Progress
+) -> Iterator[Prompt]:
+    take = row_reader(source, columns, None)
+    for row in _rows_of(source, columns, form, query, progress):
+        if isinstance(prompt := take(row), Prompt):
+            yield prompt
 
 
 def _redacted(programme: Programme, texts: Collection[str]) -> set[str]:
@@ -117,6 +140,8 @@ def _pairs(programme: Programme, progress: Progress) -> Iterator[Pair]:
             (".csv", ".tsv")
         ):  # which name none themselves
             yield from _pairs_of_source(source, columns, form, query, progress)
+    for path, columns in _sheets(programme):
+        yield from _pairs_of_source(path, columns, "jsonl", None, progress)
 
 
 def _pairs_of_table(path: Path) -> Iterator[Pair]:
