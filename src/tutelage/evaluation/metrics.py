@@ -71,12 +71,7 @@ def evaluate(
     return {
         "n": coded.n,
         "confidence": CONFIDENCE,
-        "task": {
-            "kind": task.kind,
-            "labels": list(task.labels),
-            "multi_label": task.multi_label,
-            "out_of_scope": labelled.out_of_scope if labelled else None,
-        },
+        "task": _task(task),
         "arms": {
             name: {
                 **_arm(labelled, coded, arms[name], drawn),
@@ -98,6 +93,16 @@ def evaluate(
         "gap_recovered": _gap_recovered(coded),
         "errors": _inheritance.errors(coded, _stated(labelled, arms)),
         "worst": _worst(coded, gold, arms, critical_slices),
+    }
+
+
+def _task(task: Task) -> dict[str, Any]:
+    labelled = with_labels(task)
+    return {
+        "kind": task.kind,
+        "labels": list(task.labels),
+        "multi_label": task.multi_label,
+        "out_of_scope": labelled.out_of_scope if labelled else None,
     }
 
 
