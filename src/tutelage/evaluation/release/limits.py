@@ -25,8 +25,8 @@ def latency(metrics: Metrics, release: ReleaseConfig) -> Iterator[Evidence]:
     processor = found.get("processor_p95_ms")
     if evidence.verdict is Verdict.FAIL and processor is not None and processor <= limit:
         reason = (
-            f"{evidence.reason} Of that {fmt.milliseconds(processor)} were the processor's work, the rest was "
-            "waiting, as beside other work on this machine. Mend: run `tutelage evaluate --force` while "
+            f"{evidence.reason} Of that {fmt.milliseconds(processor)} were the processor's work, the rest "
+            "was waiting, as beside other work on this machine. Mend: run `tutelage evaluate --force` while "
             "nothing else runs"
         )
         evidence = replace(evidence, verdict=Verdict.UNDECIDED, reason=reason)
