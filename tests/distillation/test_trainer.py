@@ -271,8 +271,19 @@ def start(request):
     if request.param == "static":
         return lambda: new_learner(StudentConfig(family="static", seed=3), TASK, LEARNING.texts, Path())
     base = request.getfixturevalue("base")
+    return lambda: encoder_on(base)
+
+
+def encoder_on(base):
     config = StudentConfig(family="encoder", base=base.name, layers=2, max_tokens=32, seed=3)
-    return lambda: new_learner(config, TASK, LEARNING.texts, base.parent)
+    return new_learner(config, TASK, LEARNING.texts, base.parent)
+
+
+def without_dropout(learner):
+    for module in learner.module.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return learner
 
 
 def weights_of(learner):
@@ -423,7 +434,7 @@ def test_a_thread_that_cannot_catch_signals_trains_all_the_same():
 def test_sharded_weights_are_refused_before_the_first_step(monkeypatch, kind):
     monkeypatch.setenv(f"ACCELERATE_USE_{kind}", "true")
     walker = Walker()
-    with pytest.raises(ConfigError, match="shards the student's weights.*torchrun"):
+    with pytest.raises(ConfigError, match="shards the weights.*torchrun.*student.shard"):
         walk(walker)
     assert not walker.batches
 
@@ -447,25 +458,105 @@ torch.distributed.destroy_process_group()
 """
 
 
+_SHARDED = """
+import os, signal, sys, torch
+from pathlib import Path
+from safetensors.torch import save_file
+import test_trainer as t
+from torch.distributed.tensor import DTensor
+checkpoint, base, out, dies = sys.argv[1:]
+learner = t.without_dropout(t.encoder_on(Path(base)))
+parts = []
+
+def optimizer(objective, rate):
+    assert objective is not shown[0], "what learns is a copy, shared out"
+    parts.extend((weight.numel(), weight.to_local().numel()) for weight in objective.parameters())
+    return learner.optimizer(objective, rate)
+
+class Dying:
+    def __init__(self, examples):
+        self.examples, self.batches, self.lengths = examples, 0, examples.lengths
+    def __len__(self):
+        return len(self.examples)
+    def batch(self, indices):
+        self.batches += 1
+        if dies == "dies" and self.batches == 10 and torch.distributed.get_rank() == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return self.examples.batch(indices)
+
+material = t.Material(t.TASK, learner, t.LEARNING, t.VALIDATION, Path(), lambda seed: learner)
+(phase,) = t.replace(t.RECIPE, schedule=t.replace(t.SCHEDULE, shard=True)).phases(material)
+shown = [phase.objective]
+progress = t.Interrupting()
+record = t.train(
+    phase.objective, Dying(phase.learning), phase.validation, phase.schedule, progress, "training",
+    optimizer=optimizer, start=phase.start, checkpoint=Path(checkpoint), fingerprint="this run", threads=1,
+)
+whole, own = map(sum, zip(*parts))
+assert own < 0.6 * whole, (own, whole)
+if torch.distributed.get_rank() == 0:
+    print(f"[{progress.began[0]}, {record.steps}]")
+    save_file(learner.module.state_dict(), out)
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_a_student_shared_out_learns_what_a_whole_one_learns_and_goes_on_exactly(tmp_path, base):
+    from safetensors.torch import load_file
+
+    def tensors(name, checkpoint, dies="lives"):
+        done = _torchrun(_SHARDED, tmp_path, checkpoint, base, tmp_path / name, dies)
+        if dies == "dies":
+            assert done.returncode != 0
+            assert not (tmp_path / name).exists()
+            return None, {}
+        assert done.returncode == 0, done.stderr[-3000:]
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith("[")]
+        return json.loads(line), load_file(tmp_path / name)
+
+    steps, shared = tensors("shared", tmp_path / "c")
+    assert steps == [0, SCHEDULE.steps]
+    learner = without_dropout(encoder_on(base))
+    taught(learner)
+    for name, weight in learner.module.state_dict().items():
+        if not name.endswith(
+            "key.bias"
+        ):  # its gradient is rounding alone: attention is the same whatever it is
+            assert torch.allclose(shared[name], weight, atol=2e-4), name
+    tensors("killed", tmp_path / "d", "dies")
+    (began, steps), again = tensors("killed", tmp_path / "d")
+    assert 0 < began < steps == SCHEDULE.steps, "a signal that came to one process stopped both, and was kept"
+    assert all(torch.equal(shared[name], again[name]) for name in shared)
+
+
+def _torchrun(script, folder, *arguments):
+    """Run with two processes."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [*(str(Path(__file__).parents[up]) for up in (0, 1)), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+    path = folder / "shared.py"
+    path.write_text(script)
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+            *map(str, (path, *arguments)),
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
 @pytest.mark.long
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns(tmp_path):
     """torchrun's way: gradients of the two halves of a step are those of the whole."""
-    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [*(str(Path(__file__).parents[up]) for up in (0, 1)), *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = tmp_path / "shared.py"
-    script.write_text(_SHARED)
-    done = subprocess.run(
-        [*command, str(script), str(tmp_path / "c")],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    done = _torchrun(_SHARED, tmp_path, tmp_path / "c")
     assert done.returncode == 0, done.stderr[-2000:]
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("[")]
     steps, history, weight = json.loads(line)

@@ -344,6 +344,11 @@ class StudentConfig(Section):
         "auto",
         description="Of activations in training; weights are float32. `auto`: bfloat16 where a GPU has it.",
     )
+    shard: bool = Field(
+        False,
+        description="Whether each of several processes (torchrun) holds a part of weights, gradients and the "
+        "optimiser's state, for a student that one GPU can't hold. Not for static students or `on-policy`.",
+    )
     validation: Share = Field(
         0.1, description="Share of the transfer set held back to stop early. Never gold."
     )

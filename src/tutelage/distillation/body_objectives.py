@@ -42,6 +42,10 @@ class BodyObjective(Objective):
             self.keep_frozen(teacher.module)
         self._teacher, self._reader = teacher, Reader(body, wanted)
 
+    def lent(self) -> tuple[object, ...]:
+        """See `Objective.lent`: the teacher's layers too."""
+        return (*super().lent(), self._teacher)
+
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """See `Objective.forward`."""
         ours, theirs = self._reader(batch), self._teacher.layers(batch)

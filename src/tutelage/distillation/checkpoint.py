@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tutelage import storage
 from tutelage.distillation.record import TrainingRecord
+from tutelage.distillation.sharding import like, whole
 from tutelage.errors import IntegrityError
 
 Tensors = dict[str, Tensor]
@@ -96,9 +97,12 @@ class Checkpoint:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
-    """The optimiser's state as tensors, by the number of the weight that it belongs to."""
+    """The optimiser's state as whole tensors, by the number of the weight that it belongs to.
+
+    All processes have to ask where weights are shared out.
+    """
     return {
-        f"{index}.{name}": torch.as_tensor(value)
+        f"{index}.{name}": whole(torch.as_tensor(value))
         for index, state in optimizer.state_dict()["state"].items()
         for name, value in state.items()
     }
@@ -107,10 +111,12 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
     """Put `optimizer_tensors` back. Groups keep what they were made with; the schedule sets their rates."""
     content = optimizer.state_dict()
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for name, value in tensors.items():
         index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = value
+        weight = weights[int(index)]
+        state.setdefault(int(index), {})[key] = like(weight, value) if value.shape == weight.shape else value
     optimizer.load_state_dict({**content, "state": state})
 
 

@@ -25,12 +25,13 @@ class Objective(nn.Module, ABC):
     """
 
     weights: Mapping[str, float]
+    writes = False  # whether the student writes in `prepared`, for which it needs whole weights
 
     def __init__(self, student: nn.Module, weights: Mapping[str, float]) -> None:
         super().__init__()
         self.student = student
         self.weights = dict(weights)
-        self._frozen: tuple[nn.Module, ...] = ()
+        self.frozen: tuple[nn.Module, ...] = ()
 
     @abstractmethod
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
@@ -58,11 +59,15 @@ class Objective(nn.Module, ABC):
 
     def keep_frozen(self, module: nn.Module) -> None:
         """Hold a module that doesn't learn: no part of weights, gradients or checkpoints."""
-        self._frozen = (*self._frozen, module.eval().requires_grad_(False))
+        self.frozen = (*self.frozen, module.eval().requires_grad_(False))
+
+    def lent(self) -> tuple[object, ...]:
+        """What a copy of this shares with it: all that doesn't learn and is large."""
+        return self.frozen
 
     def _apply(self, function: Any, recurse: bool = True) -> Any:
         """Frozen modules follow the student to its device."""
-        for module in self._frozen:
+        for module in self.frozen:
             module._apply(function, recurse)
         return super()._apply(function, recurse)
 

@@ -18,7 +18,8 @@ class Schedule:
     `batch_size` is the examples of one step, whatever machine takes it: `accumulation` and the number of
     processes divide it into parts. Validation is looked at `checks` times; training stops after `patience` of
     them without a better one. `clip` is the largest norm of a step's gradient. `precision` of activations:
-    `auto` is bfloat16 where a GPU has it; weights are float32 always.
+    `auto` is bfloat16 where a GPU has it; weights are float32 always. `shard`: each of several processes
+    holds a part of what learns.
     """
 
     learning_rate: float
@@ -31,6 +32,7 @@ class Schedule:
     accumulation: int = 1
     clip: float = 1.0
     precision: Precision = "auto"
+    shard: bool = False
 
     def rate(self, step: int) -> float:
         """The share of the peak at which step `step`, from 0, is taken."""
@@ -60,6 +62,7 @@ class Passes:
     seed: int = 0
     accumulation: int = 1
     precision: Precision = "auto"
+    shard: bool = False
 
     def configured(self, config: StudentConfig) -> Passes:
         """These defaults, and what `student.body` says otherwise."""
@@ -72,7 +75,12 @@ class Passes:
         if "epochs" in own:
             own |= {"least_steps": 1}
         return replace(
-            self, **own, seed=config.seed, accumulation=config.accumulation, precision=config.precision
+            self,
+            **own,
+            seed=config.seed,
+            accumulation=config.accumulation,
+            precision=config.precision,
+            shard=config.shard,
         )
 
     def steps_of_one(self, texts: int) -> int:
@@ -90,4 +98,5 @@ class Passes:
             seed=self.seed,
             accumulation=self.accumulation,
             precision=self.precision,
+            shard=self.shard,
         )

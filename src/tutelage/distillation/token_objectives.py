@@ -74,9 +74,9 @@ class TokenObjective(Objective):
 
     def _divergence(self, student: Logits, batch: Batch, taught: Tensor) -> Tensor:
         teacher: Logits | TopK
-        if self._frozen:
+        if self.frozen:
             with torch.no_grad():
-                teacher = logits_of(self._frozen[0], batch)
+                teacher = logits_of(self.frozen[0], batch)
             student, teacher = _same_width(student, teacher)
         else:
             teacher = TopK(batch["teacher_logprobs"], batch["teacher_ids"])
@@ -92,7 +92,7 @@ class TokenObjective(Objective):
 
     def _taught(self, batch: Batch) -> Tensor:
         learned = batch["labels"] != IGNORED
-        return learned if self._frozen else learned & (batch["teacher_ids"] >= 0).any(-1)
+        return learned if self.frozen else learned & (batch["teacher_ids"] >= 0).any(-1)
 
     def note(self, check: Mapping[str, float]) -> str:
         """See `Objective.note`."""
@@ -138,6 +138,8 @@ class OnPolicyObjective(TokenObjective):
     (section 3). The text's own part of the loss counts the other rows alone. A batch of those learned from
     has `row`, as `Numbered` gives it; validation is on given answers.
     """
+
+    writes = True
 
     def __init__(
         self,

@@ -39,6 +39,7 @@ from tutelage.distillation.examples import Batches
 from tutelage.distillation.objectives import Objective
 from tutelage.distillation.record import TrainingRecord
 from tutelage.distillation.schedule import Precision, Schedule
+from tutelage.distillation.sharding import load_whole, shared_out, whole
 from tutelage.errors import ConfigError, TutelageError, UsageError
 from tutelage.progress import Progress, Silent, Tracker
 from tutelage.students.optimizers import adamw
@@ -106,6 +107,9 @@ class _Trainer(transformers.Trainer):
         snapshot: Snapshot | None,
         arguments: TrainingArguments,
     ) -> None:
+        self._whole = objective
+        if schedule.shard and arguments.world_size > 1:
+            objective = shared_out(objective, arguments.device)
         self._objective, self._learning, self._validation = objective, learning, validation
         self._schedule, self._make_optimizer = schedule, optimizer
         self._checkpoint, self._snapshot = checkpoint, snapshot
@@ -126,8 +130,8 @@ class _Trainer(transformers.Trainer):
         if not self._is_finished():
             with _stopping_at_signals(self._steps):
                 self.train(resume_from_checkpoint=self._resume_folder())
-        self._objective.load_state_dict(self._best, strict=False)
-        self._objective.eval()
+        self._whole.load_state_dict(self._best, strict=False)
+        self._whole.eval()
         self.record.stopped_early = self.record.steps < self._schedule.steps
         self.record.seconds = self._seconds()
         return self.record
@@ -220,7 +224,7 @@ class _Trainer(transformers.Trainer):
         """Of dense gradients: a sparse one has no norm that torch could take."""
         dense = [weight for weight in self._learning_weights if weight.grad is not None]
         dense = [weight for weight in dense if not weight.grad.is_sparse]
-        return torch.nn.utils.clip_grad_norm_(dense, self.args.max_grad_norm)
+        return whole(torch.nn.utils.clip_grad_norm_(dense, self.args.max_grad_norm))
 
     @torch.no_grad()
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
@@ -271,11 +275,19 @@ class _Trainer(transformers.Trainer):
             self._best = {name: weight.clone() for name, weight in self._learned().items()}
 
     def _learned(self) -> dict[str, Tensor]:
-        """What learns, by name, on the device where it is."""
+        """What learns, by name, on the device where it is. All processes have to ask."""
         names = {name for name, weight in self._objective.named_parameters() if weight.requires_grad}
         return {
-            name: weight.detach() for name, weight in self._objective.state_dict().items() if name in names
+            name: whole(weight.detach())
+            for name, weight in self._objective.state_dict().items()
+            if name in names
         }
+
+    def agreed(self, wish: bool) -> bool:
+        """Whether any process wishes it: what all have to do together, none may do alone."""
+        if self.args.world_size == 1:
+            return wish
+        return bool(self.accelerator.reduce(torch.tensor(float(wish), device=self.args.device)))
 
     def _require_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
@@ -293,18 +305,13 @@ class _Trainer(transformers.Trainer):
     # Checkpoints
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        if self._checkpoint is None or not self.is_world_process_zero():
+        if self._checkpoint is None:
+            return
+        learned, optimizer = self._learned(), optimizer_tensors(self.optimizer)
+        if not self.is_world_process_zero():
             return
         self.record.seconds = self._seconds()
-        self._checkpoint.write(
-            Snapshot(
-                self.record,
-                self._learned(),
-                self._best,
-                optimizer_tensors(self.optimizer),
-                random_tensors(),
-            )
-        )
+        self._checkpoint.write(Snapshot(self.record, learned, self._best, optimizer, random_tensors()))
 
     def _resume_folder(self) -> str | None:
         """The folder from which transformers' Trainer reads at which step it goes on."""
@@ -323,7 +330,7 @@ class _Trainer(transformers.Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if self._snapshot is not None:
-            self._objective.load_state_dict(self._snapshot.weights, strict=False)
+            load_whole(self._objective, self._snapshot.weights)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if self._snapshot is None:
@@ -359,11 +366,18 @@ class _Steps(TrainerCallback):
         is_last = trainer.record.steps >= trainer._schedule.steps
         if is_last or trainer.record.steps % trainer._schedule.check_every == 0:
             control.should_evaluate = control.should_save = True
-        elif time.perf_counter() - self._saved > _SAVE_SECONDS or self.signal:
+        elif trainer.agreed(time.perf_counter() - self._saved > _SAVE_SECONDS or self.signal is not None):
             control.should_save = True
-        control.should_training_stop = is_last or self.signal is not None
+        control.should_training_stop = is_last or self._is_stopped()
         if not control.should_evaluate:
             self._advance()
+
+    def _is_stopped(self) -> bool:
+        """Whether a signal came to this process or to another one."""
+        stopped = self._trainer.agreed(self.signal is not None)
+        if stopped and self.signal is None:
+            self.signal = signal.SIGTERM
+        return stopped
 
     def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         trainer = self._trainer
@@ -435,8 +449,8 @@ def _require_whole_weights() -> None:
     for kind in ("FSDP", "DeepSpeed"):
         if os.environ.get(f"ACCELERATE_USE_{kind.upper()}", "").lower() in ("1", "true", "yes", "on"):
             raise ConfigError(
-                f"{kind} shards the student's weights, and training keeps whole ones only: none of its runs "
-                "could be resumed. Mend: plain torchrun, which gives each process the whole student"
+                f"{kind} of accelerate shards the weights where training can't see it: none of its runs "
+                "could be resumed. Mend: torchrun with student.shard, by which each process holds a part"
             )
 
 

@@ -266,7 +266,8 @@ class EncoderLearner:
         decayed: list[torch.Tensor] = []
         plain: list[torch.Tensor] = []
         head: list[torch.Tensor] = []
-        heads = {id(weight) for weight in self.module.head.parameters()}
+        student = getattr(objective, "student", objective)  # a copy of ours where it is shared out
+        heads = {id(weight) for weight in student.head.parameters()} if hasattr(student, "head") else set()
         for weight in objective.parameters():
             if weight.requires_grad:
                 group = head if id(weight) in heads else decayed if weight.ndim > 1 else plain

@@ -36,4 +36,5 @@ def text_schedule(config: StudentConfig, examples: int, other_steps: int = 0) ->
         seed=config.seed,
         accumulation=config.accumulation,
         precision=config.precision,
+        shard=config.shard,
     )

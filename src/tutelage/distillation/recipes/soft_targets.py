@@ -67,6 +67,7 @@ class SoftTargets:
             seed=config.seed,
             accumulation=config.accumulation,
             precision=config.precision,
+            shard=config.shard,
         )
         return cls(
             temperature=config.temperature or family.temperature,
