@@ -56,10 +56,11 @@ def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.long
-def test_two_processes_make_one_student_and_write_it_once(tmp_path, one_torch_thread):
+@pytest.mark.parametrize("shard", [False, True])
+def test_two_processes_make_one_student_and_write_it_once(tmp_path, one_torch_thread, shard):
     # Dropout is drawn by each process for itself, so that with it two wouldn't be one.
     save_checkpoint(tmp_path / "tiny", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    shape = {"layers": 1, "epochs": 2, "batch_size": 16}
+    shape = {"layers": 1, "epochs": 2, "batch_size": 16, "shard": shard}
     near = labelled(tmp_path / "near", family="encoder", base=str(tmp_path / "tiny"), **shape)
     shutil.copytree(near.folder, tmp_path / "far")
     far = Programme.open(tmp_path / "far")
