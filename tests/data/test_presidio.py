@@ -47,6 +47,14 @@ def test_a_model_finds_names_that_no_list_and_no_word_gives_away():
     assert found == "Yesterday [NAME] complained to Microsoft about card [CARD]."
     found = Redactor(policy, detectors=(wide.find,)).redact(text).text
     assert found == "Yesterday [NAME] complained to [NAME] about card [CARD]."
+    # A rare name that the model takes for a place, and one that it has in part; of firms only their kind.
+    rare = Presidio(MODEL, "en", ("PERSON", "RARE"), 0.4)
+    text = "Valida spent a year at Microsoft in Berlin. Unlike the Ásgeirsdóttir novel, Areavi Group is new."
+    assert "Valida" in Redactor(policy, detectors=(one.find,)).redact(text).text
+    found = Redactor(policy, detectors=(rare.find,)).redact(text).text
+    assert (
+        found == "[NAME] spent a year at Microsoft in Berlin. Unlike the [NAME] novel, Areavi Group is new."
+    )
     # A kind that only Presidio knows: a passport, by the word before it.
     found = Redactor(policy, detectors=(one.find,)).redact("my passport number is 912803456, thanks").text
     assert found == "my passport number is [NATIONAL_ID], thanks"

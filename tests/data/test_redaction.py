@@ -161,6 +161,23 @@ def test_names_by_list(text, names):
     assert [text[item.start : item.end] for item in known.find(text)] == names
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("everyone calls me Aantje here", ["Aantje"]),
+        ("Her maiden name is LeBatelier.", ["LeBatelier"]),
+        ("hi, my name is vitoria and i lost it", ["vitoria"]),
+        ("my name is not on the list", []),
+        ("my name is spelled wrong", []),
+        ("please call me back", []),
+        ("The name is wrong", []),
+    ],
+)
+def test_names_after_words_that_announce_them(text, names):
+    found = find(text, frozenset({Entity.NAME}))
+    assert [text[item.start : item.end] for item in found] == names
+
+
 def test_a_long_text_full_of_findings_takes_time_in_proportion():
     """100,000 characters are the most of a prompt; squares of that would be minutes."""
     text = "write to jane@example.com or call 030 123 45 67 89; " * 2_000

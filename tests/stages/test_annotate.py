@@ -10,7 +10,7 @@ from inbox import inbox_programme
 
 from tutelage import storage
 from tutelage.data import prompts_from_table, read_sealed
-from tutelage.errors import UsageError
+from tutelage.errors import DataError, UsageError
 from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.review import State
@@ -25,6 +25,28 @@ GOLD = {"path": "gold.csv", "training": {"share": 0.4}, "margin": 0.08}
 @pytest.fixture
 def programme(tmp_path):
     return Programme.open(inbox_programme(tmp_path, gold=GOLD))
+
+
+def test_where_the_latest_are_held_back_gold_is_drawn_of_them(tmp_path):
+    made = inbox_programme(
+        tmp_path,
+        gold={"path": "none.csv", "margin": 0.3},
+        teacher={"type": "human", "verdicts": {"path": "verdicts.csv"}},
+        traffic={"path": "traffic.csv", "columns": {"time": "at"}, "split": "time", "near_duplicate": 0.97},
+    )
+    with (made / "traffic.csv").open(newline="") as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    with pytest.raises(DataError, match="traffic.split is time, and no prompt of traffic.csv has one"):
+        plan_gold(Programme.open(made, ["traffic.columns={}"]), Silent())
+    days = {text: 86_400 * (number * 7 % len(texts)) for number, text in enumerate(texts)}
+    with (made / "traffic.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "at"), *days.items()])
+    programme = Programme.open(made)
+    plan = plan_gold(programme, Silent())
+    drawn = [days[prompt.text] for prompt in read_to_label(programme)]
+    (need,) = plan.needs
+    latest = sorted(days.values())[-2 * need.rows :]
+    assert 0 < len(drawn) == need.rows < len(texts) / 4 and set(drawn) <= set(latest)
 
 
 def subject_of(text):

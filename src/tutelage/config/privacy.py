@@ -20,10 +20,11 @@ class PresidioConfig(Section):
         description="The spaCy model: an installed package, or a folder. Never fetched.",
     )
     language: str = Field("en", pattern=r"^[a-z]{2,3}$", description="Of texts and model.")
-    names: tuple[Literal["PERSON", "ORGANIZATION", "LOCATION", "NRP"], ...] = Field(
-        ("PERSON",),
+    names: tuple[Literal["PERSON", "RARE", "ORGANIZATION", "LOCATION", "NRP"], ...] = Field(
+        ("PERSON", "RARE"),
         description="Which of the model's kinds count as names. A small model takes many a name for an "
-        "organisation or a place: with those more names are found, and more else is cut out.",
+        "organisation, a place or a people. `RARE`: those of them with words that its vocabulary lacks, and "
+        "such words beside a name; with the kinds as a whole much more is cut out.",
     )
     least_score: Probability = Field(0.4, description="Presidio's score below which nothing counts.")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage.data import drop_repeats, exclude_gold
-from tutelage.errors import UsageError
+from tutelage.errors import DataError, UsageError
 from tutelage.extras import require_extra
 from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress
@@ -17,6 +17,7 @@ from tutelage.records import AnyGold, Prompt
 from tutelage.stages.gold import add_to_label, read_gold_parts, read_to_label
 from tutelage.stages.sources import source_path
 from tutelage.stages.traffic import read_traffic
+from tutelage.stages.transfer import split_by_time
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from tutelage.data.gold_plan import SliceNeed
 
 _EACH_CLUSTER = 10  # examples of gold that a cluster is to have on average
+_LATEST = 0.2  # of the traffic, from which gold is drawn where what is held back is the latest
+_CHOICE = 2  # prompts at least for each that is drawn of those
 _MOST_LOOKED_AT = 100_000  # texts of the traffic among which are drawn; a random part of more
 
 
@@ -127,17 +130,21 @@ def margins(programme: Programme, gold: GoldSet, others: Sequence[str]) -> dict[
 
 @dataclass(frozen=True)
 class _Traffic:
-    """The traffic's distinct texts that aren't gold, how often each came in, and what waits by slice."""
+    """The traffic's distinct texts that aren't gold, how often each came in, and what waits by slice.
+
+    With `by_time` gold is drawn among the latest.
+    """
 
     fresh: Sequence[Prompt]
     counts: Sequence[int]
     waiting: Mapping[str, int]
     slices: Sequence[str]
     groups: frozenset[str]
+    by_time: bool = False
 
     @classmethod
     def read(cls, programme: Programme, progress: Progress, gold: GoldSet, seed: int) -> _Traffic:
-        """Read it. Raises as `read_traffic`."""
+        """Read it. Raises as `read_traffic`, and DataError where none of what is split by time has one."""
         rows = read_traffic(programme, progress).accepted
         distinct, _ = drop_repeats(rows)
         counts = _counts(distinct, rows)
@@ -151,7 +158,14 @@ class _Traffic:
         held: list[AnyGold] = [*gold.sealed, *gold.calibration]
         apart = [*(item.prompt for item in held), *drawn]
         groups = frozenset(prompt.group for prompt in apart if prompt.group)
-        return cls(fresh, [counts[prompt.hash] for prompt in fresh], waiting, slices, groups)
+        by_time = split_by_time(programme)
+        if by_time and fresh and all(prompt.time is None for prompt in fresh):
+            raise DataError(
+                f"traffic.split is time, and no prompt of {programme.config.traffic.named} has one. Mend: "
+                "name the column of times in columns.time, or leave traffic.split out"
+            )
+        often = [counts[prompt.hash] for prompt in fresh]
+        return cls(fresh, often, waiting, slices, groups, by_time)
 
     def siblings(self, drawn: Sequence[tuple[Prompt, str]]) -> int:
         """How many of the texts looked at are of a subject of gold, or of what is `drawn` now."""
@@ -180,7 +194,7 @@ class _Traffic:
             ]
             if left <= 0 or not places:
                 continue
-            some = np.array(places, dtype=np.int64)
+            some = np.array(self._latest(places, left) if self.by_time else places, dtype=np.int64)
             have = np.bincount(
                 [number for number, item in of_gold if name in (ALL, item)], minlength=len(names)
             ).astype(np.float64)
@@ -189,6 +203,12 @@ class _Traffic:
             taken.update(chosen)
         order = np.random.default_rng(seed).permutation(len(chosen))[:most]
         return [(self.fresh[chosen[place]], names[numbers[chosen[place]]]) for place in order]
+
+    def _latest(self, places: Sequence[int], rows: int) -> Sequence[int]:
+        """A fifth of those that have a time, or twice `rows`: a student is asked what is to come."""
+        dated = [(time, place) for place in places if (time := self.fresh[place].time) is not None]
+        most = max(round(_LATEST * len(dated)), _CHOICE * rows)
+        return [place for _, place in sorted(sorted(dated, reverse=True)[:most])] or places
 
     def _clusters(
         self, gold: GoldSet, rows: int, seed: int

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.data.redaction.entities import Entity, Finding
+from tutelage.data.redaction.rare_words import Vocabulary
 from tutelage.errors import ConfigError, MissingExtraError
 
 # What Presidio calls what is looked for here. Not its addresses of mail and pages: they ask a network for a
@@ -25,6 +26,7 @@ _KINDS = {
     "US_PASSPORT": Entity.NATIONAL_ID,
     "US_SSN": Entity.NATIONAL_ID,
 }
+_RARE = "RARE"
 _BY_MODEL = ("PERSON", "ORGANIZATION", "LOCATION", "NRP")
 _UNUSED = ("parser", "senter")  # parts of a pipeline that neither names nor words around a number need
 
@@ -33,8 +35,9 @@ _UNUSED = ("parser", "senter")  # parts of a pipeline that neither names nor wor
 class Presidio:
     """Finds personal data in texts of one language; a process loads the model at its first text.
 
-    `model` is an installed package or a folder, `names` are the kinds of the model's that count as names, and
-    `least` is the score below which nothing counts.
+    `model` is an installed package or a folder, `names` are the kinds of the model's that count as names
+    (`RARE`: words that its vocabulary lacks, in kinds that don't count, or beside a name), and `least` is the
+    score below which nothing counts.
     """
 
     model: str
@@ -60,25 +63,38 @@ class Presidio:
 
     def find(self, text: str) -> Iterator[Finding]:
         """What it finds; none is sure, since a checksum is the built-in detectors' to look at."""
-        analyser = _analyser(self.model, self.language, self.names)
+        rare = _RARE in self.names
+        looked_for = (*_KINDS, *(_BY_MODEL if rare else self.names))
+        analyser, vocabulary = _analyser(self.model, self.language, looked_for)
         kinds = {**_KINDS, **dict.fromkeys(self.names, Entity.NAME)}
-        for found in analyser.analyze(text, self.language, entities=list(kinds), score_threshold=self.least):
-            yield Finding(kinds[found.entity_type], found.start, found.end, sure=False)
+        for found in analyser.analyze(
+            text, self.language, entities=list(looked_for), score_threshold=self.least
+        ):
+            kind, span = kinds.get(found.entity_type), (found.start, found.end)
+            if kind is None:
+                span = vocabulary.rare_name(text, *span)
+            elif rare and kind is Entity.NAME:
+                span = vocabulary.whole_name(text, *span)
+            if span is not None:
+                yield Finding(kind or Entity.NAME, *span, sure=False)
 
 
 @cache
-def _analyser(model: str, language: str, names: tuple[str, ...]) -> Any:
+def _analyser(model: str, language: str, looked_for: tuple[str, ...]) -> tuple[Any, Vocabulary]:
     import spacy
     from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
     from presidio_analyzer.nlp_engine import NerModelConfiguration, SpacyNlpEngine
 
     registry = RecognizerRegistry(supported_languages=[language])
     registry.load_predefined_recognizers(languages=[language])
-    wanted = {*_KINDS, *names}
-    registry.recognizers = [one for one in registry.recognizers if wanted & set(one.supported_entities)]
+    registry.recognizers = [
+        one for one in registry.recognizers if not set(looked_for).isdisjoint(one.supported_entities)
+    ]
     labels = NerModelConfiguration(low_score_entity_names=[])
     mapping = labels.model_to_presidio_entity_mapping
     labels.labels_to_ignore = [label for label, kind in mapping.items() if kind not in _BY_MODEL]
     engine = SpacyNlpEngine([{"lang_code": language, "model_name": model}], labels)
-    engine.nlp = {language: spacy.load(model, disable=list(_UNUSED))}
-    return AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=[language])
+    loaded = spacy.load(model, disable=list(_UNUSED))
+    vocabulary = Vocabulary(frozenset(loaded.vocab.strings))  # now: it takes in each word that is read later
+    engine.nlp = {language: loaded}
+    return AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=[language]), vocabulary

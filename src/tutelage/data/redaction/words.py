@@ -46,10 +46,13 @@ _NAME = rf"{_CAPITAL}[\w'’-]+"
 _FULL_NAME = rf"{_NAME}(?:[ ](?:{_CAPITAL}\.|{_PARTICLE}|{_NAME})){{0,3}}"
 _TITLED = re.compile(rf"(?<!\w){_TITLE} ({_FULL_NAME})")
 _INTRODUCED = re.compile(
-    rf"(?i:\b(?:my name is|my name's|i am called|this is|i'm|i am|name:|named|called|regards,|sincerely,|"
-    rf"cheers,|thanks,|dear|hi|hello|hey|ich hei(?:ß|ss)e|mein name ist|je m'appelle|me llamo|"
-    rf"mi chiamo))\s+({_FULL_NAME})"
+    rf"(?i:\b(?:(?:first|last|full|maiden|my|his|her|their) name is|my name's|calls? (?:me|him|her)|"
+    rf"i am called|this is|i'm|i am|name:|named|called|regards,|sincerely,|cheers,|thanks,|dear|hi|hello|hey|"
+    rf"ich hei(?:ß|ss)e|mein name ist|je m'appelle|me llamo|mi chiamo))\s+({_FULL_NAME})"
 )
+# As people write who use no capitals; nothing else follows so surely.
+_SMALL = re.compile(r"\b(?i:my name is|my name's) ([^\W\d_A-ZÀ-ÖØ-Þ][\w'’-]+)")
+_NO_SMALL_NAME = frozenset(word_list("after_my_name_is.txt"))
 # Words with a capital that follow such cues and are nobody's name.
 _NOBODY = frozenset(word_list("nobodys_names.txt"))
 
@@ -85,3 +88,6 @@ def cued_names(text: str) -> Iterator[Finding]:
                 and name[:2] not in ("I'", "I’")
             ):
                 yield Finding(Entity.NAME, found.start(1), found.end(1), sure=False)
+    for found in _SMALL.finditer(text):
+        if found[1] not in _NO_SMALL_NAME:
+            yield Finding(Entity.NAME, found.start(1), found.end(1), sure=False)
