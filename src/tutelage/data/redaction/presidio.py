@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.data.redaction.entities import Entity, Finding
-from tutelage.data.redaction.rare_words import Vocabulary
+from tutelage.data.redaction.rare_words import Span, Vocabulary
 from tutelage.errors import ConfigError, MissingExtraError
 
 # What Presidio calls what is looked for here. Not its addresses of mail and pages: they ask a network for a
@@ -70,11 +70,12 @@ class Presidio:
         for found in analyser.analyze(
             text, self.language, entities=list(looked_for), score_threshold=self.least
         ):
-            kind, span = kinds.get(found.entity_type), (found.start, found.end)
+            kind = kinds.get(found.entity_type)
+            span: Span | None = (found.start, found.end)
             if kind is None:
-                span = vocabulary.rare_name(text, *span)
+                span = vocabulary.rare_name(text, found.start, found.end)
             elif rare and kind is Entity.NAME:
-                span = vocabulary.whole_name(text, *span)
+                span = vocabulary.whole_name(text, found.start, found.end)
             if span is not None:
                 yield Finding(kind or Entity.NAME, *span, sure=False)
 
