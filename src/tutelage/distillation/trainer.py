@@ -36,6 +36,7 @@ from tutelage.distillation.checkpoint import (
     restore_random,
 )
 from tutelage.distillation.examples import Batches
+from tutelage.distillation.memory import kept_between_steps
 from tutelage.distillation.objectives import Objective
 from tutelage.distillation.record import TrainingRecord
 from tutelage.distillation.schedule import Precision, Schedule
@@ -73,6 +74,7 @@ def train(
     _refuse_autocast()
     with ExitStack() as stack:
         stack.enter_context(_threads(threads))
+        stack.enter_context(kept_between_steps())
         folder = checkpoint or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tutelage-")))
         kept = Checkpoint(folder, fingerprint)
         snapshot = kept.read() if checkpoint else None
