@@ -1,4 +1,4 @@
-"""The C library's memory while a student is trained on a processor: what one step frees, the next one takes."""
+"""The C library's memory while a student trains on a processor: what one step frees, the next one takes."""
 
 from __future__ import annotations
 

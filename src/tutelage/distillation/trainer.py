@@ -170,7 +170,12 @@ class _Trainer(transformers.Trainer):
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """Warm-up and decay of all groups alike."""
+        """Warm-up and decay of all groups alike.
+
+        accelerate's wrapper of the optimiser is taken off: it is for scaled gradients, which there are none
+        of, and looks for a package at every step.
+        """
+        self.optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
         if self.lr_scheduler is None:
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._schedule.rate)
             self._created_lr_scheduler = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -23,10 +24,48 @@ def adamw(module: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=learning_rate, betas=_BETAS, fused=True)
 
 
+class RowAdam(torch.optim.Optimizer):
+    """Adam of the rows that have a gradient, for one weight [rows, ...] whose gradient is sparse.
+
+    Other rows keep weights and moments as they are. Its steps are `torch.optim.SparseAdam`'s but for
+    rounding; that one looks its rows up anew for each moment, which is most of what it does.
+    """
+
+    def __init__(
+        self, weight: nn.Parameter, lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+    ) -> None:
+        super().__init__([weight], {"lr": lr, "betas": betas, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:
+        """Kingma and Ba 2015, algorithm 1, of these rows. Takes no closure."""
+        if closure is not None:
+            raise TypeError("RowAdam takes no closure")
+        (group,) = self.param_groups
+        (weight,) = group["params"]
+        if weight.grad is None:
+            return
+        state = self.state[weight]
+        if not state:
+            state["step"] = torch.zeros(())
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
+        state["step"] += 1
+        step, (first, second) = float(state["step"]), group["betas"]
+        gradient = weight.grad.coalesce()
+        rows, values = gradient.indices()[0], gradient.values()
+        mean = state["exp_avg"].index_select(0, rows).lerp_(values, 1 - first)
+        square = state["exp_avg_sq"].index_select(0, rows).mul_(second)
+        square.addcmul_(values, values, value=1 - second)
+        state["exp_avg"].index_copy_(0, rows, mean)
+        state["exp_avg_sq"].index_copy_(0, rows, square)
+        rate = group["lr"] * math.sqrt(1 - second**step) / (1 - first**step)
+        weight.index_add_(0, rows, mean.div_(square.sqrt_().add_(group["eps"])), alpha=-rate)
+
+
 class Several(torch.optim.Optimizer):
     """Optimisers side by side, each with weights of its own, as one.
 
-    Sparse gradients want SparseAdam, which takes no others. Weights are numbered through.
+    Sparse gradients want an optimiser that takes no others. Weights are numbered through.
     """
 
     def __init__(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
@@ -68,7 +107,7 @@ class Several(torch.optim.Optimizer):
             del groups[: len(one.param_groups)]
             count = _weights(own)
             state = {
-                index - first: _counting_in_place(one, part)
+                index - first: part
                 for index, part in state_dict["state"].items()
                 if first <= index < first + count
             }
@@ -80,10 +119,3 @@ class Several(torch.optim.Optimizer):
 
 def _weights(groups: Iterable[dict[str, Any]]) -> int:
     return sum(len(group["params"]) for group in groups)
-
-
-def _counting_in_place(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    """SparseAdam counts its steps in a plain int and adds to it in place."""
-    if isinstance(optimizer, torch.optim.SparseAdam) and "step" in state:
-        return {**state, "step": int(state["step"])}
-    return state

@@ -1,6 +1,6 @@
 """The `static` student while it learns: summed feature embeddings and a linear head, in torch.
 
-Only the embedding rows of a batch are touched in a step (sparse gradients, SparseAdam), so a step costs the
+Only the embedding rows of a batch are touched in a step (sparse gradients, `RowAdam`), so a step costs the
 same however large the vocabulary.
 """
 
@@ -18,7 +18,7 @@ from torch import nn
 
 from tutelage.config import StudentConfig
 from tutelage.heads import regress
-from tutelage.students.optimizers import Several
+from tutelage.students.optimizers import RowAdam, Several
 from tutelage.students.static import Features, StaticStudent
 from tutelage.tasks import LabelTask
 
@@ -136,15 +136,10 @@ class StaticLearner:
             self.module.head.bias.copy_(torch.from_numpy(head.bias))
 
     def optimizer(self, objective: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-        """SparseAdam for the embeddings, Adam for the rest."""
+        """Adam; of the embeddings, of those rows alone that a step has read."""
         table = self.module.embedding.weight
         rest = [weight for weight in objective.parameters() if weight is not table]
-        return Several(
-            [
-                torch.optim.SparseAdam([table], lr=learning_rate),
-                torch.optim.Adam(rest, lr=_HEAD_RATE * learning_rate),
-            ]
-        )
+        return Several([RowAdam(table, learning_rate), torch.optim.Adam(rest, lr=_HEAD_RATE * learning_rate)])
 
     def finished(self) -> StaticStudent:
         """Fold embeddings and head into one table."""
