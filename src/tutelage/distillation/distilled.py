@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -187,43 +186,44 @@ def distil_student(
     """
     require_enough(signals)
     arm = _Arm.of(config, layers, folder, control=control)
-    learning, validation = hold_back(signals, config.validation, config.seed)
-    held = set(validation.texts)
-    texts = dict.fromkeys(text for text in (*learning.texts, *layers.unlabelled) if text not in held)
-    recipe = RECIPES[arm.config.plan](arm.config, len(learning), other_steps)
-    fingerprint = arm.fingerprint(recipe, folder, task, (signals, learning), list(texts))
+    parts = _Parts.of(signals, config, layers.unlabelled)
+    recipe = RECIPES[arm.config.plan](arm.config, len(parts.learning), other_steps)
+    fingerprint = arm.fingerprint(recipe, task, signals, parts)
     trained = []
     for number in range(recipe.members):
         seed = recipe.members * arm.config.seed + number
-        fresh = partial(_fresh, arm.config, task, learning.texts, folder)
-        material = Material(
-            task,
-            fresh(seed),
-            learning,
-            validation,
-            folder,
-            fresh,
-            tuple(texts),
-            arm.body,
-            arm.own,
-            layers.kept,
-            progress,
-            layers.answers,
-        )
-        arm.require_same_tokens(material)
+        material = arm.material(task, parts, seed, progress)
         named = f"{description} {number + 1}/{recipe.members}" if recipe.members > 1 else description
         phases = recipe.seeded(seed).phases(material)
         kept = checkpoint and checkpoint / str(number)
         trained.append(run_phases(phases, material.learner, progress, named, kept, fingerprint))
     student = average_students([student for student, _ in trained])
+    validation = parts.validation
     scaling = fit_temperature(student.predict(validation.texts), validation, multi_label=task.multi_label)
     return Distilled(
         student.tempered(scaling.temperature),
         recipe,
         together([record for _, record in trained], "member"),
-        len(learning),
+        len(parts.learning),
         scaling,
     )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The signals cut in two, and all texts that may be read without an answer: none of `validation`'s."""
+
+    learning: Signals
+    validation: Signals
+    unlabelled: tuple[str, ...]
+
+    @classmethod
+    def of(cls, signals: Signals, config: StudentConfig, unlabelled: Sequence[str]) -> _Parts:
+        """As `config` has them held back; `unlabelled` are more texts of the kind."""
+        learning, validation = hold_back(signals, config.validation, config.seed)
+        held = set(validation.texts)
+        texts = dict.fromkeys(text for text in (*learning.texts, *unlabelled) if text not in held)
+        return cls(learning, validation, tuple(texts))
 
 
 @dataclass(frozen=True)
@@ -233,6 +233,8 @@ class _Arm:
     config: StudentConfig
     body: TeacherBody | None
     own: TeacherBody | None
+    layers: LayerTeaching
+    folder: Path
 
     @classmethod
     def of(cls, config: StudentConfig, layers: LayerTeaching, folder: Path, *, control: bool) -> _Arm:
@@ -241,47 +243,53 @@ class _Arm:
         if body is not None and config.base is None and config.family == "encoder":
             config = config.model_copy(update={"base": body.name})
         if control and (body is not None or config.plan in ("self", "prune-recover")):
-            return cls(_alone(config), None, None)
-        return cls(config, body, own)
+            return cls(_alone(config), None, None, layers, folder)
+        return cls(config, body, own, layers, folder)
 
-    def fingerprint(
-        self,
-        recipe: Recipe,
-        folder: Path,
-        task: LabelTask,
-        signals: tuple[Signals, Signals],
-        texts: Sequence[str],
-    ) -> str:
-        """Of all that shapes its training: a checkpoint of another one isn't gone on from.
-
-        `signals` are all, and those that are learned from.
-        """
-        every, learning = signals
+    def fingerprint(self, recipe: Recipe, task: LabelTask, signals: Signals, parts: _Parts) -> str:
+        """Of all that shapes its training: a checkpoint of another one isn't gone on from."""
         return storage.hash_json(
             [
                 recipe.to_json(),
                 self.config.model_dump(),
-                _base_hash(self.config, folder),
+                _base_hash(self.config, self.folder),
                 task.version,
-                every.texts,
-                _hash_of(every),
-                learning.texts,
-                texts if self.body or self.config.plan == "prune-recover" else [],
+                signals.texts,
+                _hash_of(signals),
+                parts.learning.texts,
+                parts.unlabelled if self.body or self.config.plan == "prune-recover" else [],
                 [teacher.revision for teacher in (self.body, self.own) if teacher],
             ]
         )
 
-    def require_same_tokens(self, material: Material) -> None:
-        """Raises ConfigError where a body that teaches an encoder reads texts as other tokens."""
+    def material(self, task: LabelTask, parts: _Parts, seed: int, progress: Progress) -> Material:
+        """What the recipe works with, for the member of this seed.
+
+        Raises ConfigError where a body that teaches an encoder reads texts as other tokens.
+        """
+
+        def fresh(seed: int) -> Learner:
+            seeded = self.config.model_copy(update={"seed": seed})
+            return new_learner(seeded, task, parts.learning.texts, self.folder)
+
+        material = Material(
+            task,
+            fresh(seed),
+            parts.learning,
+            parts.validation,
+            self.folder,
+            fresh,
+            parts.unlabelled,
+            self.body,
+            self.own,
+            self.layers.kept,
+            progress,
+            self.layers.answers,
+        )
         if self.config.family == "encoder":
             for teacher in filter(None, (self.body, self.own)):
                 teacher.require_same_tokens(material.encoder, material.unlabelled)
-
-
-def _fresh(
-    config: StudentConfig, task: LabelTask, texts: tuple[str, ...], folder: Path, seed: int
-) -> Learner:
-    return new_learner(config.model_copy(update={"seed": seed}), task, texts, folder)
+        return material
 
 
 def _alone(config: StudentConfig) -> StudentConfig:
