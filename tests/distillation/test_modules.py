@@ -165,6 +165,58 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize("outputs", [1, 4], ids=["would be broadcast", "one too many"])
+def test_a_student_with_other_outputs_is_refused_before_training(outputs):
+    progress = Interrupting()
+    student = torch.nn.Linear(6, outputs)
+    with pytest.raises(
+        ConfigError, match=rf"gives \[1, {outputs}\] for one row.*\[1, 3\].*Mend: a last layer of 3"
+    ):
+        distil(Teacher(), student, inputs(), recipe=PLAN, progress=progress)
+    assert not progress.began
+
+
+def test_teachers_of_different_tasks_are_refused():
+    with pytest.raises(ConfigError, match=r"teachers give \[3, 2\] logits a row.*Mend"):
+        distil([Teacher(), torch.nn.Linear(6, 2)], network(8, 0), inputs(), recipe=PLAN)
+
+
+def classifier(*names, seed=0):
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(seed)
+    labels = {"num_labels": 3} if not names else {"id2label": dict(enumerate(names))}
+    tiny = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    return BertForSequenceClassification(BertConfig(vocab_size=40, **tiny, **labels))
+
+
+TOKENS = {"input_ids": torch.arange(1200).reshape(120, 10) % 37, "attention_mask": torch.ones(120, 10).long()}
+
+
+def test_models_of_transformers_teach_and_learn_as_they_are():
+    teacher, student = classifier(seed=1), classifier("no", "yes", "maybe")
+    record = distil(teacher, student, TOKENS, recipe=PLAN)
+    assert record.history[-1]["loss"] < record.history[0]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("teacher", "names", "message"),
+    [
+        (
+            [("a", "b", "c")],
+            ("a", "c", "b"),
+            r"the student.*another order: label 1 is 'c', and 'b'.*Mend.*id2label",
+        ),
+        ([("a", "b", "c")], ("a", "b", "d"), r"the student has other labels: label 2 is 'd'"),
+        ([("a", "b", "c"), ("b", "a", "c")], (), r"teacher 2 has the same labels in another order: label 0"),
+    ],
+)
+def test_labels_in_another_order_are_refused(teacher, names, message):
+    members = [classifier(*one, seed=1) for one in teacher]
+    with pytest.raises(ConfigError, match=message):
+        distil(members, classifier(*names), TOKENS, recipe=PLAN)
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_what_does_not_fit_is_refused(case):
     change, message = BAD[case]

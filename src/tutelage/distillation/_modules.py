@@ -15,7 +15,7 @@ from tutelage.distillation.objectives import TARGETS, Batch, LabelObjective
 from tutelage.distillation.phases import Phase
 from tutelage.distillation.recipes import SoftTargets
 from tutelage.distillation.taps import Taps
-from tutelage.errors import DataError
+from tutelage.errors import ConfigError, DataError
 from tutelage.students.optimizers import adamw
 
 if TYPE_CHECKING:
@@ -27,14 +27,15 @@ _ASKED = 256  # rows of which the teacher is asked at once
 
 
 class _Called(nn.Module):
-    """A module that takes one tensor, called by keyword."""
+    """A module called by keyword, also where it takes one tensor; of a model output its logits are taken."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, **inputs: Tensor) -> Any:
-        return self.module(inputs[ALONE]) if list(inputs) == [ALONE] else self.module(**inputs)
+        output = self.module(inputs[ALONE]) if list(inputs) == [ALONE] else self.module(**inputs)
+        return getattr(output, "logits", output)
 
 
 class HintedObjective(LabelObjective):
@@ -95,6 +96,32 @@ class _Rows:
         return {name: tensor[rows] for name, tensor in self._tensors.items()}
 
 
+def require_same_labels(teacher: nn.Module | Sequence[nn.Module] | Tensor, student: nn.Module) -> None:
+    """Raise ConfigError where modules name their labels (`config.id2label`) and don't name them alike."""
+    if isinstance(teacher, Tensor):
+        return
+    members = [teacher] if isinstance(teacher, nn.Module) else list(teacher)
+    named = [(one, names) for one in (*members, student) if (names := _label_names(one))]
+    for one, names in named[1:]:
+        (_, first) = named[0]
+        if names == first:
+            continue
+        who = "the student" if one is student else f"teacher {members.index(one) + 1}"
+        kind = "the same labels in another order" if set(names) == set(first) else "other labels"
+        at = next((place for place, (a, b) in enumerate(zip(first, names, strict=False)) if a != b), None)
+        shown = "" if at is None else f": label {at} is {names[at]!r}, and {first[at]!r} to the first teacher"
+        raise ConfigError(
+            f"{who} has {kind}{shown}. Mend: load it with the first teacher's id2label and label2id"
+        )
+
+
+def _label_names(module: nn.Module) -> tuple[str, ...]:
+    """Those that a model of transformers was given; it makes up LABEL_0 and so on where it was given none."""
+    names = getattr(getattr(module, "config", None), "id2label", None) or {}
+    found = tuple(str(names[index]) for index in sorted(names, key=int))
+    return () if found == tuple(f"LABEL_{index}" for index in range(len(found))) else found
+
+
 @torch.no_grad()
 def teacher_signals(
     teacher: nn.Module | Sequence[nn.Module] | Tensor,
@@ -134,6 +161,9 @@ def _asked(teacher: Any, inputs: Mapping[str, Tensor], hints: Sequence[Hint]) ->
     answers = [_answers(member, inputs, hints) for member in members]
     if len(members) == 1:
         return answers[0]
+    widths = [logits.shape[-1] for logits, _ in answers]
+    if len(set(widths)) > 1:
+        raise ConfigError(f"teachers give {widths} logits a row. Mend: leave out those of another task")
     # The logarithm of the members' mean distribution: a softmax's logits are known up to a constant.
     mean = torch.stack([torch.softmax(logits, -1) for logits, _ in answers]).mean(0)
     return mean.clamp_min(1e-12).log(), []
@@ -206,14 +236,21 @@ def module_phase(
 def _widths(
     called: _Called, inputs: Mapping[str, Tensor], signals: Mapping[str, Tensor], hints: Sequence[Hint]
 ) -> list[tuple[int, int]]:
-    """Of each hint, what the student's module gives and what the teacher's gave: the last dimension."""
-    if not hints:
-        return []
+    """Of each hint, what the student's module gives and what the teacher's gave: the last dimension.
+
+    Raises ConfigError where the student has other outputs than the teacher.
+    """
     device = next((weight.device for weight in called.parameters()), torch.device("cpu"))
     was_training = called.training
     called.eval()
     with Taps(called, [f"module.{hint.student}" for hint in hints]) as taps:
-        called(**{name: part[:1].to(device) for name, part in inputs.items()})
+        logits = called(**{name: part[:1].to(device) for name, part in inputs.items()})
         own = [taps[f"module.{hint.student}"].shape[-1] for hint in hints]
     called.train(was_training)
+    wanted = signals["teacher"].shape[-1]
+    if tuple(logits.shape) != (1, wanted):
+        raise ConfigError(
+            f"the student gives {list(logits.shape)} for one row, and its teacher [1, {wanted}]. Mend: a "
+            f"last layer of {wanted} outputs"
+        )
     return [(width, signals[f"{_HINT}{number}"].shape[-1]) for number, width in enumerate(own)]

@@ -56,22 +56,24 @@ def distil(
 ) -> TrainingRecord:
     """Teach `student`, in place, what `teacher` answers to `data`; it is left with its best weights.
 
-    `teacher` is a module that returns logits [n, labels], several of them (their mean distribution teaches),
-    or the logits themselves. It is asked once about every row; nothing of it is needed from then on. `data`
-    is a tensor [n, ...] that both take, or named tensors that both take as keywords. `labels` are what humans
-    said: int64 [n], −1 where nobody did, or with `multi_label` indicators [n, labels] with rows of −1;
-    `recipe.hard_weight` is their weight where there is one. A share `validation` of the rows chooses the best
-    step and when to stop. `checkpoint` is a folder where a killed run goes on: it has to be given the same
-    modules and data.
+    `teacher` is a module that returns logits [n, labels], or a transformers output that has them; several
+    of them (their mean distribution teaches), or the logits themselves. It is asked once about every row,
+    and nothing of it is needed from then on. `data` is a tensor [n, ...] that both take, or named tensors
+    that both take as keywords. `labels` are what humans said: int64 [n], −1 where nobody did, or with
+    `multi_label` indicators [n, labels] with rows of −1; `recipe.hard_weight` is their weight where there
+    is one. A share `validation` of the rows chooses the best step and when to stop. `checkpoint` is a
+    folder where a killed run goes on: it has to be given the same modules and data.
 
-    Raises DataError for rows that don't match or aren't finite, ConfigError for a hint that names no module.
+    Raises DataError for rows that don't match or aren't finite, ConfigError for a hint that names no module
+    and for labels that aren't the same on both sides.
     """
-    from tutelage.distillation._modules import module_phase, teacher_signals
+    from tutelage.distillation._modules import module_phase, require_same_labels, teacher_signals
     from tutelage.distillation.trainer import train
     from tutelage.students.optimizers import adamw
 
     inputs = _named(data)
     count = _count(inputs)
+    require_same_labels(teacher, student)
     signals = teacher_signals(teacher, inputs, labels, hints, multi_label=multi_label)
     held_back = np.random.default_rng(recipe.schedule.seed).permutation(count)
     cut = min(max(1, round(validation * count)), count - 1)
