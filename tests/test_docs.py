@@ -82,3 +82,20 @@ def test_the_example_of_a_teacher_runs():
     assert isinstance(teacher, Teacher)
     first, second = asyncio.run(teacher.answer([Prompt("1", "my login fails"), Prompt("2", "hello")]))
     assert (first.value, second.status) == ("login", AnswerStatus.REFUSED)
+
+
+def test_the_example_of_own_modules_runs(capsys):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    [code] = _blocks(ROOT / "docs" / "modules.md", "python")
+    lines = [line for line in code.splitlines() if line.strip()]
+    assert len(lines) <= 12, "ten lines and two imports"
+    names: dict = {}
+    torch.manual_seed(0)
+    exec(code, names)  # our own page
+    steps, agreement = capsys.readouterr().out.split()
+    assert int(steps) == names["record"].steps <= 500
+    unseen = torch.rand(1_000, 64)
+    with torch.no_grad():
+        alike = names["student"](unseen).argmax(1) == names["teacher"](unseen).argmax(1)
+    assert float(agreement) > 0.9 and float(alike.float().mean()) > 0.9
