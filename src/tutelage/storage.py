@@ -1,20 +1,26 @@
-"""Files that are whole or absent: written beside, synced, then renamed over the old ones."""
+"""Files that are whole or absent: written beside, synced, then renamed over the old ones.
+
+In a folder that is encrypted they are so on disk; whoever reads or hashes them here sees what was written.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
+from tutelage import encryption
 from tutelage.errors import IntegrityError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 _CHUNK = 1 << 20
 _WHOLE = ".whole"  # says that all files of a folder are written, and may take their places
@@ -30,16 +36,23 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, readable: bool = False) -> Iterator[IO[bytes]]:
     """Yield a file that takes the place of `path`, durably, when the block ends without an error.
 
-    The folder is made where absent.
+    The folder is made where absent. `readable`: for people or other tools, and encrypted nowhere. Raises
+    UsageError where the folder is encrypted, and its key absent or another.
     """
+    cipher = None if readable else encryption.cipher_of(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with beside.open("wb") as file:
-            yield file
+            if cipher is None:
+                yield file
+            else:
+                writer = encryption.EncryptedWriter(file, cipher)
+                yield cast("IO[bytes]", writer)
+                writer.finish()
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
@@ -48,9 +61,44 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     _sync(path.parent)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` with `content`, atomically and durably. The folder is made where absent."""
-    with replacing(path) as file:
+def opened(path: Path) -> IO[bytes]:
+    """Open a file to be read from any place, decrypted where it is encrypted.
+
+    Raises UsageError where its key is absent or another, IntegrityError where it was changed.
+    """
+    file = path.open("rb")
+    try:
+        if not encryption.is_encrypted(file):
+            return file
+        reader = encryption.EncryptedReader(file, encryption.reading_key(path), path)
+        return cast("IO[bytes]", io.BufferedReader(reader, _CHUNK))
+    except BaseException:
+        file.close()
+        raise
+
+
+def is_encrypted(path: Path) -> bool:
+    """Whether a file is encrypted; False where there is none."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return encryption.is_encrypted(file)
+
+
+def read_bytes(path: Path) -> bytes:
+    """All of a file. Raises as `opened`."""
+    with opened(path) as file:
+        return file.read()
+
+
+def read_text(path: Path, *, errors: str = "strict") -> str:
+    """All of a file in UTF-8. Raises as `opened`; `errors` as `bytes.decode` has it."""
+    return read_bytes(path).decode("utf-8", errors)
+
+
+def write_bytes(path: Path, content: bytes, *, readable: bool = False) -> None:
+    """Replace `path` with `content`, atomically and durably, as `replacing` does."""
+    with replacing(path, readable=readable) as file:
         file.write(content)
 
 
@@ -63,7 +111,7 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON that Tutelage wrote. Raises IntegrityError where it can't be parsed."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise IntegrityError(
             f"{path} is damaged: {error}. Mend: delete it and run its stage again"
@@ -86,30 +134,22 @@ def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table],
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     held: list[pa.Table] = []
-    try:
-        with pq.ParquetWriter(beside, schema, compression="zstd") as writer:
+    with replacing(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
 
-            def add(table: pa.Table) -> None:
-                held.append(table)
-                if sum(one.num_rows for one in held) >= ROW_GROUP:
-                    flush()
-
-            def flush() -> None:
-                whole = pa.concat_tables(held)
-                held.clear()
-                writer.write_table(whole, row_group_size=ROW_GROUP)
-
-            yield add
-            if held:
+        def add(table: pa.Table) -> None:
+            held.append(table)
+            if sum(one.num_rows for one in held) >= ROW_GROUP:
                 flush()
-        _sync(beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    _sync(path.parent)
+
+        def flush() -> None:
+            whole = pa.concat_tables(held)
+            held.clear()
+            writer.write_table(whole, row_group_size=ROW_GROUP)
+
+        yield add
+        if held:
+            flush()
 
 
 def read_table(path: Path) -> pa.Table:
@@ -118,7 +158,10 @@ def read_table(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path)
+        if not is_encrypted(path):
+            return pq.read_table(path)
+        with opened(path) as file:
+            return pq.read_table(file)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:
@@ -130,10 +173,9 @@ def read_table(path: Path) -> pa.Table:
 def table_batches(path: Path) -> Iterator[pa.Table]:
     """A Parquet file that Tutelage wrote, some rows at a time. Raises as `read_table`."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with parquet_file(path) as file:
             for batch in file.iter_batches():
                 yield pa.Table.from_batches([batch])
     except FileNotFoundError:
@@ -142,6 +184,19 @@ def table_batches(path: Path) -> Iterator[pa.Table]:
         raise IntegrityError(
             f"{path} is damaged: {error}. Mend: delete it and run its stage again"
         ) from error
+
+
+@contextmanager
+def parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file of anybody's. Raises what pyarrow raises, and as `opened`."""
+    import pyarrow.parquet as pq
+
+    if not is_encrypted(path):
+        with pq.ParquetFile(path) as file:
+            yield file
+        return
+    with opened(path) as content, pq.ParquetFile(content) as file:
+        yield file
 
 
 def replace_together(folder: Path, targets: Sequence[Path]) -> None:
@@ -223,9 +278,9 @@ def hash_file(path: Path) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's content, all 64 hex digits."""
+    """SHA-256 of a file's content, all 64 hex digits: of what was written, also where it is encrypted."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with opened(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

@@ -65,7 +65,7 @@ def canaries(count: int, seed: int) -> list[Canary]:
     ]
 
 
-def planted(folder: Path, people: Iterable[Canary]) -> Programme:
+def planted(folder: Path, people: Iterable[Canary], **sections: Any) -> Programme:
     """A programme that has them in its sources alone."""
     people = list(people)
     made_in = letter_counting_inbox(
@@ -81,6 +81,7 @@ def planted(folder: Path, people: Iterable[Canary]) -> Programme:
         traffic={"path": "traffic.csv", "columns": {"subject": "whose"}, "siblings": "keep"},
         certify={"bounds": [{"limit": 0.9}]},
         economics={"monthly": 100_000},
+        **sections,
     )
     rows = _read(made_in / "gold.csv")
     gold = [{**row, "whose": f"customer-{n}"} for n, row in enumerate(rows)]
@@ -152,13 +153,13 @@ async def _serve(programme: Programme, people: Iterable[Canary]) -> None:
     await store.close()
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """All bytes of every file, and what of them is compressed also as it reads."""
+def contents(folder: Path, *, encrypted: bool = False) -> dict[str, bytes]:
+    """All bytes of every file, and unless they are encrypted what of them is compressed also as it reads."""
     found: dict[str, bytes] = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             content = path.read_bytes()
-            if path.suffix == ".parquet":
+            if path.suffix == ".parquet" and not encrypted:
                 content += "\n".join(map(str, _cells(pq.read_table(path).to_pylist()))).encode()
             found[path.relative_to(folder).as_posix()] = content
     return found

@@ -10,6 +10,7 @@ import typer
 
 from tutelage.cli._work import Folder, Force, Overrides, at_work, run_one
 from tutelage.cli.audit import audit as audit_verbs
+from tutelage.cli.encryption import encryption as encryption_verbs
 from tutelage.cli.keys import keys
 from tutelage.cli.rights import rights as rights_verbs
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.add_typer(keys, name="keys")
 app.add_typer(rights_verbs, name="rights")
 app.add_typer(audit_verbs, name="audit")
+app.add_typer(encryption_verbs, name="encryption")
 
 
 @app.callback(invoke_without_command=True)

@@ -13,6 +13,7 @@ from tutelage.config.body import BODY_RECIPES, BodyConfig, PruneConfig, check_bo
 from tutelage.config.certify import CertifyConfig
 from tutelage.config.coverage import WORDS, CoverageConfig
 from tutelage.config.economics import EconomicsConfig
+from tutelage.config.encryption import EncryptionConfig
 from tutelage.config.engine import EngineConfig
 from tutelage.config.export import ExportConfig
 from tutelage.config.gold import GoldConfig
@@ -486,6 +487,9 @@ class ProgrammeConfig(Section):
     )
     retention: RetentionConfig = Field(
         RetentionConfig(), description="How long rows are kept, by how sensitive they are."
+    )
+    encryption: EncryptionConfig | None = Field(
+        None, description="Encryption on disk, `{}` for the defaults; where absent files stay readable."
     )
     teacher: TeacherConfig = Field(description="Who answers.")
     prompting: PromptingConfig = Field(PromptingConfig(), description="How a prompted teacher is asked.")

@@ -91,7 +91,8 @@ class Intake:
     def __init__(self, collected: Collected, *, threshold: float) -> None:
         """`threshold`: the Jaccard similarity from which texts are near duplicates."""
         self._collected, self._threshold = collected, threshold
-        self._stack, self._rejecting = ExitStack(), ExitStack()
+        self._stack, self._rejecting, self._taking = ExitStack(), ExitStack(), ExitStack()
+        self._taken = collected.scratch / "prompts.arrow"
         self._columns: list[IO[bytes]] = []
         self._sketches: IO[bytes]
         self._writer: pa.RecordBatchFileWriter | None = None
@@ -103,6 +104,7 @@ class Intake:
         self._collected.settle()
         self._stack.enter_context(storage.scratch_folder(self._collected.scratch))
         self._stack.enter_context(self._rejecting)
+        self._stack.enter_context(self._taking)
         self._reject = self._rejecting.enter_context(
             storage.table_writer(self._collected.waiting(self._collected.rejected), rejection_schema())
         )
@@ -118,8 +120,8 @@ class Intake:
         import pyarrow as pa
 
         if self._writer is None:
-            path = self._collected.scratch / "prompts.arrow"
-            self._writer = pa.ipc.new_file(str(path), prepared.prompts.schema)
+            sink = self._taking.enter_context(storage.replacing(self._taken))
+            self._writer = pa.ipc.new_file(sink, prepared.prompts.schema)
             names = [f"hashes-{place}.bin" for place in range(prepared.hashes.shape[1])]
             self._columns = [
                 self._stack.enter_context((self._collected.scratch / name).open("w+b")) for name in names
@@ -155,6 +157,7 @@ class Intake:
     ) -> None:
         if self._writer is not None:  # else there were no rows
             self._writer.close()
+            self._taking.close()
             table = self._table()
             decided = self._decide(table, near, advance)
             begin = 0
@@ -169,11 +172,12 @@ class Intake:
         return len(self._columns[preparation.MARKS :]) + 2 if self._columns else 0
 
     def _table(self) -> pa.Table:
-        """What was taken, mapped into memory and not read."""
+        """What was taken, mapped into memory and not read; where it is encrypted, read."""
         import pyarrow as pa
 
-        source = self._stack.enter_context(pa.memory_map(str(self._collected.scratch / "prompts.arrow")))
-        return pa.ipc.open_file(source).read_all()
+        encrypted = storage.is_encrypted(self._taken)
+        opened = storage.opened(self._taken) if encrypted else pa.memory_map(str(self._taken))
+        return pa.ipc.open_file(self._stack.enter_context(opened)).read_all()
 
     def _column(self, place: int) -> Hashes:
         import numpy as np

@@ -60,7 +60,8 @@ class Checkpoint:
         from safetensors.torch import save
 
         weights = self.folder / f"step-{snapshot.record.steps}.safetensors"
-        storage.write_bytes(weights, save({name: part.clone() for name, part in snapshot.tensors().items()}))
+        content = save({name: part.clone() for name, part in snapshot.tensors().items()})
+        storage.write_bytes(weights, content, readable=True)  # mapped into memory when it is read
         about = {"record": asdict(snapshot.record), "weights": storage.hash_file(weights)}
         storage.write_json(self.folder / "checkpoint.json", {**about, "hash": self._hash(about)})
         for old in self.folder.glob("step-*.safetensors"):

@@ -202,7 +202,8 @@ def _position_bias(
     with torch.no_grad():
         found = Reader(body.load().eval(), Wanted())({"input_ids": tokens, "attention_mask": tokens}).bias
     assert found is not None  # noqa: S101  # of MPNet's kind
-    storage.write_bytes(path, save({"bias": found.contiguous()}, {"revision": body.revision}))
+    content = save({"bias": found.contiguous()}, {"revision": body.revision})
+    storage.write_bytes(path, content, readable=True)  # tells nothing of texts
     return found
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tutelage import faults
+from tutelage import faults, sqlite
 from tutelage.errors import DataError, IntegrityError, UsageError
 from tutelage.labelling._ledger_schema import SCHEMA_VERSION, bring_up_to_date, version_of
 
@@ -52,7 +52,7 @@ class LedgerFile:
         return self._connection
 
     def _opened(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, isolation_level=None, timeout=_TURN, check_same_thread=False)
+        database = sqlite.connect(self.path, timeout=_TURN, check_same_thread=False)
         try:
             _patiently(lambda: self._prepare(database))
         except BaseException:
@@ -83,7 +83,7 @@ class LedgerFile:
         """Close the connection; the next use opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(sqlite3.Error):
+            with suppress(*sqlite.errors()):
                 connection.close()
 
     @contextmanager
@@ -120,7 +120,7 @@ class LedgerFile:
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """A connection of its own for a long reading: it sees one state, and keeps no writer waiting."""
         with self._errors():
-            database = sqlite3.connect(self.path, isolation_level=None, timeout=_TURN)
+            database = sqlite.connect(self.path, timeout=_TURN)
             try:
                 database.execute("PRAGMA query_only=1")
                 database.execute("BEGIN")
@@ -132,17 +132,17 @@ class LedgerFile:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.OperationalError, OSError) as error:
+        except (*sqlite.errors("OperationalError"), OSError) as error:
             raise DataError(
                 f"{self.path} can't be used: {_told(error)}; what was recorded is kept"
             ) from error
-        except sqlite3.IntegrityError as error:
+        except sqlite.errors("IntegrityError") as error:
             what = "a batch" if "batches." in str(error) else "an answer"
             raise IntegrityError(
                 f"{self.path} already holds {what} that was to be recorded ({error}); answers are never "
                 "replaced. Mend: run again, and report this as a bug"
             ) from error
-        except sqlite3.DatabaseError as error:
+        except sqlite.errors("DatabaseError") as error:
             raise IntegrityError(
                 f"{self.path} is no answer ledger, or is damaged: {error}. Mend: restore it from a backup; "
                 "deleting it means paying for its answers again"
@@ -156,7 +156,7 @@ def _patiently(act: Callable[[], object]) -> None:
         try:
             act()
             return
-        except sqlite3.OperationalError as error:
+        except sqlite.errors("OperationalError") as error:
             if _code(error) not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} or time.monotonic() > until:
                 raise
             time.sleep(0.01)  # some conflicts are reported at once, without SQLite's own waiting
@@ -167,7 +167,7 @@ def _roll_back(database: sqlite3.Connection) -> bool:
     try:
         if database.in_transaction:
             database.execute("ROLLBACK")
-    except sqlite3.Error:
+    except sqlite.errors():
         return False
     return True
 

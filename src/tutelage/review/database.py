@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
+from tutelage import sqlite
 from tutelage.errors import DataError, UsageError
 
 _PATIENCE = 10.0  # seconds that a writer waits while another process writes
@@ -29,9 +30,7 @@ class PeopleDatabase:
         self.path = path
         with self._errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(
-                path, isolation_level=None, timeout=_PATIENCE, check_same_thread=False
-            )
+            self._database = sqlite.connect(path, timeout=_PATIENCE, check_same_thread=False)
             self._prepare()
 
     def close(self) -> None:
@@ -69,7 +68,7 @@ class PeopleDatabase:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (*sqlite.errors(), OSError) as error:
             raise DataError(
                 f"{self.path} can't be used: {error}; confirmed {self.holds} are in it. Mend: check that it "
                 f"is a file of {self.holds}, that it can be read and written, and that the disk has room"

@@ -39,8 +39,13 @@ def read_sheet(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def write_sheet(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write `rows`, whole or not at all, with `columns` first and then whatever else the rows have."""
+def write_sheet(
+    path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, readable: bool = True
+) -> None:
+    """Write `rows`, whole or not at all, with `columns` first and then whatever else the rows have.
+
+    `readable`: people fill it in, so that it is encrypted nowhere.
+    """
     names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
     if path.suffix == ".jsonl":
         lines = [json.dumps({name: row.get(name) for name in names}, ensure_ascii=False) for row in rows]
@@ -51,4 +56,4 @@ def write_sheet(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, 
         writer.writeheader()
         writer.writerows(rows)
         text = out.getvalue()
-    storage.write_bytes(path, text.encode("utf-8", "surrogateescape"))
+    storage.write_bytes(path, text.encode("utf-8", "surrogateescape"), readable=readable)

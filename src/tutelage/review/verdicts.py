@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from tutelage import storage
 from tutelage.config import ColumnsConfig
 from tutelage.data.rows import Row, open_rows
 from tutelage.data.sources import RejectReason, Rows
@@ -102,10 +103,10 @@ def _parquet_columns(path: Path | str, form: str | None) -> Sequence[str]:
     if not Path(path).is_file():
         return ()
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        return list(pq.read_schema(path).names)
+        with storage.parquet_file(Path(path)) as file:
+            return list(file.schema_arrow.names)
     except (pa.ArrowException, OSError):
         return ()  # `open_rows` says what is wrong with it
 

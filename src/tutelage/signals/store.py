@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tutelage import storage
 from tutelage.errors import IntegrityError
 from tutelage.progress import Progress
 from tutelage.records import Prompt
+from tutelage.signals._shard import Array, Shard
 from tutelage.signals.manifest import MEND, Manifest, Revealing, RevealingBatches
 
 SHARD_BYTES = 64 << 20  # from which a shard is written; what collecting holds in memory
 _CALL = 64  # prompts revealed together
-
-Array = npt.NDArray[Any]
 
 
 class SignalStore:
@@ -63,7 +61,7 @@ class SignalStore:
             self._places = {
                 key: place
                 for place, shard in enumerate(self._shards)
-                for key in _keys(self.folder / shard["file"])
+                for key in Shard(self.folder / shard["file"]).keys
             }
         return self._places
 
@@ -114,9 +112,9 @@ class SignalStore:
         self.verify()
         for shard in self._shards:
             path = self.folder / str(shard["file"])
-            tensors = load(path.read_bytes())
+            tensors = load(storage.read_bytes(path))
             parts = np.split(tensors["values"], tensors["offsets"][1:-1])
-            yield dict(zip(_keys(path), parts, strict=True))
+            yield dict(zip(Shard(path).keys, parts, strict=True))
 
 
 class SignalRows:
@@ -126,17 +124,14 @@ class SignalRows:
     """
 
     def __init__(self, folder: Path) -> None:
-        from safetensors import safe_open
-
         store = SignalStore.open(folder)
         store.verify()
-        self._places: dict[str, tuple[Any, int, int]] = {}
+        self._places: dict[str, tuple[Shard, int, int]] = {}
         for shard in store._shards:
-            path = folder / str(shard["file"])
-            file: Any = safe_open(path, framework="numpy")
-            values, offsets = file.get_slice("values"), file.get_tensor("offsets").tolist()
-            for number, key in enumerate(_keys(path)):
-                self._places[key] = (values, offsets[number], offsets[number + 1])
+            read = Shard(folder / str(shard["file"]))
+            offsets = read.offsets.tolist()
+            for number, key in enumerate(read.keys):
+                self._places[key] = (read, offsets[number], offsets[number + 1])
 
     def count(self, key: str) -> int:
         """Rows of a prompt, 0 for one that has none."""
@@ -145,21 +140,8 @@ class SignalRows:
 
     def __getitem__(self, key: str) -> Array:
         """[rows, width]. Raises KeyError for a prompt that has none."""
-        values, start, end = self._places[key]
-        rows: Array = values[start:end]
-        return rows
-
-
-def _keys(path: Path) -> list[str]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return [str(key) for key in json.loads(file.metadata()["keys"])]
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(
-            f"{path} is missing or damaged: {error}. Mend: delete {path.parent} and {MEND}"
-        ) from error
+        shard, start, end = self._places[key]
+        return shard.rows(start, end)
 
 
 def collect_signals(

@@ -139,7 +139,7 @@ def annotations_to_gold(programme: Programme, progress: Progress) -> Path:
             f"settles it. Mend: run {programme.command('annotate')}"
         )
     rows = [_row(project.prompts[hash_], found, called) for hash_, found in settled.items()]
-    write_sheet(programme.annotated, (*_COLUMNS, *_KEPT), rows)
+    write_sheet(programme.annotated, (*_COLUMNS, *_KEPT), rows, readable=False)
     results = _results(project)
     programme.journal.append("annotated", file=fingerprint(programme.annotated), **_journalled(results))
     left = results["prompts"]["open"] + results["prompts"]["disputed"]

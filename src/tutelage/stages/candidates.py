@@ -133,7 +133,7 @@ def _kept(path: Path, key: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        found: dict[str, Any] = json.loads(storage.read_text(path))
         return found if found["key"] == key else None
     except (ValueError, KeyError, TypeError):
         return None

@@ -284,7 +284,7 @@ def add_to_label(programme: Programme, drawn: Sequence[tuple[Prompt, str]]) -> N
         }
         for prompt, cluster in drawn
     ]
-    write_sheet(programme.to_label, _DRAWN, rows)
+    write_sheet(programme.to_label, _DRAWN, rows, readable=False)
 
 
 def calibration_inputs(programme: Programme) -> Mapping[str, str]:

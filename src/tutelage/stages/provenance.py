@@ -41,8 +41,6 @@ def programme_provenance(programme: Programme) -> Provenance:
 
 
 def _data(programme: Programme) -> Iterator[DataSet]:
-    import pyarrow.parquet as pq
-
     from tutelage.evaluation import DataSet
 
     gold, traffic = programme.config.gold, programme.config.traffic
@@ -66,10 +64,12 @@ def _data(programme: Programme) -> Iterator[DataSet]:
         sets.append(("synthetic prompts", "written by a model; never evaluated on", programme.synthetic, ""))
     for name, purpose, path, source in sets:
         located = programme.locate(source) if source else ""
+        with storage.parquet_file(path) as file:
+            rows = file.metadata.num_rows
         yield DataSet(
             name=name,
             purpose=purpose,
-            rows=pq.read_metadata(path).num_rows,
+            rows=rows,
             sha256=storage.sha256_file(path),
             source=Path(source).name,
             source_hash=storage.hash_path(located) if isinstance(located, Path) and located.exists() else "",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tutelage import encryption
 from tutelage.config import OpenAITeacherConfig, ServingConfig, environment_name
 from tutelage.errors import ConfigError
 from tutelage.gates import Verdict
@@ -68,6 +69,13 @@ def _database(programme: Programme) -> str:
     given = programme.config.serving.database
     if given is None:
         return f"sqlite:///{programme.server_state.resolve()}"
+    settled = programme.config.encryption
+    if encryption.is_marked(programme.folder) and not (settled and settled.state_elsewhere):
+        raise ConfigError(
+            "serving.database names another place than the folder, which is encrypted, and what lies there "
+            "is not encrypted by Tutelage. Mend: leave serving.database out, or, where whoever runs it "
+            "encrypts its disk, set encryption.state_elsewhere: true"
+        )
     name = environment_name(given)
     if name is None:
         return given

@@ -201,7 +201,7 @@ def _keep_candidates(programme: Programme, random: Sequence[tuple[Reviewed, Cons
         row |= {"reviewers": list(said.reviewers), "subject": prompt.subject, "time": prompt.time}
         new.append(row | {"sensitivity": sensitivity, HASH: prompt.hash})
     if new:
-        write_sheet(path, _CANDIDATES, [*rows, *new])
+        write_sheet(path, _CANDIDATES, [*rows, *new], readable=False)
     return len(new)
 
 

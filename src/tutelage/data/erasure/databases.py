@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tutelage import sqlite
 from tutelage.data.erasure.traces import Traces
 from tutelage.errors import DataError
 
@@ -54,10 +55,10 @@ def tables_of(database: sqlite3.Connection) -> list[str]:
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection in which every statement is a transaction of its own. Raises DataError."""
-    database = sqlite3.connect(path, isolation_level=None, timeout=_PATIENCE)
+    database = sqlite.connect(path, timeout=_PATIENCE)
     try:
         yield database
-    except sqlite3.Error as error:
+    except sqlite.errors() as error:
         raise DataError(
             f"{path} can't be used: {error}. Mend: end what else uses it, then purge again"
         ) from error

@@ -38,13 +38,13 @@ def _rewrite(path: Path, judged: Callable[[], Iterator[tuple[bytes, bool]]]) -> 
     """Write what isn't to go. A file of which nothing is stays untouched."""
     erased = sum(goes for _, goes in judged())
     if erased:
-        with storage.replacing(path) as file:
+        with storage.replacing(path, readable=not storage.is_encrypted(path)) as file:
             file.writelines(content for content, goes in judged() if not goes)
     return erased
 
 
 def _judged_lines(path: Path, traces: Traces, whose: Collection[str]) -> Iterator[tuple[bytes, bool]]:
-    with path.open("rb") as file:
+    with storage.opened(path) as file:
         for line in file:
             text = line.decode("utf-8", "surrogateescape")
             try:

@@ -27,10 +27,9 @@ def erase_parquet(
     """
     import numpy as np
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with storage.parquet_file(path) as file:
             parts = range(file.num_row_groups)
             erased = [_going(file.read_row_group(part), traces, whose, renamed) for part in parts]
             changes = [_renames(file.read_row_group(part), renamed) for part in parts]
@@ -52,10 +51,9 @@ def erase_parquet(
 def holds_trace(path: Path, traces: Traces) -> bool:
     """Whether any cell is or holds one. Raises IntegrityError."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with storage.parquet_file(path) as file:
             parts = range(file.num_row_groups)
             return any(_going(file.read_row_group(part), traces, (), None).any() for part in parts)
     except (pa.ArrowException, OSError) as error:

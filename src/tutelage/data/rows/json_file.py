@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
+from tutelage import storage
 from tutelage.data.rows.row import Row
 from tutelage.errors import DataError
 
@@ -34,7 +36,7 @@ def _is_by_lines(path: Path) -> bool:
     """A line is an object of its own where the first is, or the ending says so."""
     if path.suffix.lower() in _BY_LINES:
         return True
-    with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+    with _texts(path) as file:
         first = next((line for line in file if line.strip()), "").strip()
     if first.startswith("["):
         return False
@@ -45,9 +47,13 @@ def _is_by_lines(path: Path) -> bool:
     return True
 
 
+def _texts(path: Path) -> TextIO:
+    return TextIOWrapper(storage.opened(path), encoding="utf-8-sig", errors="surrogateescape")
+
+
 def _lines(path: Path) -> Iterator[Row]:
     number = 0
-    with path.open("rb") as file:
+    with storage.opened(path) as file:
         for line_number, line in enumerate(file, start=1):
             text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
             if not text.strip():
@@ -68,7 +74,7 @@ def _row(number: int, where: str, content: Any, raw: str) -> Row:
 
 
 def _values(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+    with _texts(path) as file:
         for number, content in enumerate(_decoded(path, file), start=1):
             yield _row(number, f"number {number}", content, str(content)[:200])
 

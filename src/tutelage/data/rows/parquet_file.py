@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tutelage import storage
 from tutelage.data.rows.row import Row, require_columns
 from tutelage.errors import DataError
 
@@ -15,16 +16,15 @@ _BATCH = 4096
 def parquet_rows(path: Path, wanted: Mapping[str, str], *, every: bool = False) -> Iterator[Row]:
     """Its rows; of the columns those that are `wanted`, or `every` one."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(path)
-        require_columns(str(path), file.schema_arrow.names, wanted)
-        number = 0
-        for batch in file.iter_batches(batch_size=_BATCH, columns=None if every else list(wanted)):
-            for cells in _decoded(batch):
-                number += 1
-                yield Row(number, cells)
+        with storage.parquet_file(path) as file:
+            require_columns(str(path), file.schema_arrow.names, wanted)
+            number = 0
+            for batch in file.iter_batches(batch_size=_BATCH, columns=None if every else list(wanted)):
+                for cells in _decoded(batch):
+                    number += 1
+                    yield Row(number, cells)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path} is no readable Parquet file: {str(error)[:200]}. Mend: write it anew"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
+from tutelage import storage
 from tutelage.config import ColumnsConfig
 from tutelage.data.rows import Row, open_rows
 from tutelage.errors import DataError, UsageError
@@ -72,10 +73,10 @@ def _rows(path: Path) -> Iterator[Row]:
 
 def _parquet_columns(path: Path) -> Sequence[str]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        return list(pq.read_schema(path).names)
+        with storage.parquet_file(path) as file:
+            return list(file.schema_arrow.names)
     except (pa.ArrowException, OSError):
         return ()  # opening it says what is wrong
 

@@ -44,12 +44,12 @@ def write_tasks(
         _write_json(path, [_record(prompt) for prompt in prompts])
     else:
         _write_json(path, [{"data": _data(prompt)} for prompt in prompts])
-        storage.write_bytes(interface, labelling_interface(task, instruction).encode())
+        storage.write_bytes(interface, labelling_interface(task, instruction).encode(), readable=True)
     return files
 
 
 def _write_json(path: Path, content: Sequence[object]) -> None:
-    storage.write_bytes(path, json.dumps(content, ensure_ascii=False, indent=1).encode())
+    storage.write_bytes(path, json.dumps(content, ensure_ascii=False, indent=1).encode(), readable=True)
 
 
 def _data(prompt: Prompt) -> dict[str, str]:

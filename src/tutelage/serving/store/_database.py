@@ -1,7 +1,8 @@
 """The database under the store: opening, transactions, and what a disk, a server or another process does.
 
-SQLite in WAL mode with `synchronous=FULL`, so that what is committed survives a kill and a power cut; or
-PostgreSQL, for several servers on one state. Both are used through the same queries.
+SQLite in WAL mode with `synchronous=FULL`, so that what is committed survives a kill and a power cut, by
+SQLCipher in a folder that is encrypted; or PostgreSQL, for several servers on one state. All are used through
+the same queries.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
+from tutelage import sqlite
+from tutelage.encryption import Cipher, cipher_of
 from tutelage.errors import DataError, IntegrityError, MissingExtraError, UsageError
 
 SCHEMA_VERSION = "0002"  # the newest of `migrations/versions`
@@ -39,8 +42,10 @@ class Database:
         self.url = _read_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.name = self.url.render_as_string(hide_password=True)
+        self.cipher: Cipher | None = None
         with self.errors():
             if self.is_sqlite:
+                self.cipher = cipher_of(self.path)
                 _make_private(self.path)
             self.engine = self._make_engine()
             try:
@@ -114,11 +119,18 @@ class Database:
                 connect_args=_SOON,
             )
         engine = sa.create_engine(
-            self.url, paramstyle="named", connect_args={"timeout": _TURN}, hide_parameters=True
+            self.url,
+            paramstyle="named",
+            module=None if self.cipher is None else sqlite.sqlcipher(),
+            creator=self._connect,
+            hide_parameters=True,
         )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite.connect(self.path, timeout=_TURN, check_same_thread=False, cipher=self.cipher)
 
     def _migrate(self) -> None:
         with self.reading() as connection:
@@ -174,7 +186,6 @@ def _make_private(path: Path) -> None:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions begin where we say
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")

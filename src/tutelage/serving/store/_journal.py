@@ -17,6 +17,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from tutelage.encryption import Cipher, cipher_of, reading_key
 from tutelage.serving.captures import Capture, new_id
 from tutelage.serving.store._captured import Completion
 
@@ -38,6 +39,7 @@ class Journal:
     def __init__(self, folder: Path, name: str) -> None:
         """Files are `name`-ID in `folder`; the first is made when it is needed."""
         self._folder, self._name = folder, name
+        self._cipher = cipher_of(folder / name)
         self._current: File | None = None
         self._sealed: list[File] = []
         self._free: list[File] = []
@@ -45,7 +47,7 @@ class Journal:
     def append(self, what: Capture | Completion, monitors: Any) -> bool:
         """Hand a line to the operating system; False where that failed, or what it says can't be written."""
         try:
-            line = _line(what, monitors)
+            line = _line(what, monitors, self._cipher)
             if self._current is None:
                 self._current = self._next()
             self._current.append(line)
@@ -154,10 +156,12 @@ def _lock(descriptor: int) -> bool:
     return os.fstat(descriptor).st_nlink > 0
 
 
-def _line(what: Capture | Completion, monitors: Any) -> bytes:
+def _line(what: Capture | Completion, monitors: Any, cipher: Cipher | None) -> bytes:
     kind = int(isinstance(what, Completion))
     values = [getattr(what, name) for name in _NAMES[type(what)]]
     content = json.dumps([kind, values, monitors or {}], separators=(",", ":")).encode()
+    if cipher is not None:
+        content = cipher.encrypt_line(content)
     return b"%08x%s\n" % (zlib.crc32(content), content)
 
 
@@ -169,5 +173,7 @@ def _read(path: Path) -> Iterator[Kept]:
         if check != b"%08x" % zlib.crc32(content):
             _log.warning("%s: %d lines from %d on are not whole", path.name, len(lines) - 1 - number, number)
             return
+        if not content.startswith(b"["):
+            content = reading_key(path).decrypt_line(content, path)
         kind, values, monitors = json.loads(content)
         yield _KINDS[kind](*values), monitors

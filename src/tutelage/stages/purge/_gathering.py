@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tutelage import storage
 from tutelage.config import ColumnsConfig
 from tutelage.config.sources import Format
 from tutelage.data import prompts_from_table, row_reader, wanted_columns
@@ -89,11 +90,10 @@ def gather_expired(programme: Programme, retention: Retention, progress: Progres
 def _prompts(programme: Programme, progress: Progress) -> Iterator[Prompt]:
     """Those of the folder's tables and sheets, and of sources as they are before redaction."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     for folder in ("prompts", "gold", "answers"):
         for path in sorted((programme.folder / folder).glob("*.parquet")):
-            with pq.ParquetFile(path) as file:
+            with storage.parquet_file(path) as file:
                 if {"id", "text", "sensitivity"} <= set(file.schema_arrow.names):
                     for batch in file.iter_batches(_BATCH):
                         yield from prompts_from_table(pa.Table.from_batches([batch]))
@@ -145,9 +145,7 @@ def _pairs(programme: Programme, progress: Progress) -> Iterator[Pair]:
 
 
 def _pairs_of_table(path: Path) -> Iterator[Pair]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
+    with storage.parquet_file(path) as file:
         names = [name for name in ("subject", "text") if name in file.schema_arrow.names]
         if len(names) == 2:
             for batch in file.iter_batches(_BATCH, columns=names):

@@ -60,9 +60,7 @@ def forget_pseudonyms(programme: Programme, texts: Collection[str]) -> int:
 
 
 def _texts_of(path: Path) -> Iterator[str]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
+    with storage.parquet_file(path) as file:
         if "text" in file.schema_arrow.names:
             for batch in file.iter_batches(columns=["text"]):
                 yield from filter(None, batch["text"].to_pylist())
@@ -110,7 +108,7 @@ def _tells(path: Path, traces: Traces, words: Collection[str]) -> bool:
         return False
     if holds(path, traces):
         return True
-    content = path.read_text(encoding="utf-8", errors="replace")
+    content = storage.read_text(path, errors="replace")
     if path.suffix == ".json":
         try:
             return bool(words) and not words_of(_strings(json.loads(content))).isdisjoint(words)

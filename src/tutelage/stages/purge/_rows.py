@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tutelage import storage
 from tutelage.data.erasure import Traces, erase_csv, erase_json_lines, erase_parquet, erase_rows
 from tutelage.data.erasure.databases import opened, tables_of
 from tutelage.labelling import AnswerLedger
@@ -67,7 +68,7 @@ class Eraser:
         return erase_parquet(path, self.traces, self.whose, self.renamed if ours else None)
 
     def _lines(self, path: Path) -> int:
-        with path.open("rb") as file:
+        with storage.opened(path) as file:
             if _LOGS in file.read(_BEGINNING):
                 return 0
         return erase_json_lines(path, self.traces, self.whose)
