@@ -40,10 +40,10 @@ def connect(
     return cast("sqlite3.Connection", database)
 
 
-def errors(name: str = "Error") -> tuple[type[Exception], ...]:
-    """The exceptions of this name, of whichever libraries are in use: they share no base."""
+def errors(name: str = "Error", *others: type[Exception]) -> tuple[type[Exception], ...]:
+    """The exceptions of this name, of whichever libraries are in use, which share no base; and `others`."""
     modules: list[Any] = [sqlite3, sys.modules.get(_SQLCIPHER)]
-    return tuple(getattr(module, name) for module in modules if module is not None)
+    return (*(getattr(module, name) for module in modules if module is not None), *others)
 
 
 def is_plain(path: Path) -> bool:

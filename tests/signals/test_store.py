@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tutelage import encryption, storage
 from tutelage.errors import IntegrityError
 from tutelage.progress import Silent
 from tutelage.records import Prompt
-from tutelage.signals import Manifest, Revealing, SignalStore, collect_signals, require_signals
+from tutelage.signals import Manifest, Revealing, SignalRows, SignalStore, collect_signals, require_signals
 
 MADE_WITH = Manifest(
     "hidden_states", "toy", "toy-model", "r1", "t1", "v1", layers=(2,), pooling="", dtype="float16", width=3
@@ -140,3 +141,24 @@ def test_what_does_not_fit_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="twice"):
         store.append(["a"], [good])
     assert json.loads((tmp_path / "manifest.json").read_text())["made_with"]["width"] == 3
+
+
+def test_in_an_encrypted_folder_rows_are_decrypted_as_they_are_asked_for(tmp_path, small_shards, monkeypatch):
+    monkeypatch.setenv(encryption.KEY_ENV, encryption.new_key())
+    folder = tmp_path / "answers" / "signals"
+    plain = tmp_path / "plain"
+    collect_signals(PROMPTS, Toy(), plain, ["hidden_states"], Silent())
+    encryption.mark(tmp_path)
+    collect_signals(PROMPTS, Toy(), folder, ["hidden_states"], Silent())
+    path = folder / "hidden_states"
+    assert all(storage.is_encrypted(file) for file in path.iterdir())
+    ones, others = contents(path), contents(plain / "hidden_states")
+    assert ones.keys() == others.keys() == set(HASHES)
+    rows = SignalRows(path)
+    for key, array in ones.items():
+        assert np.array_equal(array, others[key]) and np.array_equal(rows[key], array)
+        assert rows[key].dtype == np.float16 and rows[key].flags.writeable
+    shard = next(path.glob("shard-*"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(IntegrityError):
+        SignalRows(path)

@@ -17,7 +17,7 @@ from tutelage.encryption._cipher import Cipher
 from tutelage.errors import IntegrityError
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 _HEAD = b"tutelage AES-256-GCM 1\n"
 _SALT = 16
@@ -68,7 +68,7 @@ class EncryptedWriter(io.RawIOBase):
         """Bytes written so far, before encryption."""
         return self._written
 
-    def write(self, content: Buffer) -> int:
+    def write(self, content: ReadableBuffer) -> int:
         """Take all of it."""
         view = memoryview(content).cast("B")
         self._held += view
@@ -130,7 +130,7 @@ class EncryptedReader(io.RawIOBase):
         self._place = max(0, base + offset)
         return self._place
 
-    def readinto(self, buffer: Buffer) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill a buffer up to the end of a chunk; 0 at the end."""
         view = memoryview(buffer).cast("B")
         number, within = divmod(self._place, _CHUNK)

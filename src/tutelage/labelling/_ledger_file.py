@@ -132,7 +132,7 @@ class LedgerFile:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (*sqlite.errors("OperationalError"), OSError) as error:
+        except sqlite.errors("OperationalError", OSError) as error:
             raise DataError(
                 f"{self.path} can't be used: {_told(error)}; what was recorded is kept"
             ) from error

@@ -68,7 +68,7 @@ class PeopleDatabase:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (*sqlite.errors(), OSError) as error:
+        except sqlite.errors("Error", OSError) as error:
             raise DataError(
                 f"{self.path} can't be used: {error}; confirmed {self.holds} are in it. Mend: check that it "
                 f"is a file of {self.holds}, that it can be read and written, and that the disk has room"

@@ -11,6 +11,7 @@ from captured import made
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tutelage import encryption
 from tutelage.serving.captures import Capture
 from tutelage.serving.store import open_store
 from tutelage.serving.store._captured import Completion
@@ -125,3 +126,22 @@ def test_an_audit_that_is_written_again_costs_once(tmp_path: Path) -> None:
         await store.close()
 
     asyncio.run(use())
+
+
+def test_in_an_encrypted_folder_lines_are_encrypted_and_older_ones_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "serving"
+    folder.mkdir()
+    before = made("what came before")
+    journal = Journal(folder, "captures-x")
+    assert journal.append(before, {})
+    abandon(journal)
+    monkeypatch.setenv(encryption.KEY_ENV, encryption.new_key())
+    encryption.mark(tmp_path)
+    capture = made("where is my parcel")
+    journal = Journal(folder, "captures-x")
+    assert journal.append(capture, {"drift": 1})
+    abandon(journal)
+    assert not any(b"parcel" in path.read_bytes() for path in folder.iterdir())
+    assert {what.text for what, _ in left(folder)} == {"what came before", "where is my parcel"}
