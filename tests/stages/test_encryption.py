@@ -6,6 +6,8 @@ import asyncio
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,14 +157,29 @@ def test_encrypting_that_was_stopped_goes_on(plain: Path, monkeypatch: pytest.Mo
     assert all(storage.is_encrypted(plain / name) for name in COVERED)
 
 
+_HOLDING = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute("SELECT * FROM answers").fetchall()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
 @pytest.mark.usefixtures("key")
 def test_a_database_in_use_is_left_as_it_is(plain: Path) -> None:
-    with (
-        AnswerLedger(plain / "answers" / "answers.sqlite"),
-        pytest.raises(DataError, match="stop the servers"),
-    ):
-        encrypt_folder(plain, Silent())
+    path = plain / "answers" / "answers.sqlite"
+    before = path.read_bytes()
+    command = [sys.executable, "-c", _HOLDING, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        with pytest.raises(DataError, match="stop the servers"):
+            encrypt_folder(plain, Silent())
+        assert path.read_bytes() == before
+        holder.communicate()
     assert encrypt_folder(plain, Silent()).files
+    with AnswerLedger(path) as ledger:
+        assert ledger.summary() == []
 
 
 def test_tutelage_yaml_asks_for_it(plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
