@@ -89,6 +89,7 @@ def main() -> None:
             low, middle, high = np.quantile(waits, [0.05, 0.5, 0.95])
             print(f"after {before:7,} at {usual:.3f}: {middle:7,.0f} ({low:,.0f} to {high:,.0f})")
     slices(generator.integers(2**32).item(), limit, delta)
+    replicas(generator.integers(2**32).item(), limit, delta)
     drift(generator.integers(2**32).item(), delta)
 
 
@@ -108,6 +109,29 @@ def slices(seed: int, limit: float, delta: float, streams: int = 2_000, audits: 
                 break
         rang += bool(rung)
     print(f"\nwatch over five slices: {rang / streams:.1%} of {streams:,} streams of {audits:,} audits ring")
+
+
+def replicas(
+    seed: int, limit: float, delta: float, servers: int = 3, streams: int = 400, audits: int = 1_000
+) -> None:
+    """False alarms of several servers on one database: each takes in its own audits at once and those of the
+    others at its looks, between which ten audits come here."""
+    generator = random.Random(seed)
+    first = either = 0
+    for _ in range(streams):
+        stream = [(generator.randrange(servers), generator.random() < limit) for _ in range(audits)]
+        rung = []
+        for server in range(servers):
+            alarm = Alarm(limit, delta)
+            for start in range(0, audits, 10):
+                for _, wrong in sorted(stream[start : start + 10], key=lambda one: one[0] != server):
+                    alarm.add(wrong)
+            rung.append(alarm.rung_at is not None)
+        first, either = first + rung[0], either + any(rung)
+    print(
+        f"\n{servers} servers that share their audits: one rings in {first / streams:.1%} of {streams:,} streams of "
+        f"{audits:,} audits, any of them in {either / streams:.1%}"
+    )
 
 
 def drift(seed: int, delta: float, streams: int = 300, blocks: int = 10) -> None:
