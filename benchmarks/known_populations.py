@@ -18,6 +18,8 @@ GAPS = {
     "over": lambda sure, limit: np.full(len(sure), limit),
     "under to over": lambda sure, limit: 10 * limit * (sure - 0.7),
     "under, then at once over": lambda sure, limit: np.where(sure < 0.7, -limit, limit),
+    # A quarter of a bin of 15 from an edge, whichever way bins lie.
+    "at once over, off the middle": lambda sure, limit: np.where(sure < 0.5 + 0.4 * 7.25 / 15, -limit, limit),
 }
 
 
