@@ -5,7 +5,7 @@ alone, and their difference with a 95% interval over seeds and test questions; t
 are of other models. Questions are the data's test sets, answers the data's own ("ground truth" in the paper).
 
     python benchmarks/step_by_step.py [--data svamp cqa] [--students t5-own smollm2-10] [--shares 0.125 0.25 0.5 1]
-        [--seeds 0 1 2] [--epochs N] [--tests N] [--minutes N]
+        [--seeds 0 1 2] [--epochs N] [--tests N] [--minutes N] [--precision bfloat16]
 
 `t5-own` is a small T5 with random weights and a tokenizer made of the training set, by recipe `step-by-step`; `smollm2-10`
 is ten layers of SmolLM2-135M by `rationale-causal`. Any other student is a hub name or a folder: T5's kin learn by
@@ -246,7 +246,7 @@ def measure(name: str, student: str, arguments: argparse.Namespace, clock: Clock
                 chosen = np.random.default_rng(seed).permutation(len(world.training))
                 examples = [world.training[index] for index in chosen[: round(share * len(chosen))]]
                 started = time.monotonic()
-                config = StudentConfig(**base, seed=seed)
+                config = StudentConfig(**base, seed=seed, precision=arguments.precision)
                 rows.append([arm(world, config, examples, tests, reasons) for reasons in (True, False)])
                 clock.took(student, time.monotonic() - started)
                 reasons, labels = np.mean(rows[-1], axis=1)
@@ -288,6 +288,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--precision", default="auto", help="of training")
     parser.add_argument("--tests", type=int, help="test questions at most; all where absent")
     parser.add_argument("--minutes", type=float, help="for all of it")
     arguments = parser.parse_args()
