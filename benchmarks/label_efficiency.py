@@ -2,13 +2,14 @@
 
 Of each share of the training labels, drawn anew by each seed and stratified: the teacher answers all training texts; a
 student learns from those answers (and the share's labels), and the same student from the share's labels alone. The teacher
-is the embedded encoder with a head fitted on that share, or with `--teacher` a checkpoint fine-tuned on it, all its layers;
-then the whole set's row has hard labels alone. The last column is the distilled student less the one that hard labels
+is the embedded encoder with a head fitted on that share, or with `--teacher` a checkpoint fine-tuned on it, all its layers
+(`--ensemble` of them from other seeds, their mean); then the whole set's row has hard labels alone. The last column is the distilled student less the one that hard labels
 on *all* texts make, paired, with a 95% interval over seeds and examples; at 12.5% at least -1 point was asked. The
 test file measures and chooses nothing.
 
     python benchmarks/label_efficiency.py [--shares 0.125 0.25 0.5 1] [--students static encoder-2] [--seeds 0 1 2]
-        [--teacher FOLDER_OR_HUB_NAME] [--precision bfloat16] [--fine-tuning '{"epochs": 8}'] [--folder /tmp/labels]
+        [--teacher FOLDER_OR_HUB_NAME] [--ensemble 3] [--precision bfloat16] [--fine-tuning '{"epochs": 8}']
+        [--folder /tmp/labels]
 """
 
 from __future__ import annotations
@@ -96,6 +97,19 @@ class FineTuned:
         return found
 
 
+class Ensemble:
+    """Several of them on the same labels, from seeds of their own; what they say in the mean."""
+
+    def __init__(self, options: argparse.Namespace, seed: int, config: Any, context: TeacherContext) -> None:
+        seeds = [seed + 1_000 * member for member in range(options.ensemble)]
+        self._members = [FineTuned(options, own, config, context) for own in seeds]
+
+    def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Probabilities, float32 [n, labels]."""
+        found: npt.NDArray[np.float32] = np.mean([one.predict(texts) for one in self._members], axis=0)
+        return found
+
+
 class Nobody:
     """No teacher, where hard labels alone are wanted."""
 
@@ -123,7 +137,7 @@ def worlds(options: argparse.Namespace, share: float) -> list[World]:
     def teacher(seed: int) -> Callable[..., Any]:
         if not options.teacher:
             return Remembering
-        return partial(FineTuned, options, seed) if share < 1 else Nobody
+        return partial(Ensemble, options, seed) if share < 1 else Nobody
 
     return [load(options.data, share, seed, teacher(seed)) for seed in options.seeds]
 
@@ -177,6 +191,7 @@ def main() -> None:
     parser.add_argument(
         "--teacher", help="a folder or a hub name to fine-tune; the embedded encoder if absent"
     )
+    parser.add_argument("--ensemble", type=int, default=1, help="how many of them teach together")
     parser.add_argument("--precision", default="auto", help="of that teacher")
     parser.add_argument("--fine-tuning", type=json.loads, default={}, help="keys of `student`, as JSON")
     parser.add_argument(
