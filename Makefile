@@ -53,6 +53,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/purge.py
 	$(BIN)/python benchmarks/near_duplicates.py
 	$(BIN)/python benchmarks/collect.py
+	$(BIN)/python benchmarks/near_groups.py
 	$(BIN)/python benchmarks/ray_engine.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/label_efficiency.py

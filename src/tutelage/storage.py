@@ -170,13 +170,13 @@ def read_table(path: Path) -> pa.Table:
         ) from error
 
 
-def table_batches(path: Path) -> Iterator[pa.Table]:
-    """A Parquet file that Tutelage wrote, some rows at a time. Raises as `read_table`."""
+def table_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """A Parquet file that Tutelage wrote, some rows at a time, of these columns. Raises as `read_table`."""
     import pyarrow as pa
 
     try:
         with parquet_file(path) as file:
-            for batch in file.iter_batches():
+            for batch in file.iter_batches(columns=columns):
                 yield pa.Table.from_batches([batch])
     except FileNotFoundError:
         raise

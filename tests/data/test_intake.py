@@ -12,7 +12,7 @@ from tutelage import storage
 from tutelage.data import drop_repeats, exclude_gold, prompts_from_table
 from tutelage.data.intake import Collected, Intake, _gathered
 from tutelage.data.known_rows import KnownRows
-from tutelage.data.preparation import Preparation, batches_of
+from tutelage.data.preparation import Batch, Preparation, batches_of
 from tutelage.data.processes import map_batches
 from tutelage.records import Prompt
 
@@ -121,6 +121,13 @@ def test_a_prompt_that_was_paid_for_is_never_dropped_as_a_near_repeat(tmp_path):
 
 def test_no_rows_make_empty_tables(tmp_path):
     assert _run(tmp_path, []) == ([], [])
+
+
+def test_a_batch_of_which_no_row_was_read_makes_empty_tables(tmp_path):
+    with Intake(_files(tmp_path), threshold=0.85) as intake:
+        intake.add(Preparation(None, GOLD, 0.85)(Batch("a", None, [])))
+        intake.finish("group", KnownRows.none(), lambda _: None)
+    assert storage.read_table(tmp_path / "kept.parquet").num_rows == 0
 
 
 def test_an_error_leaves_what_was_there(tmp_path):

@@ -14,6 +14,8 @@ from tutelage.errors import ConfigError, UsageError
 from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.stages import run_stage
+from tutelage.stages.plan import open_pool
+from tutelage.stages.planned import planned_prompts
 from tutelage.stages.plans import compare_plans
 
 pytest.importorskip("torch")
@@ -167,3 +169,22 @@ def test_without_anything_to_learn_from_doubt_is_an_error_that_says_so(tmp_path)
     assert [one.name for one in found.plans if one.lacking] == ["uncertainty", "disagreement", "value"]
     output = CliRunner().invoke(app, ["plan", str(folder), "--prompts", "5"])
     assert output.exit_code == 0 and "there is no first student" in output.output
+
+
+def test_of_more_traffic_than_plans_look_at_candidates_are_drawn_and_what_was_paid_for_stays(
+    programme, monkeypatch
+):
+    run_stage(programme(by="random", prompts=6), "plan")
+    run_stage(programme(by="random", prompts=6), "label")
+    paid = {row["hash"] for row in _plan(programme(by="random", prompts=6))}
+    traffic = pq.read_table(programme().prompts).num_rows
+    monkeypatch.setattr("tutelage.stages.pool.MOST_CANDIDATES", 5)
+    sample = programme(by="random", prompts=20)
+    with open_pool(sample, Silent(), 0) as pool:
+        assert pool.left_out == traffic - len(paid) - 5
+        assert {prompt.hash for prompt in pool.answered} == paid and pool.taken.sum() == len(paid)
+        assert len(pool.prompts) == len(paid) + 5
+    run_stage(sample, "plan")
+    planned = {row["hash"] for row in _plan(sample)}
+    assert paid < planned and len(planned) == len(paid) + 5
+    assert {prompt.hash for prompt in planned_prompts(sample)} == planned

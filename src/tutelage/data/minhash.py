@@ -9,8 +9,8 @@ Bands are chosen so that this is below 0.1% at the threshold; above it falls qui
 compared for nothing.
 
 Before a candidate's texts are read, sketches of them tell most of those that are too far apart: the bits
-that the hashes of a text's grams fall on. Where two sets differ in d bits, they differ in d grams at least, so
-that with at most n grams in both their similarity is (n - d) / (n + d) at most. No pair is missed by that.
+that the hashes of a text's grams fall on. Where two sets differ in d bits, they differ in d grams at least,
+so that with at most n grams in both their similarity is (n - d) / (n + d) at most. That misses no pair.
 """
 
 from __future__ import annotations

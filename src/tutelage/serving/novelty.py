@@ -26,6 +26,7 @@ from tutelage.students.static import Features
 _NEAREST = 5
 _LANDMARKS = 4_000  # texts that others are compared with
 _JUDGED = 10_000  # texts of which the limit is a quantile
+MOST_FITTED = _LANDMARKS + _JUDGED  # texts that a guard is made of, drawn from however many
 _LEAST = 30  # texts, below which there is no saying what is usual
 _FEATURES = Features()
 

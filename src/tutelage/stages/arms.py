@@ -30,6 +30,7 @@ from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import AnswerStatus
 from tutelage.stages.asking import open_teacher
+from tutelage.stages.collected import each_text
 from tutelage.stages.signals import kept_tokens, scoring_teacher, signals_folder
 from tutelage.stages.sources import own_body
 from tutelage.stages.task import label_task, resolved_task
@@ -97,10 +98,9 @@ def layer_teaching(
     """What recipes that teach layers read beside the signals: all prompts `without` some, answered or not."""
     if config.plan not in PROMPT_RECIPES:
         return LayerTeaching()
-    texts = storage.read_table(programme.prompts).column("text").to_pylist()
     return LayerTeaching(
         own_body(programme),
-        [text for text in texts if text not in without],
+        [text for text in each_text(programme) if text not in without],
         signals_folder(programme) / config.plan,
         _answers(programme) if config.body and config.body.augmentation else None,
     )

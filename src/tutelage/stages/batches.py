@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from tutelage import storage
-from tutelage.data import prompts_from_table, read_training
+from tutelage.data import read_training
 from tutelage.errors import TeacherError
 from tutelage.labelling import AnswerLedger, LedgerKey, ProviderBatch, asked_of, end_batches
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import Prompt
 from tutelage.stages.asking import answers_stand_under, journalled, open_teacher, prompted_task
+from tutelage.stages.collected import prompts_with
 from tutelage.stages.gold import held_out
 from tutelage.stages.rights import rights_decision
 from tutelage.tasks import Task
@@ -48,12 +48,13 @@ def cancel_batches(programme: Programme, progress: Progress) -> str:
     training = read_training(programme.gold_training)
     task = prompted_task(programme, training)
     teacher = open_teacher(programme, training, task)
-    traffic = prompts_from_table(storage.read_table(programme.prompts))
-    prompts = [*held_out(programme), *(item.prompt for item in training), *traffic]
     asked = asked_of(teacher, task)
     with AnswerLedger(programme.answers) as ledger, journalled(programme, teacher, ledger):
         ledger.under(answers_stand_under(teacher, rights_decision(programme)))
-        open_ = len(ledger.open_batches())
+        batches = ledger.open_batches()
+        asked_for = prompts_with(programme, {hash_ for batch in batches for hash_ in batch.prompt_hashes})
+        prompts = [*held_out(programme), *(item.prompt for item in training), *asked_for]
+        open_ = len(batches)
         answered = asyncio.run(_end(asked, prompts, programme, ledger, progress))
         left = len(ledger.open_batches())
     return f"{open_ - left:,} of {open_:,} batches ended; {answered:,} answers of theirs kept"

@@ -110,15 +110,15 @@ def read_calibration_part(programme: Programme, progress: Progress) -> Calibrati
 
 def _known(programme: Programme, gold: Sequence[Gold]) -> set[str]:
     """Ids of examples that cleaning left among the traffic, the training part or the teacher's prompt."""
-    from tutelage.data.leakage import LeakKind, find_leaks
+    from tutelage.data.leakage import USUAL_THRESHOLD, find_leaks
 
     training = read_training(programme.gold_training)
-    traffic = prompts_from_table(storage.read_table(programme.prompts))
+    prompts = [item.prompt for item in gold]
     asked = prompted_task(programme, training).render("")
-    leaks = find_leaks(
-        [item.prompt for item in gold],
-        {"traffic": traffic, "training": [item.prompt for item in training]},
-        shown="\n".join(message["content"] for message in asked),
-        cleaned_at=programme.config.traffic.near_duplicate,
-    )
-    return {leak.gold for leak in leaks if leak.kind is not LeakKind.NEAR}
+    shown = "\n".join(message["content"] for message in asked)
+    learned = [item.prompt for item in training]
+    leaks = find_leaks(prompts, {"training": learned}, shown=shown, cleaned_at=USUAL_THRESHOLD)
+    for table in storage.table_batches(programme.prompts):
+        traffic = prompts_from_table(table)
+        leaks += find_leaks(prompts, {"traffic": traffic}, cleaned_at=USUAL_THRESHOLD)  # none that are near
+    return {leak.gold for leak in leaks}

@@ -19,6 +19,7 @@ from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Value
 from tutelage.stages.calibration import Calibration, read_calibration_part, require_calibration
+from tutelage.stages.collected import drawn_texts
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.task import label_task
 from tutelage.stages.train import TRAIN
@@ -149,11 +150,12 @@ def _held_back(programme: Programme, task: LabelTask) -> list[str]:
 
 def _guard(programme: Programme) -> Novelty | None:
     from tutelage.serving import Novelty
+    from tutelage.serving.novelty import MOST_FITTED
 
     config = programme.config.certify
     if config.foreign_share is None:
         return None
-    texts = storage.read_table(programme.prompts)["text"].to_pylist()
+    texts = drawn_texts(programme, MOST_FITTED, config.seed)
     return Novelty.fit(texts, config.foreign_share, config.seed)
 
 

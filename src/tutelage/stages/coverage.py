@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from tutelage import storage
 from tutelage.config import WORDS
-from tutelage.data import prompts_from_table, read_sealed, read_training
+from tutelage.data import read_sealed, read_training
 from tutelage.data.arrivals import Arrival, arrivals
 from tutelage.labelling import choose_examples
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
-from tutelage.records import Prompt, Rejection
+from tutelage.records import Prompt
 from tutelage.scale import LOCAL, Engine, open_engine
 from tutelage.stages.asking import prompted_task
+from tutelage.stages.collected import each_prompt, each_rejection, hash_batches
 from tutelage.stages.gold import calibration_inputs, kept_apart
 from tutelage.stages.representation import known_before, leaks_in_meaning, represented, transfer_profile
 from tutelage.stages.sources import model_fingerprint
@@ -140,11 +141,8 @@ def _read(programme: Programme) -> _Texts:
     training = read_training(programme.gold_training)
     wanted = programme.config.prompting
     shown = {example.text for example in choose_examples(training, wanted.examples, wanted.seed)}
-    rejected = [Rejection(**row) for row in storage.read_table(programme.prompts_rejected).to_pylist()]
-    prompts = prompts_from_table(storage.read_table(programme.prompts))
-    return _Texts(
-        arrivals(prompts, rejected, kept_apart(programme)), gold, [item.prompt for item in training], shown
-    )
+    came = arrivals(list(each_prompt(programme)), each_rejection(programme), kept_apart(programme))
+    return _Texts(came, gold, [item.prompt for item in training], shown)
 
 
 def text_space(programme: Programme, texts: Sequence[str], engine: Engine = LOCAL) -> Space:
@@ -174,7 +172,7 @@ def _leaks(programme: Programme, texts: _Texts) -> list[Leak]:
 
 def _learned(programme: Programme, texts: _Texts) -> list[Prompt]:
     """The traffic that was kept, without what was set aside as gold's."""
-    kept = set(storage.read_table(programme.prompts).column("hash").to_pylist())
+    kept = {hash_ for batch in hash_batches(programme) for hash_ in batch}
     return [item.prompt for item in texts.traffic if item.prompt.hash in kept]
 
 

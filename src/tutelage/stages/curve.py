@@ -20,6 +20,7 @@ from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.scale import require_local
 from tutelage.stages.candidates import Ground, scores_of, split_transfer, trained_on
+from tutelage.stages.collected import are_among
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.rights import require_rights
 from tutelage.stages.signals import check_signals
@@ -127,7 +128,7 @@ def _of_real_prompts(ground: Ground) -> Ground:
 def _unlabelled(programme: Programme, transfer: pa.Table) -> int:
     """Prompts of the traffic that the transfer set lacks; it has gold's training part beside them."""
     asked = set(transfer.column("hash").to_pylist())
-    return sum(hash_ not in asked for hash_ in storage.read_table(programme.prompts)["hash"].to_pylist())
+    return int((~are_among(programme, asked)).sum())
 
 
 def _is_chosen(programme: Programme) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
+from heapq import nsmallest
 from itertools import combinations
 from statistics import median
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from tutelage import storage
 from tutelage.config import PromptingConfig, TeacherConfig
 from tutelage.config.teachers import sole_teachers
-from tutelage.data import prompts_from_table, read_training
+from tutelage.data import read_training
 from tutelage.economics import Estimate
 from tutelage.errors import UsageError
 from tutelage.gates import Decision
@@ -27,6 +28,7 @@ from tutelage.progress import Progress
 from tutelage.records import Answer, AnswerStatus, Gold, Prompt, Usage
 from tutelage.scale import Engine, open_engine
 from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
+from tutelage.stages.collected import each_prompt
 from tutelage.stages.costs import estimate_of
 from tutelage.stages.findings import tell_bound, tell_price
 from tutelage.stages.gold import held_out
@@ -166,10 +168,10 @@ def _sample(
     shown = {example.text for task in tasks.values() for example in task.prompting.examples}
     judged = [item for item in training if item.prompt.text not in shown]
     judged = sorted(judged, key=lambda item: _draw(item.prompt.text))[:size]
-    traffic = prompts_from_table(storage.read_table(programme.prompts))
     known = {item.prompt.hash for item in judged} | {item.prompt.hash for item in training}
-    others = sorted((prompt for prompt in traffic if prompt.hash not in known), key=lambda p: _draw(p.text))
-    sample = [*(item.prompt for item in judged), *others[: size - len(judged)]]
+    others = (prompt for prompt in each_prompt(programme) if prompt.hash not in known)
+    drawn = nsmallest(size - len(judged), others, key=lambda prompt: _draw(prompt.text))
+    sample = [*(item.prompt for item in judged), *drawn]
     if not sample:
         raise UsageError("there is no prompt to try. Mend: collect traffic, or give gold a training part")
     return sample, {item.prompt.hash: item for item in judged}

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 
 from tutelage import storage
-from tutelage.data import prompts_from_table
 from tutelage.data.synthetic import Synthetic, most_beside, read_synthetic
 from tutelage.gates import Verdict
 from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt
 from tutelage.rights import standing_gate
+from tutelage.stages.collected import each_prompt, prompts_with
 from tutelage.stages.rights import programme_use
 
 
@@ -22,15 +22,9 @@ def planned_prompts(programme: Programme) -> list[Prompt]:
     All of `prompts/prompts.parquet` without `labelling.sample`, or while `plan` has yet to run. Of the others
     there are never more than a batch in memory.
     """
-    import pyarrow.compute as pc
-
     if programme.config.labelling.sample is None or not programme.plan.exists():
-        return prompts_from_table(storage.read_table(programme.prompts))
-    chosen = storage.read_table(programme.plan)["hash"].combine_chunks()
-    prompts: list[Prompt] = []
-    for table in storage.table_batches(programme.prompts):
-        prompts += prompts_from_table(table.filter(pc.is_in(table["hash"], value_set=chosen)))
-    return prompts
+        return list(each_prompt(programme))
+    return prompts_with(programme, storage.read_table(programme.plan)["hash"].to_pylist())
 
 
 def plan_inputs(programme: Programme) -> Mapping[str, str]:

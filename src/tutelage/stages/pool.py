@@ -12,7 +12,7 @@ import numpy as np
 from tutelage import storage
 from tutelage.config import SampleConfig, SamplingName
 from tutelage.config.teachers import sole_teachers
-from tutelage.data import prompts_from_table, read_training
+from tutelage.data import read_training
 from tutelage.data.arrivals import arrivals
 from tutelage.data.clusters import Clusters, cluster_count, fit_clusters
 from tutelage.data.sampling import (
@@ -33,9 +33,10 @@ from tutelage.data.word_space import Vectors
 from tutelage.economics import Estimate, cost_of_each
 from tutelage.labelling import AnswerLedger, LedgerKey, shares_of, usage_by_prompt
 from tutelage.programme import Programme
-from tutelage.records import Prompt, Rejection
+from tutelage.records import Prompt
 from tutelage.scale import Engine
 from tutelage.stages.asking import open_teacher, prompted_task
+from tutelage.stages.collected import are_among, each_rejection, hash_batches, prompts_where, prompts_with
 from tutelage.stages.costs import estimate_of
 from tutelage.stages.coverage import text_space
 from tutelage.stages.gold import held_out
@@ -64,7 +65,7 @@ class Purse:
     known: bool  # whether there are answers enough to reckon from
 
     @classmethod
-    def of(cls, programme: Programme, ledger: AnswerLedger, traffic: Sequence[Prompt]) -> Purse | None:
+    def of(cls, programme: Programme, ledger: AnswerLedger) -> Purse | None:
         """None where the teacher runs here: it costs nothing."""
         if {one.type for one in sole_teachers(programme.config.teacher)} <= _RUN_HERE:
             return None
@@ -72,8 +73,8 @@ class Purse:
         task = prompted_task(programme, training)
         teacher = open_teacher(programme, training, task)
         key = LedgerKey.of(teacher, task)
-        answered = ledger.answered(key, [prompt.hash for prompt in traffic])
-        paid = [prompt for prompt in traffic if prompt.hash in answered]
+        answered = {hash_ for batch in hash_batches(programme) for hash_ in ledger.answered(key, batch)}
+        paid = prompts_with(programme, answered)
         usages = usage_by_prompt(shares_of(teacher, task, ledger, paid, ()))
         asked = [*held_out(programme), *(item.prompt for item in training), *paid][:_MOST_SAMPLE]
         shares = shares_of(teacher, task, ledger, asked, ())
@@ -111,16 +112,16 @@ class Pool:
         self, programme: Programme, ledger: AnswerLedger, first: FirstStudent, seed: int, engine: Engine
     ) -> None:
         self._programme, self._ledger, self.first, self._engine = programme, ledger, first, engine
-        traffic = prompts_from_table(storage.read_table(programme.prompts))
-        self.purse = Purse.of(programme, ledger, traffic)
+        self.purse = Purse.of(programme, ledger)
         by_teacher = _answered_here(programme) if self.purse is None else self.purse.answered
         by_people = {item.prompt.hash for item in read_training(programme.gold_training)}
-        known = by_teacher | by_people
-        order = at_random(np.array([prompt.hash in known for prompt in traffic], dtype=bool), seed)
-        left_out = set(order[MOST_CANDIDATES:].tolist())
+        taken = are_among(programme, by_teacher | by_people)
+        left_out = at_random(taken, seed)[MOST_CANDIDATES:]
         self.left_out = len(left_out)
-        self.prompts = [prompt for row, prompt in enumerate(traffic) if row not in left_out]
-        self.taken: Flags = np.array([prompt.hash in known for prompt in self.prompts], dtype=bool)
+        looked_at = np.ones(len(taken), dtype=bool)
+        looked_at[left_out] = False
+        self.prompts = prompts_where(programme, looked_at)
+        self.taken: Flags = taken[looked_at]
         self.answered = [
             prompt for prompt in self.prompts if prompt.hash in by_teacher and prompt.hash not in by_people
         ]
@@ -175,8 +176,7 @@ class Pool:
     @cached_property
     def counts(self) -> Order:
         """How often each text came in, int64 [n]."""
-        rejected = storage.read_table(self._programme.prompts_rejected).to_pylist()
-        came = arrivals(self.prompts, [Rejection(**row) for row in rejected], held_out(self._programme))
+        came = arrivals(self.prompts, each_rejection(self._programme), held_out(self._programme))
         often = {item.prompt.hash: item.count for item in came}
         return np.array([often.get(prompt.hash, 1) for prompt in self.prompts], dtype=np.int64)
 

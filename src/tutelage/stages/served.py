@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tutelage import storage
-from tutelage.data import prompts_from_table, prompts_to_table
+from tutelage.data import prompts_to_table
 from tutelage.errors import UsageError
 from tutelage.programme import Programme
 from tutelage.progress import Progress
@@ -18,6 +18,7 @@ from tutelage.review.consensus import cell_of
 from tutelage.review.sheet import write_sheet
 from tutelage.review.verdicts import HASH
 from tutelage.stages.collect import SERVED, read_served
+from tutelage.stages.collected import hash_batches
 from tutelage.stages.gold import kept_apart
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.privacy import redacting
@@ -58,7 +59,7 @@ def take_served(programme: Programme, progress: Progress, *, most: int) -> None:
     store = _opened(programme)
     try:
         before, drawn = read_served(programme), store.reviews.held_out()
-        known = {prompt.hash for prompt in (*before, *_known(programme))} | drawn
+        known = {prompt.hash for prompt in before} | _known(programme) | drawn
         with redacting(programme, progress) as redactor:
             judged = _judged(store, drawn, redactor)
             new = _new_prompts([reviewed.item.capture for reviewed, _ in judged.chosen], known)
@@ -130,12 +131,12 @@ def _judged(store: Store, drawn: set[str], redactor: Redactor | None) -> _Judged
     )
 
 
-def _known(programme: Programme) -> list[Prompt]:
-    """What needn't be taken: prompts there are, and gold that nothing may learn from."""
-    gold = kept_apart(programme)
-    if not programme.prompts.exists():
-        return gold
-    return [*gold, *prompts_from_table(storage.read_table(programme.prompts))]
+def _known(programme: Programme) -> set[str]:
+    """Hashes of what needn't be taken: prompts there are, and gold that nothing may learn from."""
+    known = {prompt.hash for prompt in kept_apart(programme)}
+    if programme.prompts.exists():
+        known.update(*hash_batches(programme))
+    return known
 
 
 def _most_valuable(store: Store, most: int, known: set[str], redactor: Redactor | None) -> list[Prompt]:
