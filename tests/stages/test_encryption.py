@@ -68,7 +68,7 @@ def test_twenty_people_are_in_no_byte_and_purged_all_the_same(whole: Path, tmp_p
     shutil.copytree(whole, folder)
     programme = Programme.open(folder)
     assert programme.journal.verify() > 0
-    assert trace(programme.folder / "answers" / "transfer.parquet")
+    assert trace(programme, programme.transfer)
     purged = purge_subjects(programme, [one.key for one in PEOPLE], Silent())
     assert purged.rows["answers/answers.sqlite"] and purged.rows["gold/sealed.parquet"] and purged.captures
     assert not purged.left

@@ -31,8 +31,9 @@ class Cipher:
         value = os.environ.get(name, "").strip()
         if not value:
             raise UsageError(
-                f"what is to be read or written is encrypted, and the environment variable {name!r} is not "
-                f"set. Mend: export {name}=... with the key that it was encrypted with"
+                f"there is no key, since the environment variable {name!r} is not set. "
+                f"Mend: export {name}=... with the key it was encrypted with; for a new folder "
+                "`tutelage encryption new-key` prints one"
             )
         try:
             key = base64.b64decode(value.encode(), altchars=b"-_", validate=True)
