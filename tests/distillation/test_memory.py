@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import platform
 import resource
-from pathlib import Path
 
 import pytest
 
@@ -12,32 +11,27 @@ pytest.importorskip("transformers")
 from tutelage.distillation.memory import kept_between_steps  # noqa: E402
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
-FLOATS = 16 * 2**20
-BYTES = 4 * FLOATS  # more than glibc keeps by itself
+FLOATS = 16 * 2**20  # more bytes than glibc keeps by itself
 
 
-def _resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-
-
-def _kept_of_a_block():
-    """The share of a block that stays the process's own when it is freed."""
-    before = _resident()
+def _pages_cleared():
+    """How many pages the kernel has to clear for a block that is taken, filled and freed."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.empty(FLOATS).fill_(1.0)
-    return (_resident() - before) / BYTES
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def test_what_is_freed_is_kept_until_the_end_and_then_given_back():
-    before = _resident()
+    usual = _pages_cleared()
     with kept_between_steps():
-        assert _kept_of_a_block() > 0.8
-        assert abs(_kept_of_a_block()) < 0.2  # the same once more
-    assert _resident() - before < 0.2 * BYTES
-    assert _kept_of_a_block() < 0.2
+        cleared = [_pages_cleared() for _ in range(8)]
+        assert sum(cleared) < 4 * usual, "the first ones, and no others, take new memory"
+    assert _pages_cleared() > usual / 2
 
 
 def test_an_error_ends_it_too():
+    usual = _pages_cleared()
     with pytest.raises(ZeroDivisionError), kept_between_steps():
-        assert _kept_of_a_block() > 0.8
         raise ZeroDivisionError
-    assert _kept_of_a_block() < 0.2
+    _pages_cleared()
+    assert _pages_cleared() > usual / 2

@@ -358,11 +358,11 @@ def test_a_kill_between_weights_and_their_record_falls_back_to_the_check_before(
     whole, record = run(start)
     write, written = storage.write_bytes, []
 
-    def write_or_die(path, content):
+    def write_or_die(path, content, **how):
         written.append(path.name)
         if written.count("checkpoint.json") == 3:
             raise Killed
-        write(path, content)
+        write(path, content, **how)
 
     monkeypatch.setattr(storage, "write_bytes", write_or_die)
     with pytest.raises(Killed):
