@@ -27,8 +27,8 @@ _MEGABYTE = 1_000_000
 class Footprint:
     """Latency in milliseconds for one text at a time and throughput in texts a second in batches of 64, both
     on one thread; size on disk in MB (10^6 bytes); weights; joules of the whole machine for one text, alone,
-    where it has counters (`EnergyMeter`). `processor_p95_ms` is the processor time of one text, which others
-    on the machine don't lengthen. None where it isn't known.
+    where it has counters (`EnergyMeter`). `processor_p95_ms` is the processor time that the calling thread
+    takes for one text, which nothing else on the machine lengthens. None where it isn't known.
     """
 
     latency_p50_ms: float | None = None
@@ -97,11 +97,11 @@ def _latencies(
     deadline = time.perf_counter() + seconds
     for position in range(calls):
         text = texts[position % len(texts)]
-        begun, worked = time.perf_counter(), time.process_time()
+        begun, worked = time.perf_counter(), time.thread_time()
         predict([text])
         ended = time.perf_counter()
         taken.append(ended - begun)
-        processor.append(time.process_time() - worked)
+        processor.append(time.thread_time() - worked)
         if ended > deadline and len(taken) >= _LEAST_CALLS:
             break
     return taken, processor
