@@ -214,7 +214,7 @@ def test_a_student_that_lost_its_teachers_refusals_fails_by_the_term_of_its_own(
     declined = sum(text.startswith("account") for text in TEXTS[20:])
     assert any(line.startswith(f"{declined} refusals of the teacher are learned from") for line in told.lines)
     learned = storage.read_json(programme.student / "run.json")["student"]["examples"]
-    assert declined and learned == len(TEXTS[20:]) - 2  # all of the traffic but what is held back
+    assert declined and len(TEXTS[20:]) - declined < learned < len(TEXTS[20:])  # but for what is held back
     run_stage(programme, "stress")
     safety = storage.read_json(programme.evaluation / "stress.json")["safety"]
     assert safety["declining"] == "refusal"

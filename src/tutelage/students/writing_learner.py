@@ -110,8 +110,11 @@ class WritingLearner(ABC):
         return self.batched(codec.pairs(texts, [(answer,) for answer in answers]))
 
     def reads(self, tokens: Sequence[int], value: Value) -> bool:
-        """Whether an answer's tokens say `value` in the student's form."""
-        return read_answer(self.codec.form, self._task, self.codec.model.decode(tokens)).value == value
+        """Whether an answer's tokens say `value` in the student's form; a refusal's, in its words."""
+        said = self.codec.model.decode(tokens)
+        if isinstance(value, str) and said.strip() == value.strip():
+            return True
+        return read_answer(self.codec.form, self._task, said).value == value
 
     def closeness(self, pairs: Sequence[Pair], values: Sequence[Value]) -> npt.NDArray[np.float64]:
         """How close each answer comes to a value as the task compares them, 0 to 1; -1 for what isn't one."""
