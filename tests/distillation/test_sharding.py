@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
+from tiny_world import save_checkpoint
+from torchrun import torchrun
 from tutelage.errors import ConfigError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from test_trainer import SCHEDULE, WALK, encoder_on, taught, walk, without_dropout  # noqa: E402
 from torch import distributed, nn  # noqa: E402
 from torch.distributed.tensor import DTensor  # noqa: E402
 
@@ -89,3 +95,110 @@ def test_tensors_are_shared_out_as_a_weight_is_and_come_back_whole(alone):
     assert isinstance(part, DTensor) and part.placements == weight.placements
     assert torch.equal(whole(part), moment)
     assert like(moment, moment) is moment and whole(moment) is moment
+
+
+# Several processes
+
+_SHARED = """
+import sys, json, torch
+from pathlib import Path
+import test_trainer as t
+walker, record = t.walk(t.Walker(), t.replace(t.WALK, batch_size=6, steps=12, checks=3), checkpoint=Path(sys.argv[1]))
+assert max(map(len, walker.batches)) == 3, "each has its half of a step"
+if torch.distributed.get_rank() == 0:
+    print(json.dumps([record.steps, record.history, float(walker.finished())]))
+torch.distributed.destroy_process_group()
+"""
+
+
+_SHARDED = """
+import os, signal, sys, torch
+from pathlib import Path
+from safetensors.torch import save_file
+import test_trainer as t
+from torch.distributed.tensor import DTensor
+checkpoint, base, out, dies = sys.argv[1:]
+learner = t.without_dropout(t.encoder_on(Path(base)))
+parts = []
+
+def optimizer(objective, rate):
+    assert objective is not shown[0], "what learns is a copy, shared out"
+    parts.extend((weight.numel(), weight.to_local().numel()) for weight in objective.parameters())
+    return learner.optimizer(objective, rate)
+
+class Dying:
+    def __init__(self, examples):
+        self.examples, self.batches, self.lengths = examples, 0, examples.lengths
+    def __len__(self):
+        return len(self.examples)
+    def batch(self, indices):
+        self.batches += 1
+        if dies == "dies" and self.batches == 10 and torch.distributed.get_rank() == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return self.examples.batch(indices)
+
+material = t.Material(t.TASK, learner, t.LEARNING, t.VALIDATION, Path(), lambda seed: learner)
+(phase,) = t.replace(t.RECIPE, schedule=t.replace(t.SCHEDULE, shard=True)).phases(material)
+shown = [phase.objective]
+progress = t.Interrupting()
+record = t.train(
+    phase.objective, Dying(phase.learning), phase.validation, phase.schedule, progress, "training",
+    optimizer=optimizer, start=phase.start, checkpoint=Path(checkpoint), fingerprint="this run", threads=1,
+)
+whole, own = map(sum, zip(*parts))
+assert own < 0.6 * whole, (own, whole)
+if torch.distributed.get_rank() == 0:
+    print(f"[{progress.began[0]}, {record.steps}]")
+    save_file(learner.module.state_dict(), out)
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_a_student_shared_out_learns_what_a_whole_one_learns_and_goes_on_exactly(tmp_path):
+    from safetensors.torch import load_file
+
+    base = save_checkpoint(tmp_path / "base", layers=2)
+    script = tmp_path / "shared.py"
+    script.write_text(_SHARDED)
+
+    def tensors(name, checkpoint, dies="lives"):
+        done = torchrun(script, checkpoint, base, tmp_path / name, dies)
+        if dies == "dies":
+            assert done.returncode != 0
+            assert not (tmp_path / name).exists()
+            return None, {}
+        assert done.returncode == 0, done.stderr[-3000:]
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith("[")]
+        return json.loads(line), load_file(tmp_path / name)
+
+    steps, shared = tensors("shared", tmp_path / "c")
+    assert steps == [0, SCHEDULE.steps]
+    learner = without_dropout(encoder_on(base))
+    taught(learner)
+    for name, weight in learner.module.state_dict().items():
+        # But for keys' biases, whose gradient is rounding alone: attention is the same whatever they are.
+        if not name.endswith("key.bias"):
+            assert torch.allclose(shared[name], weight, atol=2e-4), name
+    tensors("killed", tmp_path / "d", "dies")
+    (began, steps), again = tensors("killed", tmp_path / "d")
+    assert 0 < began < steps == SCHEDULE.steps, "a signal that came to one process stopped both, and was kept"
+    assert all(torch.equal(shared[name], again[name]) for name in shared)
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(tmp_path):
+    """torchrun's way: gradients of the two halves of a step are those of the whole."""
+    script = tmp_path / "shared.py"
+    script.write_text(_SHARED)
+    done = torchrun(script, tmp_path / "c")
+    assert done.returncode == 0, done.stderr[-2000:]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("[")]
+    steps, history, weight = json.loads(line)
+    alone, record = walk(schedule=replace(WALK, batch_size=6, steps=12, checks=3))
+    assert steps == record.steps
+    assert weight == pytest.approx(float(alone.finished()), abs=1e-6)
+    for one, two in zip(record.history, history, strict=True):
+        assert (one["step"], one["loss"]) == (two["step"], pytest.approx(two["loss"], abs=1e-6))

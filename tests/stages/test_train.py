@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +11,7 @@ from inbox import letter_counting_inbox
 from typer.testing import CliRunner
 
 from tiny_world import save_checkpoint
+from torchrun import torchrun
 from tutelage import storage
 from tutelage.cli.app import app
 from tutelage.errors import UsageError
@@ -41,20 +39,6 @@ def journalled(programme: Programme) -> list[str]:
     return [entry.event for entry in programme.journal.entries()]
 
 
-def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return subprocess.run(
-        [*command, "-m", "tutelage", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("shard", [False, True])
 def test_two_processes_make_one_student_and_write_it_once(tmp_path, one_torch_thread, shard):
@@ -65,7 +49,7 @@ def test_two_processes_make_one_student_and_write_it_once(tmp_path, one_torch_th
     shutil.copytree(near.folder, tmp_path / "far")
     far = Programme.open(tmp_path / "far")
     run_stage(near, "train")
-    done = torchrun("train", str(far.folder))
+    done = torchrun("-m", "tutelage", "train", str(far.folder))
     assert done.returncode == 0, done.stderr[-3000:]
     said = done.stdout + done.stderr
     assert said.count("runs: it has not run yet") == 1, said

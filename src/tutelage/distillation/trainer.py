@@ -290,11 +290,11 @@ class _Trainer(transformers.Trainer):
             if name in names
         }
 
-    def agreed(self, wish: bool) -> bool:
-        """Whether any process wishes it: what all have to do together, none may do alone."""
+    def agreed(self, *wishes: bool) -> list[bool]:
+        """Whether any process wishes each: what all have to do together, none may do alone."""
         if self.args.world_size == 1:
-            return wish
-        return bool(self.accelerator.reduce(torch.tensor(float(wish), device=self.args.device)))
+            return list(wishes)
+        return self.accelerator.reduce(torch.tensor(wishes, device=self.args.device).float()).bool().tolist()
 
     def _require_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
@@ -373,18 +373,15 @@ class _Steps(TrainerCallback):
         is_last = trainer.record.steps >= trainer._schedule.steps
         if is_last or trainer.record.steps % trainer._schedule.check_every == 0:
             control.should_evaluate = control.should_save = True
-        elif trainer.agreed(time.perf_counter() - self._saved > _SAVE_SECONDS or self.signal is not None):
-            control.should_save = True
-        control.should_training_stop = is_last or self._is_stopped()
+        is_stopped, is_due = trainer.agreed(
+            self.signal is not None, time.perf_counter() - self._saved > _SAVE_SECONDS
+        )
+        if is_stopped and self.signal is None:  # it came to another process
+            self.signal = signal.SIGTERM
+        control.should_save = control.should_save or is_stopped or is_due
+        control.should_training_stop = is_last or is_stopped
         if not control.should_evaluate:
             self._advance()
-
-    def _is_stopped(self) -> bool:
-        """Whether a signal came to this process or to another one."""
-        stopped = self._trainer.agreed(self.signal is not None)
-        if stopped and self.signal is None:
-            self.signal = signal.SIGTERM
-        return stopped
 
     def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         trainer = self._trainer
