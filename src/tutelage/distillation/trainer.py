@@ -294,7 +294,8 @@ class _Trainer(transformers.Trainer):
         """Whether any process wishes each: what all have to do together, none may do alone."""
         if self.args.world_size == 1:
             return list(wishes)
-        return self.accelerator.reduce(torch.tensor(wishes, device=self.args.device).float()).bool().tolist()
+        counts = self.accelerator.reduce(torch.tensor(wishes, device=self.args.device).float())
+        return [bool(count) for count in counts.tolist()]
 
     def _require_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
