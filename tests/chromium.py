@@ -66,7 +66,7 @@ class Chromium:
     def __exit__(self, *error: object) -> None:
         with suppress(Exception):
             self.call("Browser.close")  # so that its logs are whole
-            self._process.wait(10)
+            self._process.wait(_PATIENCE)
         self._loop.run_until_complete(self._disconnect())
         self._loop.close()
         self._process.kill()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub: nothing is fetched in tests
 if (
@@ -15,10 +16,16 @@ if (
 
 from faulty_teacher import FaultyTeacher
 
+_LONG = os.environ.get("TUTELAGE_FAULTS") == "long"  # as `make faults` sets it
+# Hypothesis' profile for machines of which one doesn't know how fast they are: no example fails by the clock, and
+# the examples are the same at every run. `make faults` looks for new ones.
+settings.register_profile("tutelage", settings.get_profile("ci"), derandomize=not _LONG)
+settings.load_profile("tutelage")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests wait for `make faults`."""
-    if os.environ.get("TUTELAGE_FAULTS") != "long":
+    if not _LONG:
         for item in items:
             if item.get_closest_marker("long"):
                 item.add_marker(pytest.mark.skip(reason="long: make faults runs it"))

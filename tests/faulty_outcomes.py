@@ -204,7 +204,7 @@ OUTCOMES: dict[str, Callable[[], Outcome]] = {
     "502": lambda: Outcome(502, b"<html>bad gateway</html>", {"Content-Type": "text/html"}),
     "503": lambda: Outcome(503, error("overloaded")),
     "529": lambda: Outcome(529, error("overloaded")),
-    "slow": lambda: Outcome(body=_proper, delay=1.0),
+    "slow": lambda: Outcome(body=_proper, delay=600.0),  # whoever asks has given up long before
     "drop": lambda: Outcome(drop=True),
     "reset before": lambda: Outcome(body=_proper, sent=0.0, then="reset"),
     "reset mid-body": lambda: Outcome(body=_proper, sent=0.5, then="reset"),

@@ -144,7 +144,7 @@ def test_the_command_serves_until_it_is_told_to_stop(programme):
             browser.send("/as/Ada/vote", choice="both")
             assert "2 of" in browser.text
             process.send_signal(signal.SIGINT)
-            rest, _ = process.communicate(timeout=30)
+            rest, _ = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 0 and "vote --results" in rest

@@ -56,7 +56,7 @@ def server(faulty_teacher: FaultyTeacher) -> FaultyTeacher:
 
 
 def teacher_at(server: FaultyTeacher, task: Any = TASK, **settings: Any) -> AnthropicTeacher:
-    usual = {"model": "scripted-1", "base_url": server.url, "timeout": 0.5, "samples": 1}
+    usual = {"model": "scripted-1", "base_url": server.url, "timeout": 60.0, "samples": 1}
     return AnthropicTeacher(AnthropicTeacherConfig(**(usual | settings)), TeacherContext(task, (), Path()))
 
 

@@ -73,7 +73,7 @@ RECORD = {
 
 
 def teacher_at(url: str, task: Any = TASK, top_k: int = 0, **settings: Any) -> OpenAITeacher:
-    usual = {"rights": "own", "model": "scripted-1", "base_url": url, "timeout": 0.5}
+    usual = {"rights": "own", "model": "scripted-1", "base_url": url, "timeout": 60.0}
     context = TeacherContext(task, (), Path(), top_k)
     return OpenAITeacher(OpenAITeacherConfig(**(usual | settings)), context)
 

@@ -66,7 +66,7 @@ def ok(body: bytes, *headers: bytes) -> bytes:
 
 
 def posted(
-    handler: Handler, *, timeout: float = 2.0, times: int = 1, headers: dict[str, str] | None = None
+    handler: Handler, *, timeout: float = 60.0, times: int = 1, headers: dict[str, str] | None = None
 ) -> Response:
     async def client(url: str) -> Response:
         transport = Transport(url, headers or {}, timeout)
@@ -138,7 +138,7 @@ LARGE = b"x" * (MOST_BYTES + 1)
 )
 def test_a_body_too_large_is_refused(data: bytes) -> None:
     with pytest.raises(BodyTooLarge, match="more than 8 MB"):
-        posted(sending(data), timeout=5.0)
+        posted(sending(data))
 
 
 def test_a_large_body_that_fits_is_read_whole() -> None:
@@ -203,7 +203,7 @@ def test_what_never_connected_was_not_billed(url: str, monkeypatch: pytest.Monke
     monkeypatch.setattr("aiohttp.resolver.AsyncResolver.resolve", nowhere)
 
     async def client() -> None:
-        transport = Transport(url, {}, 2.0)
+        transport = Transport(url, {}, 60.0)
         try:
             await transport.post("/chat", b"{}")
         finally:
@@ -235,7 +235,7 @@ def test_a_name_that_is_never_found_is_given_up_before_the_deadline(monkeypatch:
 
 def test_a_server_without_tls_is_told_apart() -> None:
     async def client(url: str) -> None:
-        transport = Transport(url.replace("http://", "https://"), {}, 2.0)
+        transport = Transport(url.replace("http://", "https://"), {}, 60.0)
         try:
             await transport.post("/chat", b"{}")
         finally:
@@ -264,7 +264,7 @@ def test_one_transport_serves_several_loops_without_being_closed() -> None:
     transport: list[Transport] = []
 
     async def client(url: str) -> bytes:
-        transport.append(Transport(url, {}, 2.0))
+        transport.append(Transport(url, {}, 60.0))
         await transport[0].post("/a", b"{}")
         return b""
 
@@ -288,7 +288,7 @@ def test_a_proxy_is_used_but_not_for_this_machine(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv("no_proxy", "spared.example.com")
         bodies = []
         for base in ("http://api.example.com/v1", "http://127.0.0.1:9/v1", "http://spared.example.com/v1"):
-            transport = Transport(base, {}, 2.0)
+            transport = Transport(base, {}, 60.0)
             bodies.append(transport._proxy)
             if not bodies[1:]:
                 bodies[0] = (await transport.post("/chat", b"{}")).body
@@ -304,7 +304,7 @@ def test_a_proxy_that_refuses_was_not_billed(monkeypatch: pytest.MonkeyPatch) ->
 
     async def client(url: str) -> None:
         monkeypatch.setenv("all_proxy", url.removesuffix("/v1"))
-        transport = Transport("https://api.example.com/v1", {}, 2.0)
+        transport = Transport("https://api.example.com/v1", {}, 60.0)
         try:
             await transport.post("/chat", b"{}")
         finally:
@@ -318,7 +318,7 @@ def test_a_proxy_that_refuses_was_not_billed(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_proxy_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://user:secret@127.0.0.1:1080")
     with pytest.raises(ConfigError, match="'socks5'.*Mend") as caught:
-        Transport("https://api.example.com/v1", {}, 2.0)
+        Transport("https://api.example.com/v1", {}, 60.0)
     assert "secret" not in str(caught.value)
 
 

@@ -27,7 +27,7 @@ TEXT = "where is my money"  # 17 characters: the server's proper answer is "card
 
 
 def teacher_at(url: str, task: Classify = TASK, **settings: Any) -> OpenAITeacher:
-    usual = {"rights": "own", "model": "scripted-1", "base_url": url, "timeout": 0.5, "samples": 1}
+    usual = {"rights": "own", "model": "scripted-1", "base_url": url, "timeout": 60.0, "samples": 1}
     config = OpenAITeacherConfig(**(usual | settings))
     return OpenAITeacher(config, TeacherContext(task, (), Path()))
 
@@ -111,8 +111,9 @@ PASSING = {  # retry_after, billed
 def test_passing_faults_are_unavailability(outcome: str, faulty_teacher: FaultyTeacher) -> None:
     retry_after, billed = PASSING[outcome]
     faulty_teacher.script(TEXT, [outcome])
+    teacher = teacher_at(faulty_teacher.url, timeout=0.5 if outcome == "slow" else 60.0)
     with pytest.raises(TeacherUnavailable) as caught:
-        ask(teacher_at(faulty_teacher.url))
+        ask(teacher)
     assert caught.value.retry_after == (None if retry_after is None else pytest.approx(retry_after))
     assert caught.value.billed is billed
     assert faulty_teacher.served == {TEXT: 1}  # tried once

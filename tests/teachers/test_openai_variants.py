@@ -31,7 +31,7 @@ CARD = completion('{"label": "card"}')
 
 
 def teacher_at(url: str, **settings: Any) -> OpenAITeacher:
-    usual = {"rights": "own", "model": "scripted-1", "base_url": url, "timeout": 0.5, "samples": 1}
+    usual = {"rights": "own", "model": "scripted-1", "base_url": url, "timeout": 60.0, "samples": 1}
     return OpenAITeacher(OpenAITeacherConfig(**(usual | settings)), TeacherContext(TASK, (), Path()))
 
 
@@ -279,7 +279,7 @@ def test_a_higher_charge_than_the_price_is_told_once(
 def test_a_body_too_large_is_quarantined_at_its_bound(faulty_teacher: FaultyTeacher) -> None:
     """Whether it was billed nobody knows, and asking again would get the same."""
     faulty_teacher.script(TEXT, [Outcome(body=completion("x" * (10 << 20)))])
-    teacher = teacher_at(faulty_teacher.url, price=PRICE, timeout=5.0)
+    teacher = teacher_at(faulty_teacher.url, price=PRICE)
     answer = ask(teacher)
     assert (answer.status, answer.value, answer.raw) == (AnswerStatus.UNPARSEABLE, None, "")
     assert "more than 8 MB" in answer.reason
@@ -289,7 +289,7 @@ def test_a_body_too_large_is_quarantined_at_its_bound(faulty_teacher: FaultyTeac
 def test_what_a_quarantined_sample_cost_is_told_where_another_fails(faulty_teacher: FaultyTeacher) -> None:
     large = Outcome(body=completion("x" * (10 << 20)))
     faulty_teacher.script(TEXT, [large, Outcome(500, b"boom", delay=0.2)])
-    teacher = teacher_at(faulty_teacher.url, price=PRICE, samples=2, timeout=5.0)
+    teacher = teacher_at(faulty_teacher.url, price=PRICE, samples=2)
     one = teacher.most_expensive([Prompt("1", TEXT)]) / 2
     with pytest.raises(TeacherUnavailable) as caught:
         ask(teacher)

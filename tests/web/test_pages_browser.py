@@ -91,7 +91,7 @@ def test_a_walk_over_every_page_and_decisions_on_the_way(tmp_path, served):
 @pytest.mark.long
 def test_ten_items_are_reviewed_by_keys(tmp_path, served):
     reviews = served.server.store.reviews
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + 60
     while reviews.counts(now=time.time()).open < ITEMS and time.monotonic() < ends:
         time.sleep(0.05)  # the server puts them there by itself
     with Chromium(tmp_path) as browser:

@@ -64,7 +64,7 @@ class Browser:
         self, method: str, path: str, body: str | None = None, *, follow: bool = True, **headers: str
     ) -> str:
         """One request, and those to which it leads; returns the page's text."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
         if body is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
