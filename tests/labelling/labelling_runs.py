@@ -72,7 +72,7 @@ def runs_of(
         yield Runs(process, ledger)
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
 
 
 def key_for(url: str) -> LedgerKey:

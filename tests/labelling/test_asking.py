@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faulty_teacher import OUTCOMES, FaultyTeacher, Outcome, completion, error
+from faulty_teacher import FaultyTeacher, Outcome, completion, error
 from tutelage.config import LabellingConfig, OpenAITeacherConfig, PriceConfig
 from tutelage.errors import (
     BudgetExhausted,
@@ -255,8 +254,8 @@ def test_refused_access_stops_at_once_and_keeps_what_there_is(
     teacher = at(faulty_teacher)
     started = time.monotonic()
     with pytest.raises(TeacherRefusesAccess, match="401"):
-        label(asked, teacher, TASK, ledger, QUICK.model_copy(update={"wait": 30.0}))
-    assert time.monotonic() - started < 10  # the call that waits 30 s is not waited for
+        label(asked, teacher, TASK, ledger, QUICK.model_copy(update={"wait": 3_000.0}))
+    assert time.monotonic() - started < 300  # the call that waits 3,000 s is not waited for
     served = faulty_teacher.served
     assert served.total() <= 41 + QUICK.concurrency
     answers = kept(ledger, teacher, asked)
@@ -505,11 +504,15 @@ def test_faults_of_an_endpoint_are_told_by_kind(ledger: AnswerLedger, faulty_tea
 def test_the_pace_is_found_at_a_real_endpoint_and_an_outage_is_waited_for(
     ledger: AnswerLedger, faulty_teacher: FaultyTeacher
 ) -> None:
-    faulty_teacher.delay, bar = 0.02, Bar()
-    down = threading.Timer(0.3, lambda: setattr(faulty_teacher, "default", OUTCOMES["503"]()))
-    back = threading.Timer(0.8, lambda: setattr(faulty_teacher, "default", OUTCOMES["ok"]()))
-    for timer in (down, back):
-        timer.start()
+    """The endpoint is down from its 300th request on, and well again once the run has said that it is down."""
+
+    class Mending(Bar):
+        def warn(self, text: str) -> None:
+            super().warn(text)
+            faulty_teacher.outage(0.0, "503")
+
+    faulty_teacher.delay, bar = 0.02, Mending()
+    faulty_teacher.outage_at = (300, 3_600.0, "503")
     # Two: an answer that was on its way when the outage began makes those that failed before it count once.
     config = LabellingConfig(concurrency=16, wait=0.02, attempts=2)
     report = label(prompts(600), at(faulty_teacher), TASK, ledger, config, bar)

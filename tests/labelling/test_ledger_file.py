@@ -75,7 +75,7 @@ def test_a_writer_waits_for_another_and_says_who_is_in_the_way(
 
         thread = threading.Thread(target=hold)
         thread.start()
-        held.wait(5)
+        assert held.wait(60)
         ledger.record(KEY, [(Prompt("", "waited"), ANSWER)])  # longer than SQLite itself would wait
         thread.join()
         monkeypatch.setattr(_ledger_file, "PATIENCE", 0.05)

@@ -150,7 +150,7 @@ def test_a_stopped_run_leaves_its_exact_cost(
 def test_an_interrupted_run_leaves_the_bound_of_what_was_under_way(
     tmp_path: Path, faulty_teacher: FaultyTeacher
 ) -> None:
-    faulty_teacher.script("prompt 5", [Outcome(body=completion("late"), delay=5.0)])
+    faulty_teacher.script("prompt 5", [Outcome(body=completion("late"), delay=600.0)])
     teacher = teacher_at(faulty_teacher, samples=1)
 
     async def interrupted(ledger: AnswerLedger) -> None:
@@ -189,7 +189,8 @@ def test_an_interrupt_before_a_call_costs_nothing(tmp_path: Path) -> None:
         def open_attempts(self, key: LedgerKey, bounds: Sequence[float]) -> Sequence[int]:
             if not self.summary():
                 self.loop.call_soon_threadsafe(self.run.cancel)
-                time.sleep(0.1)  # so that it arrives before this is committed
+                while not self.run.cancelling():  # so that it arrives before this is committed
+                    time.sleep(0.001)
             return super().open_attempts(key, bounds)
 
     async def interrupted(ledger: Interrupting) -> None:
@@ -244,10 +245,10 @@ def test_a_call_past_its_deadline_is_booked_and_what_it_brought_is_used(
     tmp_path: Path, faulty_teacher: FaultyTeacher
 ) -> None:
     """Two samples came before the third stalled: their cost is known, and they aren't asked for again."""
-    faulty_teacher.script("prompt 0", ["ok", "ok", Outcome(body=completion("late"), delay=3.0)])
+    faulty_teacher.script("prompt 0", ["ok", "ok", Outcome(body=completion("late"), delay=600.0)])
     teacher = teacher_at(faulty_teacher, samples=3)
     bound = teacher.most_expensive(prompts(1))
-    once = QUICK.model_copy(update={"deadline": 0.3, "attempts": 1})
+    once = QUICK.model_copy(update={"deadline": 2.0, "attempts": 1})
     with AnswerLedger(tmp_path / "a.sqlite") as ledger:
         report = label(prompts(1), teacher, TASK, ledger, once)
         assert (report.failed, report.faults) == (1, {"deadline": 1})
@@ -264,13 +265,14 @@ def test_a_call_past_its_deadline_is_booked_and_what_it_brought_is_used(
 
 
 def test_an_interrupt_keeps_the_replies_that_came(tmp_path: Path, faulty_teacher: FaultyTeacher) -> None:
-    faulty_teacher.script("prompt 0", ["ok", Outcome(body=completion("late"), delay=3.0)])
+    faulty_teacher.script("prompt 0", ["ok", Outcome(body=completion("late"), delay=600.0)])
     teacher = teacher_at(faulty_teacher, samples=2)
     bound = teacher.most_expensive(prompts(1))
 
     async def interrupted(ledger: AnswerLedger) -> None:
         run = asyncio.create_task(ask(prompts(1), teacher, TASK, ledger, QUICK))
-        await asyncio.sleep(0.4)
+        while faulty_teacher.arrivals["prompt 0"] < 2:  # the second is asked once the first has come
+            await asyncio.sleep(0.01)
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
@@ -285,10 +287,10 @@ def test_an_interrupt_keeps_the_replies_that_came(tmp_path: Path, faulty_teacher
 def test_asked_again_what_came_is_booked_kept_and_used_as_in_the_first_asking(
     tmp_path: Path, faulty_teacher: FaultyTeacher
 ) -> None:
-    faulty_teacher.script("prompt 0", ["ok", "ok", Outcome(body=completion("late"), delay=3.0)])
+    faulty_teacher.script("prompt 0", ["ok", "ok", Outcome(body=completion("late"), delay=600.0)])
     again = SecondAsking(teacher_at(faulty_teacher, samples=3))
     bound = again.most_expensive(prompts(1))
-    once = QUICK.model_copy(update={"deadline": 0.3, "attempts": 1})
+    once = QUICK.model_copy(update={"deadline": 2.0, "attempts": 1})
     with AnswerLedger(tmp_path / "a.sqlite") as ledger:
         label(prompts(1), again, TASK, ledger, once)
         [summary] = ledger.summary()
@@ -316,6 +318,6 @@ def test_a_deadline_of_a_teacher_that_can_not_tell_counts_at_the_bound(tmp_path:
             pass
 
     with AnswerLedger(tmp_path / "a.sqlite") as ledger:
-        report = label(prompts(5), Stalling(), TASK, ledger, QUICK.model_copy(update={"deadline": 0.1}))
+        report = label(prompts(5), Stalling(), TASK, ledger, QUICK.model_copy(update={"deadline": 1.0}))
         assert report.by_status == {"ok": 5} and report.again == 1
         assert ledger.spent() == 5 * 1.0 + 2.0

@@ -70,7 +70,7 @@ def write_programme(
             "free": True,
         },
         "student": {"family": "static"},
-        "serving": {"teacher_timeout": 2.0, "deadline": 4.0, **(serving or {})},
+        "serving": {"teacher_timeout": 60.0, "deadline": 90.0, **(serving or {})},
         **sections,
     }
     (folder / "tutelage.yaml").write_text(yaml.safe_dump(content))
@@ -95,7 +95,7 @@ class Live:
         self, server: Server, url: str, keys: Mapping[str, str], loop: asyncio.AbstractEventLoop
     ) -> None:
         self.server, self.url, self.keys, self._loop = server, url, keys, loop
-        self.client = httpx.Client(base_url=url, timeout=20)
+        self.client = httpx.Client(base_url=url, timeout=120)
 
     def ask(self, method: str, path: str, role: str = "client", **more: Any) -> httpx.Response:
         """One request with the key of a role, or without any for ""."""
@@ -123,7 +123,7 @@ class Live:
 
     def run(self, work: Any) -> Any:
         """Await something in the server's own loop."""
-        return self.run_soon(work).result(20)
+        return self.run_soon(work).result(120)
 
     def run_soon(self, work: Any) -> Future[Any]:
         """The same without waiting for it."""
@@ -131,7 +131,7 @@ class Live:
 
     def captures(self, count: int, **which: Any) -> Sequence[Any]:
         """The captures, newest first, once there are so many."""
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 60
         while len(found := self.server.store.captures(**which)) < count and time.monotonic() < ends:
             time.sleep(0.01)
         return found
@@ -160,7 +160,7 @@ def live(programme: Programme) -> Iterator[Live]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_until_complete, args=[running.serve([listening])], daemon=True)
     thread.start()
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + 60
     while not running.started:
         assert thread.is_alive() and time.monotonic() < ends, "the server did not start"
         time.sleep(0.005)
@@ -170,7 +170,7 @@ def live(programme: Programme) -> Iterator[Live]:
     finally:
         served.client.close()
         running.should_exit = True
-        thread.join(20)
+        thread.join(60)
         loop.close()
         assert not thread.is_alive()
 

@@ -33,7 +33,7 @@ def served(teacher, tmp_path_factory) -> Iterator[Live]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(KEY_NAME, TEACHER_KEY)
         folder = tmp_path_factory.mktemp("world") / "inbox"
-        serving = {"max_body_kb": 64, "deadline": 1.5, "teacher_timeout": 1.0}
+        serving = {"max_body_kb": 64}
         with live(write_programme(folder, teacher, serving)) as running:
             yield running
 
@@ -110,7 +110,7 @@ def test_every_answer_says_that_it_is_no_page_and_not_to_be_kept(served):
 def _raw(served: Live, request: bytes, rest: bytes = b"") -> bytes:
     """What comes back for bytes that no client would send."""
     host, port = served.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(request)
         if rest:
             connection.sendall(rest)
@@ -142,9 +142,12 @@ def test_a_declared_length_that_is_no_number_is_no_fault_of_the_server(served, l
     assert b" 4" in status, status
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(served):
-    head = _head(served, "/v1/predict", "Host: x", "Content-Length: 100", method="POST")
-    assert b" 408 " in _raw(served, head, b"{").split(b"\r\n")[0]
+def test_a_body_that_does_not_come_is_not_waited_for(teacher, tmp_path, monkeypatch):
+    monkeypatch.setenv(KEY_NAME, TEACHER_KEY)
+    serving = {"deadline": 0.5, "teacher_timeout": 0.2}
+    with live(write_programme(tmp_path / "inbox", teacher, serving)) as served:
+        head = _head(served, "/v1/predict", "Host: x", "Content-Length: 100", method="POST")
+        assert b" 408 " in _raw(served, head, b"{").split(b"\r\n")[0]
 
 
 def _upstream(teacher: FaultyTeacher) -> list[str]:
@@ -263,9 +266,11 @@ def test_more_than_a_key_may_is_429_and_others_go_on(teacher, tmp_path, monkeypa
     monkeypatch.setenv(KEY_NAME, TEACHER_KEY)
     teacher.routes = {}
     with live(write_programme(tmp_path / "inbox", teacher, {"requests_per_minute": 30})) as served:
-        replies = [served.ask("GET", "/v1/models") for _ in range(5)]
+        with monkeypatch.context() as halted:
+            halted.setattr("tutelage.serving.access.monotonic", lambda: 1_000.0)
+            replies = [served.ask("GET", "/v1/models") for _ in range(5)]
         assert [reply.status_code for reply in replies] == [200, 200, 200, 429, 429]
-        assert 1 <= int(replies[-1].headers["retry-after"]) <= 2
+        assert 1 <= int(replies[-1].headers["retry-after"]) <= 3
         assert served.ask("GET", "/v1/status", "viewer").status_code == 200
         assert served.ask("GET", "/healthz", "").status_code == 200
 
@@ -274,9 +279,7 @@ def test_more_than_a_key_may_is_429_and_others_go_on(teacher, tmp_path, monkeypa
             await asyncio.to_thread(served.server.store.revoke_key, stored.id, 1.0)
 
         served.run(revoke())
-        for _ in range(60):
-            if served.ask("GET", "/v1/rollout", "viewer").status_code == 401:
-                break
+        ends = time.monotonic() + 60
+        while served.ask("GET", "/v1/rollout", "viewer").status_code != 401:
+            assert time.monotonic() < ends, "a revoked key is let in for ever"
             time.sleep(0.1)
-        else:
-            pytest.fail("a revoked key was let in for six seconds")

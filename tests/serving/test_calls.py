@@ -33,16 +33,19 @@ def unavailable(fault="503", retry_after=None):
     return TeacherUnavailable("the teacher answered so", retry_after, fault=fault)
 
 
+LONG = 60.0  # seconds, where a call's time isn't what is looked at
+
+
 def calls(hedge=None, told=None):
     return Calls("big-model", hedge, (told if told is not None else []).append)
 
 
 def test_a_passing_fault_is_tried_once_again():
     teacher = Teacher(unavailable("503"))
-    assert asyncio.run(calls().make(teacher, 1.0)) == 2
+    assert asyncio.run(calls().make(teacher, LONG)) == 2
     teacher = Teacher(unavailable("connection"), unavailable("connection"))
     with pytest.raises(TeacherUnavailable):
-        asyncio.run(calls().make(teacher, 1.0))
+        asyncio.run(calls().make(teacher, LONG))
     assert teacher.calls == 2
 
 
@@ -58,7 +61,7 @@ def test_a_passing_fault_is_tried_once_again():
 def test_what_a_second_call_would_not_change_is_not_tried_again(fault):
     teacher = Teacher(fault)
     with pytest.raises(TeacherError):
-        asyncio.run(calls().make(teacher, 1.0))
+        asyncio.run(calls().make(teacher, LONG))
     assert teacher.calls == 1
 
 
@@ -71,46 +74,52 @@ def test_without_time_left_there_is_no_second_call():
 
 def test_retry_after_is_waited_out_where_it_is_short():
     teacher, began = Teacher(unavailable("429", retry_after=0.3)), time.monotonic()
-    assert asyncio.run(calls().make(teacher, 2.0)) == 2
+    assert asyncio.run(calls().make(teacher, LONG)) == 2
     assert time.monotonic() - began >= 0.3
 
 
 def test_a_teacher_that_hangs_costs_the_time_given_and_no_more():
-    teacher, began = Teacher(60.0), time.monotonic()
+    teacher = Teacher(600.0)
     with pytest.raises(TeacherUnavailable, match="in time") as caught:
         asyncio.run(calls().make(teacher, 0.2))
-    assert caught.value.fault == "time-out" and time.monotonic() - began < 1.0
+    assert caught.value.fault == "time-out"
     assert teacher.cancelled == 1
 
 
 def test_a_hedged_call_answers_where_the_first_hangs():
-    teacher = Teacher(60.0, 0.0)
-    assert asyncio.run(calls(hedge=0.05).make(teacher, 5.0)) == 2
+    teacher = Teacher(600.0, 0.0)
+    assert asyncio.run(calls(hedge=0.05).make(teacher, LONG)) == 2
     assert teacher.cancelled == 1
     quick = Teacher(0.0)
-    assert asyncio.run(calls(hedge=0.5).make(quick, 5.0)) == 1
+    assert asyncio.run(calls(hedge=30.0).make(quick, LONG)) == 1
     assert quick.calls == 1
 
 
 def test_of_two_hedged_calls_one_may_fail():
-    assert asyncio.run(calls(hedge=0.02).make(Teacher(0.1, unavailable()), 5.0)) == 1
+    assert asyncio.run(calls(hedge=0.02).make(Teacher(0.1, unavailable()), LONG)) == 1
 
 
 @pytest.mark.parametrize(
-    ("script", "paid"),
-    [((0.0,), 1), ((60.0, 0.0), 2), ((0.1, unavailable()), 1), ((unavailable("503"), 0.0), 1)],
+    ("script", "hedge", "paid"),
+    [
+        ((0.0,), 30.0, 1),
+        ((600.0, 0.0), 0.05, 2),
+        ((0.1, unavailable()), 0.05, 1),
+        ((unavailable("503"), 0.0), 30.0, 1),
+    ],
 )
-def test_a_hedged_call_that_came_too_late_is_paid_for_and_one_that_failed_is_not(script, paid):
+def test_a_hedged_call_that_came_too_late_is_paid_for_and_one_that_failed_is_not(script, hedge, paid):
     counted = Counted(Teacher(*script))
-    asyncio.run(calls(hedge=0.05).make(counted, 5.0))
+    asyncio.run(calls(hedge=hedge).make(counted, LONG))
     assert counted.paid == paid
 
 
 def test_whoever_gives_up_leaves_no_call_behind():
     async def scene():
-        teacher = Teacher(60.0, 60.0)
-        asked = asyncio.create_task(calls(hedge=0.01).make(teacher, 60.0))
-        await asyncio.sleep(0.1)
+        teacher = Teacher(600.0, 600.0)
+        asked = asyncio.create_task(calls(hedge=0.01).make(teacher, LONG))
+        while teacher.calls < 2:
+            await asyncio.sleep(0.01)
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
@@ -122,7 +131,7 @@ def test_whoever_gives_up_leaves_no_call_behind():
 
 def test_what_nobody_foresaw_is_a_fault_of_the_teacher():
     with pytest.raises(TeacherUnavailable, match="ZeroDivisionError"):
-        asyncio.run(calls().make(Teacher(ZeroDivisionError()), 1.0))
+        asyncio.run(calls().make(Teacher(ZeroDivisionError()), LONG))
 
 
 def test_a_dead_teacher_is_asked_seldom():
@@ -131,14 +140,13 @@ def test_a_dead_teacher_is_asked_seldom():
 
     async def scene():
         teacher, some = Teacher(*[60.0] * 100), calls(told=told)
-        began = time.monotonic()
+        some.breaker = Breaker("big-model", told.append, Clock())
         for _ in range(100):
             with pytest.raises(TeacherUnavailable):
                 await some.make(teacher, 0.02)
-        return teacher.calls, time.monotonic() - began
+        return teacher.calls
 
-    asked, took = asyncio.run(scene())
-    assert asked == ENOUGH and took < FIRST
+    assert asyncio.run(scene()) == ENOUGH
     assert told == ["big-model is down: big-model did not answer in time"]
 
 

@@ -19,8 +19,8 @@ from tutelage.serving.calls import Calls
 from tutelage.serving.router import chosen
 from tutelage.serving.student import read_prediction
 
-DEADLINE = 2.0
-SERVING = {"deadline": DEADLINE, "teacher_timeout": 1.5, "audit": {"share": 0.0}}
+SERVING = {"deadline": 90.0, "teacher_timeout": 60.0, "audit": {"share": 0.0}}
+SOON = 30.0  # seconds, of what would else take for ever: a machine may halt
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_a_teacher_that_hangs_costs_no_more_than_the_deadline(served, teacher, o
     began = time.monotonic()
     answered = served.chat("refund", stream=streaming)
     took = time.monotonic() - began
-    assert took < 0.6 + 0.3
+    assert took < SOON
     if streaming and outcome == "stalled mid-body":
         assert b'"error"' in answered.content and b"[DONE]" not in answered.content
     elif down == "student":
@@ -207,25 +207,26 @@ def test_a_dead_teacher_costs_time_at_first_and_then_none(served, teacher):
     try:
         for _ in range(5):
             assert served.predict("refund").json()["flagged"] is True
-        began = time.monotonic()
+        assert served.ask("GET", "/v1/status", "viewer").json()["teacher"]["open"] is True
+        asked = teacher.arrivals["refund"]
         answers = [served.predict("refund").json() for _ in range(5)]
-        assert time.monotonic() - began < 1.0
+        # One or two would be probes, where the machine halts for as long as a probe is waited for.
+        assert teacher.arrivals["refund"] - asked < 5
     finally:
         teacher.default = OUTCOMES["ok"]()
     assert {(answer["by"], answer["reason"]) for answer in answers} == {("student", "teacher unavailable")}
-    state = served.ask("GET", "/v1/status", "viewer").json()["teacher"]
-    assert state["open"] is True and state["probe_in"] <= 2
-    time.sleep(1.1)
-    assert served.predict("refund").json()["by"] == "teacher"
+    configure(served, deadline=90.0)
+    ends = time.monotonic() + SOON
+    while served.predict("refund").json()["by"] != "teacher":
+        assert time.monotonic() < ends
+        time.sleep(0.1)
     assert served.ask("GET", "/v1/status", "viewer").json()["teacher"]["open"] is False
 
 
 def test_a_hedged_call_answers_where_the_first_hangs(served, teacher):
     served.server.gateway.calls = Calls("big-model", 0.1, [].append)
     teacher.script("refund", ["stalled first byte"])
-    began = time.monotonic()
     assert served.predict("refund").json()["by"] == "teacher"
-    assert time.monotonic() - began < 1.0
 
 
 def test_a_batch_shares_one_deadline(served, teacher):
@@ -236,7 +237,7 @@ def test_a_batch_shares_one_deadline(served, teacher):
         answers = served.ask(
             "POST", "/v1/predict/batch", json={"inputs": [{"input": f"{n}"} for n in range(80)]}
         )
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < SOON, "one after the other they would take 40 s"
     finally:
         teacher.default = OUTCOMES["ok"]()
     assert answers.json()["answers"] == [None] * 80
@@ -286,8 +287,10 @@ def test_who_hangs_up_midway_is_kept_all_the_same(served, teacher):
     address = httpx.URL(served.url)
     with socket.create_connection((address.host, address.port)) as client:
         client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        time.sleep(0.1)
-    ends = time.monotonic() + 5
+        ends = time.monotonic() + SOON
+        while not teacher.arrivals[text]:
+            assert time.monotonic() < ends
+            time.sleep(0.005)
     while time.monotonic() < ends:
         kept = [capture for capture in served.captures(0) if capture.text == text]
         if kept:
@@ -299,7 +302,8 @@ def test_who_hangs_up_midway_is_kept_all_the_same(served, teacher):
 
 
 def test_what_passes_through_is_not_cut_off_at_the_teachers_timeout(served, teacher):
-    teacher.script("write a poem", [Outcome(body=OUTCOMES["ok"]().body, delay=1.8)])
+    configure(served, teacher_timeout=0.3)
+    teacher.script("write a poem", [Outcome(body=OUTCOMES["ok"]().body, delay=0.6)])
     body = {"model": "other", "messages": [{"role": "user", "content": "write a poem"}]}
     answered = served.ask("POST", "/v1/chat/completions", json=body)
     assert answered.status_code == 200 and answered.json()["choices"]
@@ -359,7 +363,7 @@ def test_an_audit_adds_what_the_teacher_said(served, teacher, says, agree):
     teacher.answers[text] = says
     body = served.predict(text).json()
     assert body["by"] == "student"
-    ends = time.monotonic() + 5
+    ends = time.monotonic() + SOON
     while time.monotonic() < ends:
         [capture] = [one for one in served.captures(0) if one.id == body["id"]]
         if capture.agree is not None:
@@ -371,7 +375,7 @@ def test_an_audit_adds_what_the_teacher_said(served, teacher, says, agree):
 def test_what_is_too_much_to_be_audited_is_counted_and_not_called_audited(served, teacher):
     served.roll("full")
     configure(served, audit=served.server.gateway.config.audit.model_copy(update={"share": 1.0}))
-    teacher.delay = 0.5
+    teacher.delay = 2.0
     try:
         with ThreadPoolExecutor(20) as pool:
             ids = [one.json()["id"] for one in pool.map(lambda n: served.predict(f"refund {n}"), range(50))]
@@ -391,6 +395,7 @@ def test_no_audit_is_lost_at_a_normal_stop(tmp_path, teacher, monkeypatch):
         with live(programme) as served:
             served.roll("full")
             for number in range(5):
+                teacher.answers[f"refund {number}"] = label("refund")  # else an alarm takes the student off
                 served.predict(f"refund {number}")
     finally:
         teacher.delay = 0.0

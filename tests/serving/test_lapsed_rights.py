@@ -81,7 +81,7 @@ def stand(programme: Programme) -> None:
     storage.write_json(programme.evaluation / "decision.json", {"verdict": "pass", "student": "s"})
 
 
-def _soon(true: Callable[[], bool], within: float = 10.0) -> None:
+def _soon(true: Callable[[], bool], within: float = 60.0) -> None:
     began = time.monotonic()
     while not true():
         assert time.monotonic() - began < within
