@@ -46,7 +46,6 @@ def test_what_the_teachers_layers_know_reaches_words_that_the_student_is_not_tol
 
 
 @pytest.mark.long
-@pytest.mark.long
 def test_with_an_mlm_head_the_language_is_taught_too(world):
     body = {**BODY, "epochs": 40}
     student, control = trained(world, "mlm", body=body), trained(world, "mlm", control=True)

@@ -63,10 +63,8 @@ def test_relation_heads_are_the_most_that_divide_both_widths(world, monkeypatch,
     assert seen == {wanted}
 
 
-@pytest.mark.parametrize(
-    "member", [pytest.param(0, marks=pytest.mark.long), 1, pytest.param(2, marks=pytest.mark.long)]
-)
 @pytest.mark.long
+@pytest.mark.parametrize("member", [0, 1, 2])
 def test_a_killed_run_goes_on_through_its_phases_bit_by_bit(world, tmp_path, member):
     config = quick("minilm", body={"assistant": True})
     whole = trained(world, config)

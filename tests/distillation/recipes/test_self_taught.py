@@ -115,7 +115,6 @@ def test_what_the_first_one_said_is_the_second_ones_target(world, monkeypatch):
 
 
 @pytest.mark.long
-@pytest.mark.long
 def test_generations_start_from_weights_of_their_own_and_their_mean_is_one_table(world):
     born = {n: trained(world, STATIC, generations=n).student for n in (1, 2, 3)}
     mean = trained(world, STATIC, generations=3, ensemble=True).student
