@@ -14,11 +14,13 @@ from tutelage.records import (
     AnswerStatus,
     Gold,
     Prompt,
+    PromptStream,
     Rejection,
     Usage,
     answered_schema,
     dump_value,
     gold_schema,
+    in_parts,
     load_value,
     prompt_schema,
     rejection_schema,
@@ -105,3 +107,20 @@ def test_statuses_stand_on_disk_as_words():
 def test_text_that_no_file_can_hold_is_escaped(text, kept):
     assert storable(text) == kept
     storable(text).encode("utf-8")
+
+
+def test_a_stream_is_gone_through_anew_each_time_and_several_as_one():
+    one, two = Prompt("a", "one"), Prompt("b", "two")
+    stream = PromptStream(lambda: (prompt for prompt in (one, two)), 2)
+    assert list(stream) == [one, two] == list(stream) and len(stream) == 2
+    assert two in stream and Prompt("c", "two") not in stream
+    both = PromptStream.of([two], stream, [])
+    assert list(both) == [two, one, two] == list(both) and len(both) == 3
+    assert not PromptStream.of([], []) and list(PromptStream.of()) == []
+
+
+@given(st.lists(st.integers()), st.integers(1, 9))
+def test_parts_together_are_the_whole(items, size):
+    parts = list(in_parts(iter(items), size))
+    assert [item for part in parts for item in part] == items
+    assert all(len(part) == size for part in parts[:-1]) and all(parts)

@@ -129,6 +129,22 @@ def test_a_table_is_read_back(tmp_path):
     assert storage.read_table(tmp_path / "a.parquet").equals(_table())
 
 
+def test_a_tables_layout_does_not_hang_on_how_it_came(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "ROW_GROUP", 100)
+    table = pa.table({"a": list(range(730)), "b": [f"row {row}" for row in range(730)]})
+    storage.write_table(tmp_path / "whole.parquet", table)
+    for size in (1, 30, 100, 130, 365):
+        with storage.table_writer(tmp_path / "parts.parquet", table.schema) as write:
+            for start in range(0, 730, size):
+                write(table.slice(start, size))
+        with storage.parquet_file(tmp_path / "parts.parquet") as file:
+            groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+        assert groups == [100] * 7 + [30] and storage.count_rows(tmp_path / "parts.parquet") == 730
+        assert storage.read_table(tmp_path / "parts.parquet").equals(table)
+        whole, parts = (storage.hash_file(tmp_path / f"{name}.parquet") for name in ("whole", "parts"))
+        assert whole == parts
+
+
 def test_a_table_cut_anywhere_is_damaged(tmp_path):
     path = tmp_path / "a.parquet"
     storage.write_table(path, _table())

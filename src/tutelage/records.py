@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def _plain(content: Any) -> Any:
 
 
 Value = str | tuple[str, ...] | Fields
+_Item = TypeVar("_Item")
 
 NORMAL_SLICE = "normal"
 SYNTHETIC = "synthetic"
@@ -127,6 +129,38 @@ class Prompt:
     def hash(self) -> str:
         """See `text_hash`."""
         return text_hash(self.text)
+
+
+class PromptStream(Collection[Prompt]):
+    """Prompts that can be gone through again and again, of which none is held: each pass reads them anew.
+
+    `passes` begins one. Every pass brings the same `count` prompts in the same order, whatever was done to
+    the first ones meanwhile.
+    """
+
+    def __init__(self, passes: Callable[[], Iterable[Prompt]], count: int) -> None:
+        self._passes, self._count = passes, count
+
+    @classmethod
+    def of(cls, *parts: Collection[Prompt]) -> PromptStream:
+        """All of several parts, one after the other."""
+        return cls(lambda: chain.from_iterable(parts), sum(map(len, parts)))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Prompt]:
+        return iter(self._passes())
+
+    def __contains__(self, prompt: object) -> bool:
+        return any(prompt == one for one in self)
+
+
+def in_parts(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Some at a time: `size` of them, the last ones fewer."""
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 _WHOLE = ".whole"  # says that all files of a folder are written, and may take their places
 ROW_GROUP = 1 << 17  # rows of a Parquet file that are written, and may be read, at once
+_BATCH = 1 << 16  # rows that are read at once where a file is gone through
 
 
 def _sync(path: Path) -> None:
@@ -113,9 +114,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise IntegrityError(
-            f"{path} is damaged: {error}. Mend: delete it and run its stage again"
-        ) from error
+        raise _damaged(path, error) from error
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -128,8 +127,8 @@ def write_table(path: Path, table: pa.Table) -> None:
 def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
     """Yield what adds tables of `schema` to a Parquet file that takes the place of `path` at the end.
 
-    Rows are held until they make a row group, so that memory doesn't grow with the file. Where the block
-    ends with an error, what stood at `path` stays.
+    Rows are held until they make a row group, so that memory doesn't grow with the file, nor its layout
+    hangs on how many come at a time. Where the block ends with an error, what stood at `path` stays.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -139,17 +138,17 @@ def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table],
 
         def add(table: pa.Table) -> None:
             held.append(table)
-            if sum(one.num_rows for one in held) >= ROW_GROUP:
-                flush()
+            if (rows := sum(one.num_rows for one in held)) >= ROW_GROUP:
+                flush(rows // ROW_GROUP * ROW_GROUP)
 
-        def flush() -> None:
+        def flush(rows: int) -> None:
             whole = pa.concat_tables(held)
-            held.clear()
-            writer.write_table(whole, row_group_size=ROW_GROUP)
+            held[:] = [whole.slice(rows)] if rows < whole.num_rows else []
+            writer.write_table(whole.slice(0, rows), row_group_size=ROW_GROUP)
 
         yield add
         if held:
-            flush()
+            flush(sum(one.num_rows for one in held))
 
 
 def read_table(path: Path) -> pa.Table:
@@ -165,25 +164,38 @@ def read_table(path: Path) -> pa.Table:
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:
-        raise IntegrityError(
-            f"{path} is damaged: {error}. Mend: delete it and run its stage again"
-        ) from error
+        raise _damaged(path, error) from error
 
 
-def table_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """A Parquet file that Tutelage wrote, some rows at a time, of these columns. Raises as `read_table`."""
+def _damaged(path: Path, error: Exception) -> IntegrityError:
+    return IntegrityError(f"{path} is damaged: {error}. Mend: delete it and run its stage again")
+
+
+def table_batches(path: Path, columns: Sequence[str] | None = None, rows: int = _BATCH) -> Iterator[pa.Table]:
+    """A Parquet file that Tutelage wrote, `rows` at a time, of these columns. Raises as `read_table`."""
     import pyarrow as pa
 
     try:
         with parquet_file(path) as file:
-            for batch in file.iter_batches(columns=columns):
+            for batch in file.iter_batches(rows, columns=columns):
                 yield pa.Table.from_batches([batch])
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:
-        raise IntegrityError(
-            f"{path} is damaged: {error}. Mend: delete it and run its stage again"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def count_rows(path: Path) -> int:
+    """How many rows a Parquet file that Tutelage wrote has, as stands at its end. Raises as `read_table`."""
+    import pyarrow as pa
+
+    try:
+        with parquet_file(path) as file:
+            return int(file.metadata.num_rows)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from error
 
 
 @contextmanager

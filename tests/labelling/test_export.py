@@ -135,10 +135,11 @@ def test_a_correction_that_says_the_same_in_other_words_is_none(tmp_path: Path) 
     st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["soft", "hard", "bad"])), max_size=20),
     st.lists(st.integers(0, 15), max_size=30),
     st.integers(1, 7),
+    st.integers(1, 20),
 )
 @settings(max_examples=60, deadline=None)
 def test_columns_say_what_the_answers_say(
-    recorded: list[tuple[int, str]], asked: list[int], at_once: int
+    recorded: list[tuple[int, str]], asked: list[int], at_once: int, located: int
 ) -> None:
     """Whatever the order, the parts and the way of reading, a row is its prompt's answer."""
     kinds = {
@@ -155,6 +156,7 @@ def test_columns_say_what_the_answers_say(
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("tutelage.labelling.export.AT_ONCE", at_once)
                 patch.setattr("tutelage.labelling._ledger_columns.AT_ONCE", within)
+                patch.setattr("tutelage.labelling.ledger.LOCATED", located)
                 table = export_answers(prompts, ledger, KEY, TASK, {})
             table.validate(full=True)
             expected = [(prompts[place].id, answers[n]) for place, n in enumerate(asked) if n in answers]
@@ -208,10 +210,10 @@ def test_answers_that_can_t_teach_are_told_with_their_prompts(tmp_path: Path) ->
         Answer(AnswerStatus.REFUSED, None, raw=""),
     ]
     with AnswerLedger(tmp_path / "a.sqlite") as ledger:
-        assert export_quarantined(prompts, ledger, KEY).num_rows == 0
+        assert [part.num_rows for part in export_quarantined(prompts, ledger, KEY)] == [0]
         ledger.record(KEY, list(zip(prompts, answers, strict=False)))
         ledger.record(LedgerKey("other", "r", "v"), [(prompts[3], answers[0])])
-        table = export_quarantined(prompts, ledger, KEY)
+        [table] = export_quarantined(prompts, ledger, KEY)
     assert table.schema == quarantined_schema()
     first, second, again = table.to_pylist()
     assert [row["id"] for row in (first, second, again)] == ["p0", "p2", "p4"]

@@ -16,6 +16,7 @@ from tutelage.stages.collected import (
     drawn_texts,
     each_prompt,
     each_text,
+    every_prompt,
     hash_batches,
     prompts_where,
     prompts_with,
@@ -49,6 +50,8 @@ def test_pieces_together_are_the_whole(programme):
     whole = storage.read_table(programme.prompts)
     assert sum(1 for _ in storage.table_batches(programme.prompts)) > 1
     assert list(each_prompt(programme)) == prompts_from_table(whole)
+    every = every_prompt(programme)
+    assert len(every) == ROWS and list(every) == prompts_from_table(whole) == list(every)
     assert list(each_text(programme)) == whole["text"].to_pylist()
     assert [hash_ for batch in hash_batches(programme) for hash_ in batch] == whole["hash"].to_pylist()
 
@@ -83,6 +86,7 @@ def test_of_none_there_are_none(tmp_path):
     empty = _programme(tmp_path)
     storage.write_table(empty.prompts, prompts_to_table([]))
     assert (list(each_prompt(empty)), list(each_text(empty)), drawn_texts(empty, 3, 0)) == ([], [], [])
+    assert len(every_prompt(empty)) == 0 and not every_prompt(empty)
     assert are_among(empty, {"x"}).shape == (0,) and are_among(empty, {"x"}).dtype == np.bool_
     storage.write_table(empty.prompts, prompts_to_table([Prompt("a", "one")]))
     assert [prompt.id for prompt in prompts_with(empty, {Prompt("a", "one").hash})] == ["a"]

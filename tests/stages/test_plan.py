@@ -187,4 +187,9 @@ def test_of_more_traffic_than_plans_look_at_candidates_are_drawn_and_what_was_pa
     run_stage(sample, "plan")
     planned = {row["hash"] for row in _plan(sample)}
     assert paid < planned and len(planned) == len(paid) + 5
-    assert {prompt.hash for prompt in planned_prompts(sample)} == planned
+    held = planned_prompts(sample)
+    assert {prompt.hash for prompt in held} == planned
+    monkeypatch.setattr("tutelage.stages.planned._FEW", 3)
+    streamed = planned_prompts(sample)
+    assert list(streamed) == held == list(streamed) and len(streamed) == len(held)
+    assert not isinstance(streamed, list)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
@@ -12,7 +12,7 @@ from tutelage import storage
 from tutelage.data.duplicates import normalise, reject
 from tutelage.data.sources import RejectReason
 from tutelage.data.tables import prompts_from_table, prompts_to_table
-from tutelage.records import SYNTHETIC, Prompt, Rejection, SameGold
+from tutelage.records import SYNTHETIC, Prompt, PromptStream, Rejection, SameGold
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,13 +90,18 @@ def most_beside(real: int, share: float) -> int:
     return int(real * part / (1 - part))
 
 
-def connected(real: Sequence[Prompt], synthetic: Sequence[Synthetic]) -> tuple[list[Prompt], list[Prompt]]:
+def connected(
+    real: Collection[Prompt], synthetic: Sequence[Synthetic]
+) -> tuple[Collection[Prompt], list[Prompt]]:
     """Real and synthetic prompts, in one group with the seeds that they were written from.
 
     A split would else judge on a prompt what learned from its variation. Groups that share a synthetic prompt
     become one, named as the first of them.
     """
-    names = {prompt.hash: prompt.group or prompt.hash for prompt in real}
+    if not synthetic:
+        return real, []
+    seeds = {seed for item in synthetic for seed in item.seeds}
+    names = {hash_: prompt.group or hash_ for prompt in real if (hash_ := prompt.hash) in seeds}
     above: dict[str, str] = {}
 
     def first(name: str) -> str:
@@ -114,7 +119,7 @@ def connected(real: Sequence[Prompt], synthetic: Sequence[Synthetic]) -> tuple[l
         return replace(prompt, group=first(name)) if name in above else prompt
 
     return (
-        [regrouped(prompt, names[prompt.hash]) for prompt in real],
+        PromptStream(lambda: (regrouped(prompt, prompt.group or prompt.hash) for prompt in real), len(real)),
         [regrouped(item.prompt, names.get(item.seeds[0], item.seeds[0])) for item in synthetic],
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,7 @@ class Estimate:
 
 def estimate(
     sample: Sequence[tuple[Prompt, Answer]],
-    remaining: Sequence[Prompt],
+    remaining: Collection[Prompt],
     *,
     most: float | None = None,
     at_once: float = 1.0,
@@ -147,12 +147,11 @@ def _require_sample(sample: Sequence[tuple[Prompt, Answer]]) -> None:
         )
 
 
-def _lengths(prompts: Sequence[Prompt]) -> Column:
+def _lengths(prompts: Collection[Prompt]) -> Column:
     import numpy as np
 
-    return np.array(
-        [len(prompt.text.encode("utf-8", "surrogatepass")) for prompt in prompts], dtype=np.float64
-    )
+    lengths = (len(prompt.text.encode("utf-8", "surrogatepass")) for prompt in prompts)
+    return np.fromiter(lengths, np.float64, len(prompts))
 
 
 def _is_straight(lengths: Column) -> bool:

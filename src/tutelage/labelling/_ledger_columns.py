@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tutelage.errors import IntegrityError, UsageError
+from tutelage.records import in_parts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tutelage.labelling._ledger_rows import LedgerKey
 
 AT_ONCE = 50_000  # rows of a part, or a query
+LOCATED = 1_000_000  # prompts whose answers are located at once
 _FETCHED = 2_000  # rows that are Python objects at a time
 RAW_START = 2_000  # characters, of at most 4 bytes, that `raw_start` holds for certain
 # What can be read: the names in tables, and in the ledger.
@@ -110,19 +112,27 @@ def _whole(cursor: sqlite3.Cursor, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_batches(_batches(cursor, schema), schema).combine_chunks()
 
 
-def locate(database: sqlite3.Connection, key: LedgerKey, hashes: Sequence[str]) -> npt.NDArray[np.int64]:
+def locate(
+    database: sqlite3.Connection, key: LedgerKey, hashes: Sequence[str], *, one_by_one: bool = False
+) -> npt.NDArray[np.int64]:
     """Where in the file the answers to prompts stand: row ids, int64 [hashes], 0 where there is none.
 
-    Of many prompts all of the key's index is read in its order, which is faster than a look-up for each.
+    Of many prompts all of the key's index is read in its order, which is faster than a look-up for each, and
+    holds all of it; not where they are to be looked up `one_by_one`.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     query, parameters = f"SELECT prompt_hash, rowid FROM answers {_OF_KEY}", _key_values(key)
-    if len(hashes) <= AT_ONCE:
-        query, parameters = f"{query} AND {_AMONG}", [*parameters, json.dumps(list(hashes))]
     schema = pa.schema([("hash", pa.string()), ("row", pa.int64())])
-    found = _whole(database.execute(query, parameters), schema)
+    if one_by_one or len(hashes) <= AT_ONCE:
+        parts = [
+            _whole(database.execute(f"{query} AND {_AMONG}", [*parameters, json.dumps(part)]), schema)
+            for part in in_parts(sorted(hashes), AT_ONCE)  # neighbours stand on one page of the index
+        ]
+        found = pa.concat_tables([schema.empty_table(), *parts]).combine_chunks()
+    else:
+        found = _whole(database.execute(query, parameters), schema)
     places = pc.index_in(pa.array(hashes, pa.string()), value_set=found["hash"])
     rows: npt.NDArray[np.int64] = found["row"].take(places).fill_null(0).to_numpy()
     return rows

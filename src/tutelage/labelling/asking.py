@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tutelage.config import LabellingConfig
@@ -14,15 +14,17 @@ from tutelage.labelling.batches import ask_batch, require_none_in_batches
 from tutelage.labelling.ledger import AnswerLedger, LedgerKey
 from tutelage.labelling.report import LabellingReport, Tally
 from tutelage.progress import Progress, Silent
-from tutelage.records import Answer, Prompt
+from tutelage.records import Answer, Prompt, in_parts
 
 if TYPE_CHECKING:
     from tutelage.tasks import Task
     from tutelage.teachers import Teacher
 
+_SORTED = 1 << 16  # prompts that are put in the order of their lengths, and held for it
+
 
 def label(
-    prompts: Sequence[Prompt],
+    prompts: Collection[Prompt],
     teacher: Teacher,
     task: Task,
     ledger: AnswerLedger,
@@ -34,7 +36,7 @@ def label(
 
 
 async def ask(
-    prompts: Sequence[Prompt],
+    prompts: Collection[Prompt],
     teacher: Teacher,
     task: Task,
     ledger: AnswerLedger,
@@ -58,13 +60,14 @@ async def ask(
     if isinstance(teacher, Batched) and teacher.batch:
         return await ask_batch(prompts, teacher, task, ledger, config, progress)
     key = LedgerKey.of(teacher, task)
-    unanswered, distinct = ledger.unanswered(key, prompts), len({prompt.hash for prompt in prompts})
-    require_none_in_batches(ledger, key, unanswered)
-    reused = distinct - len(unanswered)
+    open_ = ledger.unanswered(key, prompts)
+    require_none_in_batches(ledger, key, open_)
+    reused, distinct = open_.answered, open_.answered + len(open_)
+    unanswered: Collection[Prompt] = open_
     waiting: list[Prompt] = []
     if isinstance(teacher, Selective):
-        asked = {prompt.hash: prompt for prompt in teacher.answerable(unanswered)}
-        waiting = [prompt for prompt in unanswered if prompt.hash not in asked]
+        asked = {prompt.hash: prompt for prompt in teacher.answerable(list(open_))}
+        waiting = [prompt for prompt in open_ if prompt.hash not in asked]
         unanswered = list(asked.values())
     if isinstance(teacher, Resumable) and (replies := ledger.replies(key)):
         teacher.resume(replies)  # paid for by an earlier run, and made no answer then
@@ -88,12 +91,13 @@ async def ask(
     return tally.report(reused, calls.purse.spent - spent_before, clock() - started)
 
 
-def in_batches(prompts: Sequence[Prompt], size: int) -> Iterator[list[Prompt]]:
-    """Prompts as calls of `size`: in their order, or where a call takes several the longest first.
+def in_batches(prompts: Iterable[Prompt], size: int) -> Iterator[list[Prompt]]:
+    """Prompts as calls of `size`: in their order, or where a call takes several the longest of some first.
 
-    Texts of like length waste little padding, and the longest first shows at once whether memory suffices.
+    Texts of like length waste little padding, and the longest first shows early whether memory suffices.
     """
-    if size > 1:
-        prompts = sorted(prompts, key=lambda prompt: -len(prompt.text))
-    for start in range(0, len(prompts), size):
-        yield list(prompts[start : start + size])
+    if size == 1:
+        yield from in_parts(prompts, 1)
+        return
+    for some in in_parts(prompts, max(_SORTED // size, 1) * size):
+        yield from in_parts(sorted(some, key=lambda prompt: -len(prompt.text)), size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -52,7 +52,7 @@ class _Gone(Prompt):
 
 
 async def ask_batch(
-    prompts: Sequence[Prompt],
+    prompts: Collection[Prompt],
     teacher: Teacher,
     task: Task,
     ledger: AnswerLedger,
@@ -117,13 +117,13 @@ async def end_batches(
     return run.tally.report(0, run.cost, clock() - started)
 
 
-def require_none_in_batches(ledger: AnswerLedger, key: LedgerKey, prompts: Sequence[Prompt]) -> None:
+def require_none_in_batches(ledger: AnswerLedger, key: LedgerKey, prompts: Iterable[Prompt]) -> None:
     """Raise UsageError where some of `prompts`, to be asked one by one, are in a batch that is under way."""
     open_ = ledger.open_batches(key)
     if not open_:
         return
-    hashes = {prompt.hash for prompt in prompts}
-    twice = len(hashes.intersection(hash_ for batch in open_ for hash_ in batch.prompt_hashes))
+    under_way = {hash_ for batch in open_ for hash_ in batch.prompt_hashes}
+    twice = sum(prompt.hash in under_way for prompt in prompts)
     if twice:
         raise UsageError(
             f"{twice:,} of the prompts to ask are in a batch at the provider and would be paid for twice "

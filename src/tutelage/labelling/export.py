@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from tutelage.records import (
     Value,
     answered_schema,
     dump_value,
+    in_parts,
     load_value,
     quarantined_schema,
 )
@@ -31,7 +32,7 @@ _PROMPT = tuple(name for name in PROMPT_COLUMNS if name != "hash")
 
 
 def export_answers(
-    prompts: Sequence[Prompt],
+    prompts: Collection[Prompt],
     ledger: AnswerLedger,
     key: LedgerKey,
     task: Task,
@@ -55,7 +56,7 @@ def export_answers(
 
 
 def export_batches(
-    prompts: Sequence[Prompt],
+    prompts: Collection[Prompt],
     ledger: AnswerLedger,
     key: LedgerKey,
     task: Task,
@@ -63,9 +64,8 @@ def export_batches(
     corrections: Mapping[str, Value] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """`export_answers` in parts of `AT_ONCE` prompts, so that no more than one need be in memory."""
-    parts = (prompts[start : start + AT_ONCE] for start in range(0, len(prompts), AT_ONCE))
-    answered = ledger.read_parts(key, [prompt.hash for prompt in prompts], AT_ONCE)
-    for part, (has_one, table) in zip(parts, answered, strict=True):
+    answered = ledger.read_parts(key, (prompt.hash for prompt in prompts), AT_ONCE)
+    for part, (has_one, table) in zip(in_parts(prompts, AT_ONCE), answered, strict=True):
         if table.num_rows:
             kept = list(compress(part, has_one.tolist()))
             [answers] = table.to_batches()
@@ -149,8 +149,16 @@ def _require_fitting(prompts: Sequence[Prompt], distributions: pa.ListArray, lab
     )
 
 
-def export_quarantined(prompts: Sequence[Prompt], ledger: AnswerLedger, key: LedgerKey) -> pa.Table:
-    """Prompts whose answer under `key` can't teach, in their order, as `records.quarantined_schema`."""
+def export_quarantined(prompts: Iterable[Prompt], ledger: AnswerLedger, key: LedgerKey) -> Iterator[pa.Table]:
+    """Prompts whose answer under `key` can't teach, in their order, as `records.quarantined_schema`.
+
+    In parts, of `AT_ONCE` prompts each, so that no more than one need be in memory.
+    """
+    for part in in_parts(prompts, AT_ONCE):
+        yield _quarantined(part, ledger, key)
+
+
+def _quarantined(prompts: Sequence[Prompt], ledger: AnswerLedger, key: LedgerKey) -> pa.Table:
     import pyarrow as pa
 
     told = ("hash", "status", "reason", "raw_start", "model", "cost")

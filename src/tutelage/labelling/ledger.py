@@ -10,10 +10,10 @@ in the same way before it is submitted.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
-from itertools import chain
+from functools import lru_cache, partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from tutelage.data.erasure import Traces, scrub
 from tutelage.errors import UsageError
 from tutelage.labelling._ledger_columns import (
     EXPORTED,
+    LOCATED,
     locate,
     read_columns,
     read_rows,
@@ -41,6 +42,7 @@ from tutelage.labelling._ledger_rows import (
     batch_of,
     row_of,
 )
+from tutelage.labelling._unanswered import Unanswered
 from tutelage.records import Answer, AnswerStatus, Prompt
 
 if TYPE_CHECKING:
@@ -114,11 +116,9 @@ class AnswerLedger(LedgerFile):
         """Which of the prompt hashes have an answer, of whatever status."""
         return {row[0] for row in self._select_by_hash("1", key, hashes)}
 
-    def unanswered(self, key: LedgerKey, prompts: Iterable[Prompt]) -> list[Prompt]:
-        """The prompts that have no answer, each text once, in their order."""
-        distinct = {prompt.hash: prompt for prompt in prompts}
-        answered = self.answered(key, distinct)
-        return [prompt for hash_, prompt in distinct.items() if hash_ not in answered]
+    def unanswered(self, key: LedgerKey, prompts: Collection[Prompt]) -> Unanswered:
+        """The prompts that have no answer now, each text once, in their order. None of them is held."""
+        return Unanswered(prompts, partial(self.answered, key))
 
     def get_many(self, key: LedgerKey, hashes: Iterable[str]) -> dict[str, Answer]:
         """The answers there are, by prompt hash."""
@@ -151,19 +151,23 @@ class AnswerLedger(LedgerFile):
         return pa.Table.from_batches(batches, schema_of(columns))
 
     def read_parts(
-        self, key: LedgerKey, hashes: Sequence[str], size: int, columns: Sequence[str] = EXPORTED
+        self, key: LedgerKey, hashes: Iterable[str], size: int, columns: Sequence[str] = EXPORTED
     ) -> Iterator[tuple[npt.NDArray[np.bool_], pa.Table]]:
         """The answers to prompts in parts of `size`: which of the part have one, and those in its order.
 
-        The columns are as in `read_answers`. No more than a part is in memory, and all show the ledger at one
-        moment.
+        The columns are as in `read_answers`. No more than a part, and the hashes of `LOCATED` prompts, are in
+        memory, and all show the ledger at one moment.
         """
+        rest, at_once = iter(hashes), max(LOCATED // size, 1) * size
         with self._reading() as database:
-            rows = locate(database, key, hashes)
-            for start in range(0, len(rows), size):
-                part = rows[start : start + size]
-                answered = part > 0
-                yield answered, read_rows(database, columns, part[answered])
+            many = False
+            while some := list(islice(rest, at_once)):
+                many = many or len(some) == at_once
+                rows = locate(database, key, some, one_by_one=many)
+                for start in range(0, len(rows), size):
+                    part = rows[start : start + size]
+                    answered = part > 0
+                    yield answered, read_rows(database, columns, part[answered])
 
     def has_usable(self, key: LedgerKey) -> bool:
         """Whether any prompt has an answer of status OK under this key."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from tutelage.labelling.ledger import AnswerLedger, LedgerKey
 from tutelage.labelling.repeats import SecondAsking
 from tutelage.labelling.report import LabellingReport
 from tutelage.progress import Progress, Silent
-from tutelage.records import Answer, Prompt
+from tutelage.records import Answer, Prompt, PromptStream, in_parts
 from tutelage.rights import basis_text, read_basis
 from tutelage.storage import hash_json
 
@@ -153,7 +153,7 @@ def _refuse_twins(members: Sequence[Member]) -> None:
 
 
 def label_panel(
-    prompts: Sequence[Prompt],
+    prompts: Collection[Prompt],
     panel: Panel,
     task: Task,
     ledger: AnswerLedger,
@@ -165,7 +165,7 @@ def label_panel(
 
 
 async def ask_panel(
-    prompts: Sequence[Prompt],
+    prompts: Collection[Prompt],
     panel: Panel,
     task: Task,
     ledger: AnswerLedger,
@@ -187,13 +187,14 @@ async def ask_panel(
     for member in panel.members:
         await run.ask(member.teacher, open_, task)
     if panel.judge is not None:
-        await run.ask(panel.judge, list(run.disputes(open_)), Adjudication(task))
+        disputes = PromptStream(lambda: run.disputes(open_), sum(1 for _ in run.disputes(open_)))
+        await run.ask(panel.judge, disputes, Adjudication(task))
     failed = run.combine(open_, key)
     if run.awaiting:
         raise AwaitingPeople(" ".join(map(str, run.awaiting)))
     return LabellingReport(
         asked=len(open_),
-        reused=len({prompt.hash for prompt in prompts}) - len(open_),
+        reused=open_.answered,
         failed_prompts=tuple(failed),
         by_status=dict(sorted(run.statuses.items())),
         other_models=run.sum_of("other_models"),
@@ -221,7 +222,7 @@ class _PanelRun:
         self.statuses: Counter[str] = Counter()
         self.agreement, self.compared = 0.0, 0
 
-    async def ask(self, teacher: Teacher, prompts: Sequence[Prompt], task: Task) -> None:
+    async def ask(self, teacher: Teacher, prompts: Collection[Prompt], task: Task) -> None:
         """Ask one of them. That people have to be waited for is remembered, and stops nobody else."""
         if not prompts:
             return
@@ -237,17 +238,17 @@ class _PanelRun:
                     "all its tries; they are combined without it"
                 )
 
-    def disputes(self, prompts: Sequence[Prompt]) -> Iterator[Prompt]:
+    def disputes(self, prompts: Iterable[Prompt]) -> Iterator[Prompt]:
         """What the judge is asked: the prompts that all members have seen and disagree on."""
         for prompt, voices in self._voices(prompts):
             values = disagree(self._task, voices)
             if values and self._is_complete(voices):
                 yield disputed(prompt, values)
 
-    def combine(self, prompts: Sequence[Prompt], key: LedgerKey) -> list[str]:
+    def combine(self, prompts: Iterable[Prompt], key: LedgerKey) -> list[str]:
         """Record the combined answers; returns the hashes of prompts that still have none."""
         missing: list[str] = []
-        for part in _parts(prompts):
+        for part in in_parts(prompts, _AT_ONCE):
             pairs = []
             for prompt, voices, judged in self._with_judge(part):
                 answer = self._combined(voices, judged)
@@ -324,15 +325,15 @@ class _PanelRun:
         for prompt, voices in voiced:
             yield prompt, voices, judged.get(asked.get(prompt.hash, ""))
 
-    def _voices(self, prompts: Sequence[Prompt]) -> Iterator[tuple[Prompt, list[Voice]]]:
+    def _voices(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, list[Voice]]]:
         yield from read_voices(prompts, self._panel, self._task, self._ledger)
 
 
 def read_voices(
-    prompts: Sequence[Prompt], panel: Panel, task: Task, ledger: AnswerLedger
+    prompts: Iterable[Prompt], panel: Panel, task: Task, ledger: AnswerLedger
 ) -> Iterator[tuple[Prompt, list[Voice]]]:
     """What each member has said of each prompt, in the order of prompts and of members."""
-    for part in _parts(prompts):
+    for part in in_parts(prompts, _AT_ONCE):
         hashes = [prompt.hash for prompt in part]
         said = [ledger.get_many(LedgerKey.of(one.teacher, task), hashes) for one in panel.members]
         for prompt in part:
@@ -343,8 +344,3 @@ def read_voices(
                     for member, answers in zip(panel.members, said, strict=True)
                 ],
             )
-
-
-def _parts(prompts: Sequence[Prompt]) -> Iterator[Sequence[Prompt]]:
-    for start in range(0, len(prompts), _AT_ONCE):
-        yield prompts[start : start + _AT_ONCE]

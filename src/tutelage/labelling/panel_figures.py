@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -66,14 +66,13 @@ class PanelFigures:
         return said
 
 
-def panel_figures(prompts: Sequence[Prompt], panel: Panel, task: Task, ledger: AnswerLedger) -> PanelFigures:
-    """Read from the ledger what the members and the judge have said of `prompts`."""
-    distinct = list({prompt.hash: prompt for prompt in prompts}.values())
+def panel_figures(prompts: Iterable[Prompt], panel: Panel, task: Task, ledger: AnswerLedger) -> PanelFigures:
+    """Read from the ledger what the members and the judge have said of `prompts`, each text once."""
     names = [member.name for member in panel.members]
     costs = dict.fromkeys(names, 0.0)
     pairs = {pair: _Pair() for pair in combinations(range(len(names)), 2)}
     judge = _Judge(panel, task, ledger) if panel.judge is not None else None
-    for prompt, voices in read_voices(distinct, panel, task, ledger):
+    for prompt, voices in read_voices(prompts, panel, task, ledger):
         for voice in voices:
             costs[voice.member] += 0.0 if voice.answer is None else voice.answer.usage.cost
         for (one, other), pair in pairs.items():

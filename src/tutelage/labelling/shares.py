@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,12 +27,12 @@ class Share:
     """
 
     answers: Sequence[tuple[Prompt, Answer]]
-    left: Sequence[Prompt]
+    left: Collection[Prompt]
     most: float
 
 
 def shares_of(
-    teacher: Teacher, task: Task, ledger: AnswerLedger, asked: Sequence[Prompt], rest: Sequence[Prompt]
+    teacher: Teacher, task: Task, ledger: AnswerLedger, asked: Sequence[Prompt], rest: Collection[Prompt]
 ) -> list[Share]:
     """Who took what for `asked`, and is still to be asked which of `rest`. People's share is left out."""
     from tutelage.teachers import Selective
@@ -65,7 +65,7 @@ def usage_by_prompt(shares: Sequence[Share]) -> Mapping[str, Usage]:
 
 
 def _share(
-    teacher: Teacher, task: Task, ledger: AnswerLedger, asked: Sequence[Prompt], rest: Sequence[Prompt]
+    teacher: Teacher, task: Task, ledger: AnswerLedger, asked: Sequence[Prompt], rest: Collection[Prompt]
 ) -> Share:
     from tutelage.teachers import Batched
 

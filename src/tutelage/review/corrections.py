@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from tutelage.config import SourceConfig
@@ -15,7 +15,7 @@ CONTRADICTION = "contradiction"
 
 
 def read_corrections(
-    source: SourceConfig, path: Path | str, task: Task, prompts: Sequence[Prompt]
+    source: SourceConfig, path: Path | str, task: Task, prompts: Collection[Prompt]
 ) -> tuple[dict[str, Value], list[Rejection]]:
     """Corrections of the answers to `prompts`, by prompt hash, and the rows that were not taken.
 
@@ -27,15 +27,12 @@ def read_corrections(
     """
     rows = read_verdicts(path, source.columns, task, form=source.format, limit=source.limit, ours=True)
     rejected = list(rows.rejected)
-    ids: dict[str, set[str]] = {}
-    texts = {prompt.hash: prompt.text for prompt in prompts}
-    for prompt in prompts:
-        ids.setdefault(prompt.id, set()).add(prompt.hash)
+    known, ids = _known(prompts if rows.accepted else (), rows.accepted)
     said: dict[str, list[HumanVerdict]] = {}
     for verdict in rows.accepted:
         by_id = ids.get(verdict.id, set())
         hash_ = verdict.hash or (next(iter(by_id)) if len(by_id) == 1 else "")
-        if hash_ in texts:
+        if hash_ in known:
             said.setdefault(hash_, []).append(verdict)
         else:
             detail = "no prompt of the transfer set has this text or id"
@@ -49,6 +46,23 @@ def read_corrections(
         else:
             corrections[hash_] = verdicts[0].value
     return corrections, sorted(rejected, key=lambda item: item.row)
+
+
+def _known(
+    prompts: Iterable[Prompt], verdicts: Sequence[HumanVerdict]
+) -> tuple[set[str], dict[str, set[str]]]:
+    """Hashes of the prompts that verdicts may be about, and those of each id that they name."""
+    hashes, names = {verdict.hash for verdict in verdicts}, {verdict.id for verdict in verdicts}
+    known: set[str] = set()
+    ids: dict[str, set[str]] = {}
+    for prompt in prompts:
+        hash_ = prompt.hash
+        if prompt.id in names:
+            ids.setdefault(prompt.id, set()).add(hash_)
+        elif hash_ not in hashes:
+            continue
+        known.add(hash_)
+    return known, ids
 
 
 def _rejection(path: Path | str, verdict: HumanVerdict, reason: str, detail: str) -> Rejection:

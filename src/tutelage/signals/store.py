@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from tutelage import storage
 from tutelage.errors import IntegrityError
 from tutelage.progress import Progress
-from tutelage.records import Prompt
+from tutelage.records import Prompt, in_parts
 from tutelage.signals._shard import Array, Shard
 from tutelage.signals.manifest import MEND, Manifest, Revealing, RevealingBatches
 
@@ -145,7 +146,7 @@ class SignalRows:
 
 
 def collect_signals(
-    prompts: Sequence[Prompt], teacher: Revealing, folder: Path, kinds: Sequence[str], progress: Progress
+    prompts: Collection[Prompt], teacher: Revealing, folder: Path, kinds: Sequence[str], progress: Progress
 ) -> int:
     """Reveal and keep, under `folder`/<kind>, what isn't kept yet; return how many were new.
 
@@ -156,13 +157,13 @@ def collect_signals(
     for kind in kinds:
         store = _matching(folder / kind, teacher.manifest(kind))
         kept = store.hashes
-        todo = list({prompt.hash: prompt for prompt in prompts if prompt.hash not in kept}.values())
-        new += len(todo)
+        todo = len({hash_ for prompt in prompts if (hash_ := prompt.hash) not in kept})
+        new += todo
         keys: list[str] = []
         arrays: list[Array] = []
-        with progress.track(f"keeping {kind}", len(todo), "prompts") as tracker:
-            batches = [todo[start : start + _CALL] for start in range(0, len(todo), _CALL)]
-            for chosen, revealed in zip(batches, _revealed(teacher, batches, kind), strict=True):
+        with progress.track(f"keeping {kind}", todo, "prompts") as tracker:
+            asked, shown = tee(in_parts(_without(prompts, kept), _CALL))  # no farther apart than workers hold
+            for chosen, revealed in zip(shown, _revealed(teacher, asked, kind), strict=True):
                 arrays += revealed
                 keys += [prompt.hash for prompt in chosen]
                 tracker.advance(len(chosen))
@@ -174,7 +175,16 @@ def collect_signals(
     return new
 
 
-def _revealed(teacher: Revealing, batches: Sequence[list[Prompt]], kind: str) -> Iterator[Sequence[Array]]:
+def _without(prompts: Iterable[Prompt], kept: Iterable[str]) -> Iterator[Prompt]:
+    """Those whose hash isn't among these, each text once."""
+    met = set(kept)
+    for prompt in prompts:
+        if (hash_ := prompt.hash) not in met:
+            met.add(hash_)
+            yield prompt
+
+
+def _revealed(teacher: Revealing, batches: Iterable[list[Prompt]], kind: str) -> Iterator[Sequence[Array]]:
     if isinstance(teacher, RevealingBatches):
         return teacher.reveal_batches(batches, kind)
     return (teacher.reveal(batch, kind) for batch in batches)

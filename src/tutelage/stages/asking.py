@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from tutelage.config import PromptingConfig
@@ -77,7 +77,7 @@ def asked_again(teacher: Teacher) -> Teacher:
 def put(
     programme: Programme,
     teacher: Teacher,
-    prompts: Sequence[Prompt],
+    prompts: Collection[Prompt],
     task: Task,
     ledger: AnswerLedger,
     progress: Progress,

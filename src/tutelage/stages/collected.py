@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING
 from tutelage import storage
 from tutelage.data import prompts_from_table
 from tutelage.programme import Programme
-from tutelage.records import Prompt, Rejection
+from tutelage.records import Prompt, PromptStream, Rejection
 
 if TYPE_CHECKING:
     from tutelage.data.sampling import Flags
 
+_AT_ONCE = 8_192  # prompts that are objects at a time
+
 
 def each_prompt(programme: Programme) -> Iterator[Prompt]:
     """All of them, in their order."""
-    for table in storage.table_batches(programme.prompts):
+    for table in storage.table_batches(programme.prompts, rows=_AT_ONCE):
         yield from prompts_from_table(table)
+
+
+def every_prompt(programme: Programme) -> PromptStream:
+    """All of them, in their order, read anew whenever they are gone through."""
+    return PromptStream(lambda: each_prompt(programme), storage.count_rows(programme.prompts))
 
 
 def each_rejection(programme: Programme) -> Iterator[Rejection]:
@@ -59,14 +66,17 @@ def prompts_with(programme: Programme, hashes: Collection[str]) -> list[Prompt]:
 
 def prompts_where(programme: Programme, chosen: Flags) -> list[Prompt]:
     """Those of the rows that are `chosen`, bool [prompts], in their order."""
+    return list(each_where(programme, chosen))
+
+
+def each_where(programme: Programme, chosen: Flags) -> Iterator[Prompt]:
+    """`prompts_where`, some at a time."""
     import pyarrow as pa
 
-    prompts: list[Prompt] = []
     begin = 0
-    for table in storage.table_batches(programme.prompts):
-        prompts += prompts_from_table(table.filter(pa.array(chosen[begin : begin + table.num_rows])))
+    for table in storage.table_batches(programme.prompts, rows=_AT_ONCE):
+        yield from prompts_from_table(table.filter(pa.array(chosen[begin : begin + table.num_rows])))
         begin += table.num_rows
-    return prompts
 
 
 def drawn_texts(programme: Programme, most: int, seed: int) -> list[str]:

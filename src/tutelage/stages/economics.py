@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tutelage import storage
@@ -107,29 +108,32 @@ def _texts(programme: Programme) -> _Texts:
         sealed, training, apart = list(gold.sealed), list(gold.training), list(gold.calibration)
         unprompted = task_from_config(config.task, label_set(programme, gold), programme.folder)
         task, source = prompted_task(programme, training, task=unprompted), "gold's file"
+    known: list[AnyGold] = [*sealed, *apart, *training]
+    texts = {item.prompt.text for item in known}
+    traffic: Collection[Prompt]
     if programme.prompts.exists():
-        traffic = planned_prompts(programme)
+        traffic = planned_prompts(programme)  # each text once
+        prompts = len(traffic) + len(texts.difference(prompt.text for prompt in traffic))
     else:
         rows = read_traffic(programme, Silent())
         require_usable(config.traffic.named, len(rows.accepted), rows.total)
-        traffic = list(rows.accepted)
-    texts = {prompt.text for prompt in traffic}
-    known: list[AnyGold] = [*sealed, *apart, *training]
-    texts.update(item.prompt.text for item in known)
+        traffic = rows.accepted
+        prompts = len(texts.union(prompt.text for prompt in traffic))
     return _Texts(
         task=task,
         gold=_spread([*sealed, *training]),
         traffic=_spread(traffic),
         sealed=len(sealed) + len(apart),
         training=len(training),
-        prompts=len(texts),
+        prompts=prompts,
         source=source,
     )
 
 
-def _spread(items: Sequence[Any]) -> Sequence[Any]:
-    """A sample from all over the sequence."""
-    return items[:: max(1, len(items) // _SAMPLE)][:_SAMPLE]
+def _spread(items: Collection[Any]) -> Sequence[Any]:
+    """A sample from all over them."""
+    step = max(1, len(items) // _SAMPLE)
+    return list(islice(items, 0, step * _SAMPLE, step))
 
 
 class _Gathering:

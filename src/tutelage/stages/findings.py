@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tutelage.config.teachers import EndpointConfig, TeacherConfig, sole_teachers
 from tutelage.data import GoldSet
@@ -65,7 +65,9 @@ def tell_labels(
         progress.warn(f"labels without an example to learn from in gold's training part: {unlearned}")
 
 
-def tell_bound(teacher: Teacher, prompts: Sequence[Prompt], budget: float | None, progress: Progress) -> None:
+def tell_bound(
+    teacher: Teacher, prompts: Collection[Prompt], budget: float | None, progress: Progress
+) -> None:
     """Where there is no budget, what asking `prompts` could cost at most."""
     if budget is not None or not teacher.paid:
         return

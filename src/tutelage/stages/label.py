@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import entry_points
 
 from tutelage import faults, storage
@@ -20,6 +20,7 @@ from tutelage.labelling import (
     Panel,
     asked_of,
     export_answers,
+    export_batches,
     export_quarantined,
     panel_figures,
     repeated,
@@ -27,7 +28,17 @@ from tutelage.labelling import (
 )
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
-from tutelage.records import SYNTHETIC, AnswerStatus, Prompt, SealedGold, Value
+from tutelage.records import (
+    SYNTHETIC,
+    AnswerStatus,
+    Prompt,
+    PromptStream,
+    SealedGold,
+    Value,
+    answered_schema,
+    in_parts,
+    quarantined_schema,
+)
 from tutelage.scale import Engine, open_engine
 from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
 from tutelage.stages.batches import tell_stray_batches
@@ -47,6 +58,7 @@ from tutelage.teachers import Selective, Teacher
 from tutelage.teachers.human import human_queue
 
 _NAMED = 5  # prompts without an answer
+_LOOKED_UP = 50_000  # prompts whose answers are looked at together
 _LEAST_SAMPLE = 10  # answers to gold from which the cost of the rest is estimated
 
 
@@ -124,32 +136,33 @@ def _labelled(programme: Programme, progress: Progress, engine: Engine) -> str:
     real = apart_in_meaning(programme, taught, planned_prompts(programme), progress, engine)
     synthetic = synthetic_prompts(programme, len(real), progress)
     real, written = connected(real, synthetic)
-    transfer = [*real, *written]
+    transfer: Collection[Prompt] = PromptStream.of(real, written)
     corrections = programme_corrections(programme, task, transfer, progress)
     with AnswerLedger(programme.answers) as ledger:
         tell_stray_batches(ledger, asked_of(teacher, task), progress)
         asking = _Asking(programme, teacher, task, ledger, progress, rights, engine)
-        asking.people(gold, [*calibration, *transfer])
+        asking.people(gold, PromptStream.of(calibration, transfer))
         record = {
             "name": teacher.name,
             "revision": teacher.revision,
             "paid": teacher.paid,
             "rights": rights.to_json(),
             "prices": prices,
-            **asking.gold_first(gold, [*calibration, *transfer]),
+            **asking.gold_first(gold, PromptStream.of(calibration, transfer)),
         }
         asking.calibration(calibration)
         asking.transfer(transfer)
-        transfer = asking.within_share(transfer)
+        transfer = asking.within_share(real, written)
         if isinstance(teacher, Panel):
-            figures = panel_figures([*(item.prompt for item in gold), *transfer], teacher, task, ledger)
+            every = PromptStream.of([item.prompt for item in gold], transfer)
+            figures = panel_figures(every, teacher, task, ledger)
             record["panel"] = figures.to_json()
             for line in figures.lines():
                 progress.note(line)
         human = {item.prompt.hash: item.value for item in training}
         bases = {item.prompt.hash: item.basis for item in synthetic}
         record["bases"] = asking.export(transfer, [item.prompt for item in gold], human, corrections, bases)
-        record["synthetic"] = sum(prompt.source == SYNTHETIC for prompt in transfer)
+        record["synthetic"] = sum(prompt.source == SYNTHETIC for prompt in transfer) if written else 0
         asking.export_calibration(calibration)
     keep_signals(programme, teacher, task, transfer, progress)
     faults.point("exported")
@@ -177,13 +190,13 @@ class _Asking:
         self._waiting: AwaitingPeople | None = None  # people of an ensemble
         self.reports: list[LabellingReport] = []
 
-    def people(self, gold: Sequence[SealedGold], transfer: Sequence[Prompt]) -> None:
+    def people(self, gold: Sequence[SealedGold], transfer: Collection[Prompt]) -> None:
         """Where people answer, put all to them at once: gold and traffic, also those who are an ensemble's.
 
         Raises AwaitingPeople while some wait for them; for an ensemble `gold_first` does, once gold was put
         to the others.
         """
-        prompts = [*(item.prompt for item in gold), *transfer]
+        prompts = PromptStream.of([item.prompt for item in gold], transfer)
         if isinstance(self._teacher, Selective):
             tell_rejected(self._teacher.rejected, self._progress, " of people's answers")
             self._put(prompts, may_lack=0)
@@ -193,8 +206,8 @@ class _Asking:
                     tell_rejected(member.teacher.rejected, self._progress, " of people's answers")
                     self._leave(member.teacher, LedgerKey.of(member.teacher, self._task), prompts)
 
-    def _leave(self, people: Selective, key: LedgerKey, prompts: Sequence[Prompt]) -> None:
-        unanswered = self._ledger.unanswered(key, prompts)
+    def _leave(self, people: Selective, key: LedgerKey, prompts: Collection[Prompt]) -> None:
+        unanswered = list(self._ledger.unanswered(key, prompts))
         ready = {prompt.hash for prompt in people.answerable(unanswered)}
         if waiting := [prompt for prompt in unanswered if prompt.hash not in ready]:
             try:
@@ -202,14 +215,14 @@ class _Asking:
             except AwaitingPeople as error:
                 self._waiting = error
 
-    def gold_first(self, gold: Sequence[SealedGold], transfer: Sequence[Prompt]) -> dict[str, object]:
+    def gold_first(self, gold: Sequence[SealedGold], transfer: Collection[Prompt]) -> dict[str, object]:
         """Ask gold, without which there is no evaluation; judge the teacher; then say what the rest may cost.
 
         Raises GateRefused where the teacher is below the bar, TeacherUnavailable where gold lacks an answer,
         AwaitingPeople where an ensemble's people have yet to answer.
         """
         prompts = [item.prompt for item in gold]
-        self._tell_bound([*prompts, *transfer])
+        self._tell_bound(PromptStream.of(prompts, transfer))
         try:
             self._put(prompts, may_lack=0)
         except AwaitingPeople as error:
@@ -221,7 +234,7 @@ class _Asking:
         self._estimate(prompts, transfer)
         return found
 
-    def _estimate(self, asked: Sequence[Prompt], transfer: Sequence[Prompt]) -> None:
+    def _estimate(self, asked: Sequence[Prompt], transfer: Collection[Prompt]) -> None:
         """What the transfer set will probably cost, from the answers to gold."""
         if not self._teacher.paid:
             return
@@ -238,47 +251,47 @@ class _Asking:
         if prompts:
             self._put(prompts, may_lack=0)
 
-    def transfer(self, prompts: Sequence[Prompt]) -> None:
+    def transfer(self, prompts: Collection[Prompt]) -> None:
         """Ask the transfer set. Raises TeacherUnavailable where too much of it lacks an answer."""
         self._put(prompts, may_lack=int(self._labelling.max_failed_share * len(prompts)))
 
-    def within_share(self, prompts: Sequence[Prompt]) -> list[Prompt]:
-        """The prompts without those synthetic ones that are too many beside real ones with an answer."""
+    def within_share(self, real: Collection[Prompt], written: Sequence[Prompt]) -> Collection[Prompt]:
+        """Real prompts and what was `written` beside them, without what is too much beside usable answers."""
         synthesis = self._programme.config.synthesis
-        written = [prompt for prompt in prompts if prompt.source == SYNTHETIC]
         if synthesis is None or not written:
-            return list(prompts)
-        found = self._ledger.read_answers(
-            self._key, ("hash", "status"), [prompt.hash for prompt in prompts]
-        ).to_pydict()
-        usable = {
-            hash_
-            for hash_, status in zip(found["hash"], found["status"], strict=True)
-            if status == AnswerStatus.OK
-        }
-        real = sum(prompt.source != SYNTHETIC and prompt.hash in usable for prompt in prompts)
-        allowed = most_beside(real, synthesis.share)
-        taught = [prompt for prompt in written if prompt.hash in usable]
+            return PromptStream.of(real, written)
+        usable = sum(len(self._usable(part)) for part in in_parts(real, _LOOKED_UP))
+        allowed = most_beside(usable, synthesis.share)
+        answered = self._usable(written)
+        taught = [prompt for prompt in written if prompt.hash in answered]
         if len(taught) <= allowed:
-            return list(prompts)
+            return PromptStream.of(real, written)
         self._progress.warn(
             f"{len(taught) - allowed:,} answered synthetic prompts are left out of the transfer set: beside "
-            f"{real:,} usable answers to real ones synthesis.share {synthesis.share:g} allows {allowed:,}"
+            f"{usable:,} usable answers to real ones synthesis.share {synthesis.share:g} allows {allowed:,}"
         )
         dropped = {prompt.hash for prompt in taught[allowed:]}
-        return [prompt for prompt in prompts if prompt.hash not in dropped]
+        return PromptStream.of(real, [prompt for prompt in written if prompt.hash not in dropped])
 
-    def _asked(self, teacher: Teacher, prompts: Sequence[Prompt]) -> LabellingReport:
+    def _usable(self, prompts: Sequence[Prompt]) -> set[str]:
+        """Hashes of those whose answer can teach."""
+        hashes = [prompt.hash for prompt in prompts]
+        found = self._ledger.read_answers(self._key, ("hash", "status"), hashes).to_pydict()
+        pairs = zip(found["hash"], found["status"], strict=True)
+        return {hash_ for hash_, status in pairs if status == AnswerStatus.OK}
+
+    def _asked(self, teacher: Teacher, prompts: Collection[Prompt]) -> LabellingReport:
         programme, task, ledger, progress = self._programme, self._task, self._ledger, self._progress
         return put(programme, teacher, prompts, task, ledger, progress, self._rights, self._engine)
 
-    def _put(self, prompts: Sequence[Prompt], may_lack: int) -> None:
+    def _put(self, prompts: Collection[Prompt], may_lack: int) -> None:
         report = self._asked(self._teacher, prompts)
         self.reports.append(report)
         _tell_calls(report, self._progress)
         if report.failed > may_lack:
-            names = {prompt.hash: prompt.id for prompt in prompts}
-            first = ", ".join(names[hash_] for hash_ in report.failed_prompts[:_NAMED])
+            named = report.failed_prompts[:_NAMED]
+            names = {hash_: prompt.id for prompt in prompts if (hash_ := prompt.hash) in named}
+            first = ", ".join(names[hash_] for hash_ in named)
             raise TeacherUnavailable(
                 f"{report.failed:,} of {len(prompts):,} prompts have no answer after all their tries (ids "
                 f"{first}{', ...' if report.failed > _NAMED else ''}); none of gold may lack one, and of the "
@@ -292,9 +305,10 @@ class _Asking:
                 "(`tutelage label --force` asks them again)"
             )
 
-    def _tell_bound(self, prompts: Sequence[Prompt]) -> None:
-        unanswered = self._ledger.unanswered(self._key, prompts)
-        tell_bound(self._teacher, unanswered, self._labelling.budget, self._progress)
+    def _tell_bound(self, prompts: Collection[Prompt]) -> None:
+        if self._labelling.budget is None and self._teacher.paid:
+            unanswered = self._ledger.unanswered(self._key, prompts)
+            tell_bound(self._teacher, unanswered, None, self._progress)
 
     def _judge(self, gold: Sequence[SealedGold]) -> Decision | None:
         """The gate `teacher`, journalled; None where no bar is set."""
@@ -328,7 +342,7 @@ class _Asking:
 
     def export(
         self,
-        transfer: Sequence[Prompt],
+        transfer: Collection[Prompt],
         gold: Sequence[Prompt],
         human: Mapping[str, Value],
         corrections: Mapping[str, Value],
@@ -339,13 +353,21 @@ class _Asking:
         `written` says of synthetic prompts, by hash, under which rights they were written: answers to them
         stand under those too. Returns how many rows of the transfer set stand under which rights.
         """
+        import pyarrow as pa
+
         programme, ledger, key = self._programme, self._ledger, self._key
         faults.point("exporting")
-        table = with_bases(export_answers(transfer, ledger, key, self._task, human, corrections), written)
-        storage.write_table(programme.transfer, table)
+        counts = Counter[str]()
+        with storage.table_writer(programme.transfer, answered_schema()) as write:
+            for batch in export_batches(transfer, ledger, key, self._task, human, corrections):
+                table = with_bases(pa.Table.from_batches([batch]), written)
+                counts.update(basis_counts(table))
+                write(table)
         storage.write_table(programme.gold_answers, export_answers(gold, ledger, key, self._task, {}))
-        storage.write_table(programme.quarantined, export_quarantined(transfer, ledger, key))
-        return basis_counts(table)
+        with storage.table_writer(programme.quarantined, quarantined_schema()) as write:
+            for table in export_quarantined(transfer, ledger, key):
+                write(table)
+        return dict(counts)
 
     def export_calibration(self, prompts: Sequence[Prompt]) -> None:
         """Write the answers to gold's calibration part, which only certificates read; if there is one."""

@@ -5,12 +5,12 @@ What computes is imported where it is used: `tutelage status` looks at stages an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from tutelage.errors import UsageError
 from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress
-from tutelage.records import Prompt
+from tutelage.records import Prompt, PromptStream
 from tutelage.scale import LOCAL, Engine
 from tutelage.stages.coverage import text_space
 from tutelage.stages.gold import kept_apart, kept_apart_inputs
@@ -22,26 +22,28 @@ _NAMED = 3
 def apart_in_meaning(
     programme: Programme,
     training: Sequence[Prompt],
-    traffic: Sequence[Prompt],
+    traffic: Collection[Prompt],
     progress: Progress,
     engine: Engine = LOCAL,
-) -> list[Prompt]:
+) -> Collection[Prompt]:
     """Gold's training part and the traffic, without what of the latter gold has in other words, in groups.
 
     Each text once, the traffic's first in order, as gold's prompt where both have it. Nothing is left out or
     grouped without `traffic.semantic_duplicate`. Raises UsageError for more texts than are compared.
+    `traffic` has each text once, as `collect` leaves it.
     """
-    prompts = list({prompt.hash: prompt for part in (traffic, training) for prompt in part}.values())
+    every = _with_training(traffic, training)
     least = programme.config.traffic.semantic_duplicate
     if least is None:
-        return prompts
+        return every
     from tutelage.data.meaning import MOST, grouped, nearest
 
-    if len(prompts) > MOST:
+    if len(every) > MOST:
         raise UsageError(
             f"traffic.semantic_duplicate compares all pairs of {MOST:,} prompts at most, and there are "
-            f"{len(prompts):,}. Mend: label a part (labelling.sample), or leave it out"
+            f"{len(every):,}. Mend: label a part (labelling.sample), or leave it out"
         )
+    prompts = list(every)
     gold = kept_apart(programme)
     space = text_space(programme, [prompt.text for prompt in prompts], engine)
     with progress.track("comparing by meaning", 2, "steps") as tracker:
@@ -71,6 +73,16 @@ def apart_in_meaning(
         f"{len(names):,} prompts in {len(set(names)):,} groups, near duplicates in meaning included"
     )
     return found
+
+
+def _with_training(traffic: Collection[Prompt], training: Sequence[Prompt]) -> Collection[Prompt]:
+    known = {prompt.hash: prompt for prompt in training}
+    if not known:
+        return traffic
+    met = {hash_ for prompt in traffic if (hash_ := prompt.hash) in known}
+    rest = [prompt for hash_, prompt in known.items() if hash_ not in met]
+    as_gold = PromptStream(lambda: (known.get(prompt.hash, prompt) for prompt in traffic), len(traffic))
+    return PromptStream.of(as_gold, rest)
 
 
 def meaning_inputs(programme: Programme) -> Mapping[str, str]:

@@ -25,7 +25,7 @@ from tutelage.gates import Decision
 from tutelage.labelling import AnswerLedger, LedgerKey, repeated, shares_of, usage_by_prompt
 from tutelage.programme import Programme
 from tutelage.progress import Progress
-from tutelage.records import Answer, AnswerStatus, Gold, Prompt, Usage
+from tutelage.records import Answer, AnswerStatus, Gold, Prompt, PromptStream, Usage
 from tutelage.scale import Engine, open_engine
 from tutelage.stages.asking import asked_again, open_teacher, prompted_task, put
 from tutelage.stages.collected import each_prompt
@@ -156,7 +156,7 @@ def _estimate(
     """What the big run will take in this version, from the sample's answers."""
     teacher = open_teacher(programme, training, task)
     traffic = planned_prompts(programme)
-    rest = [*held_out(programme), *(item.prompt for item in training), *traffic]
+    rest = PromptStream.of(held_out(programme), [item.prompt for item in training], traffic)
     at_once = teacher.concurrency or programme.config.labelling.concurrency
     return estimate_of(shares_of(teacher, task, ledger, sample, rest), at_once)
 

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from tutelage import storage
 from tutelage.data.synthetic import Synthetic, most_beside, read_synthetic
 from tutelage.gates import Verdict
 from tutelage.programme import Programme, fingerprint
 from tutelage.progress import Progress
-from tutelage.records import Prompt
+from tutelage.records import Prompt, PromptStream
 from tutelage.rights import standing_gate
-from tutelage.stages.collected import each_prompt, prompts_with
+from tutelage.stages.collected import are_among, each_where, every_prompt
 from tutelage.stages.rights import programme_use
 
+_FEW = 100_000  # prompts of a plan that are held, since going through all of the traffic again takes longer
 
-def planned_prompts(programme: Programme) -> list[Prompt]:
-    """Those that `answers/plan.parquet` names, in the traffic's order.
 
-    All of `prompts/prompts.parquet` without `labelling.sample`, or while `plan` has yet to run. Of the others
-    there are never more than a batch in memory.
+def planned_prompts(programme: Programme) -> Collection[Prompt]:
+    """Those that `answers/plan.parquet` names, in the traffic's order; many of them aren't held in memory.
+
+    All of `prompts/prompts.parquet` without `labelling.sample`, or while `plan` has yet to run.
     """
     if programme.config.labelling.sample is None or not programme.plan.exists():
-        return list(each_prompt(programme))
-    return prompts_with(programme, storage.read_table(programme.plan)["hash"].to_pylist())
+        return every_prompt(programme)
+    chosen = are_among(programme, storage.read_table(programme.plan)["hash"].to_pylist())
+    planned = PromptStream(lambda: each_where(programme, chosen), int(chosen.sum()))
+    return planned if len(planned) > _FEW else list(planned)
 
 
 def plan_inputs(programme: Programme) -> Mapping[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def _pair(row: Mapping[str, Any], reasons: Mapping[str, str]) -> tuple[Prompt, A
 
 
 def programme_corrections(
-    programme: Programme, task: Task, transfer: Sequence[Prompt], progress: Progress
+    programme: Programme, task: Task, transfer: Collection[Prompt], progress: Progress
 ) -> dict[str, Value]:
     """What people said of answers of the transfer set, by prompt hash; of sealed gold nothing is taken.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +58,7 @@ def require_revealing(programme: Programme, teacher: Teacher) -> Revealing | Non
 
 
 def keep_signals(
-    programme: Programme, teacher: Teacher, task: Task, prompts: Sequence[Prompt], progress: Progress
+    programme: Programme, teacher: Teacher, task: Task, prompts: Collection[Prompt], progress: Progress
 ) -> None:
     """Keep the wanted signals of all prompts, going on where an earlier run ended."""
     if "tokens" in programme.config.labelling.signals:

@@ -99,7 +99,7 @@ class _Real:
         placed = storage.read_table(programme.placed).select(["hash", "cluster"]).to_pylist()
         entries = read_coverage(programme)["clusters"]
         return cls(
-            planned_prompts(programme),
+            list(planned_prompts(programme)),
             prompts_from_table(storage.read_table(programme.prompts)),
             [item.prompt for item in read_training(programme.gold_training)],
             {row["hash"]: row["cluster"] for row in placed},
