@@ -6,17 +6,39 @@ import os
 import subprocess
 import sys
 
+LAUNCHERS = {
+    "torchrun": ("torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+    "accelerate": ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
+}
 
-def torchrun(*words: object) -> subprocess.CompletedProcess[str]:
-    """Run a script, or `-m` and a module, with arguments, in two processes that import what this one can."""
+
+def torchrun(*words: object, by: str = "torchrun") -> subprocess.CompletedProcess[str]:
+    """Run a script, or `-m` and a module, with arguments, in two processes that import what this one can.
+
+    `by` another of the `LAUNCHERS`, `accelerate launch` starts them.
+    """
+    return ended(started(*words, by=by))
+
+
+def started(*words: object, by: str = "torchrun") -> subprocess.Popen[str]:
+    """`torchrun`, under way."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return subprocess.run(
-        [*command, *map(str, words)],
+    return subprocess.Popen(
+        [sys.executable, "-m", *LAUNCHERS[by], *map(str, words)],
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=400,
-        check=False,
     )
+
+
+def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """What came of one that was started."""
+    with process:
+        try:
+            told, errors = process.communicate(timeout=400)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # with its children, which `kill` would leave
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, told, errors)

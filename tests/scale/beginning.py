@@ -6,8 +6,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from halting import HaltingProgress
 from tutelage.errors import ConfigError
 from tutelage.progress import Progress
+from tutelage.stages.train import Training
 
 
 @dataclass(frozen=True)
@@ -29,3 +31,11 @@ class Beginning:
                 time.sleep(120)
             tracker.advance(1, "second step")
         return "went on where it was"
+
+
+class Halting(Training):
+    """A training that stands still at the step after its first checkpoint, once; see `HaltingProgress`."""
+
+    def __call__(self, progress: Progress) -> str:
+        """See `Training`."""
+        return super().__call__(HaltingProgress(self.checkpoints, self.checkpoints.parent))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tutelage.config import parse_config
-from tutelage.errors import ConfigError, UsageError
-from tutelage.scale import require_local
+from tutelage.errors import ConfigError
 
 REST = {
     "gold": {"path": "gold.csv", "training": {"share": 0.4}},
@@ -45,15 +44,6 @@ def test_what_belongs_to_ray_is_refused_without_it():
 def test_what_no_cluster_can_do_is_refused(wrong):
     with pytest.raises(ConfigError):
         engine_of(wrong if isinstance(wrong, str) else {"type": "ray", **wrong})
-
-
-@pytest.mark.parametrize("command", ["train", "curve"])
-def test_what_does_not_run_on_a_cluster_says_so(command):
-    require_local(engine_of("local"), command)
-    with pytest.raises(
-        UsageError, match=rf"`tutelage {command}` doesn't run on a cluster.*--set engine=local"
-    ):
-        require_local(engine_of("ray"), command)
 
 
 def test_a_section_that_was_read_can_be_read_again():

@@ -13,9 +13,10 @@ pytest.importorskip("ray", reason="engine: ray needs tutelage[scale]")
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from beginning import Beginning
-from inbox import inbox_programme
+from beginning import Beginning, Halting
+from inbox import inbox_programme, letter_counting_inbox
 
+from halting import lives
 from tiny_world import save_checkpoint
 from tutelage import storage
 from tutelage.config import EngineConfig
@@ -24,6 +25,7 @@ from tutelage.programme import Programme
 from tutelage.progress import Silent
 from tutelage.scale import open_engine
 from tutelage.stages import run_stage
+from tutelage.stages.train import Training
 from tutelage.students import load_student
 
 TEXTS = ["where is my parcel", "i forgot the password", "the invoice is wrong"]
@@ -119,3 +121,48 @@ def test_an_error_of_a_training_is_raised_here_and_not_tried_again(tmp_path, nod
     ):
         engine.train(Beginning(tmp_path, fails=True), told, tmp_path / "kept", shared=True)
     assert not any("broke off" in line for line in told.lines)
+
+
+@pytest.mark.long
+def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_weights(
+    tmp_path, nodes, kill_worker, one_torch_thread
+):
+    """With dropout: the random numbers go on too."""
+    save_checkpoint(tmp_path / "tiny")
+    student = {"family": "encoder", "base": str(tmp_path / "tiny"), "layers": 1, "epochs": 2}
+    (tmp_path / "inbox").mkdir()
+    letter_counting_inbox(
+        tmp_path / "inbox",
+        gold={"path": "gold.csv", "training": {"share": 0.4}},
+        student={**student, "batch_size": 8},
+    )
+    programme = Programme.open(tmp_path / "inbox")
+    for name in ("gold", "collect", "coverage", "label"):
+        run_stage(programme, name)
+    near, far = (tmp_path / name for name in ("near", "far"))
+    for folder in (near, far):
+        (folder / "run").mkdir(parents=True)
+    Training(programme, near / "run", near / "kept")(Silent())
+    halted, killed = far / "halted", []
+
+    def kill_there():
+        while not halted.exists():
+            time.sleep(0.05)
+        killed.append(kill_worker("ray::RayTrainWorker"))
+
+    thread = threading.Thread(target=kill_there, daemon=True)
+    thread.start()
+    told = Told()
+    with open_engine(EngineConfig(type="ray", address=nodes.address), told) as engine:
+        engine.train(Halting(programme, far / "run", far / "kept"), told, far / "kept", shared=False)
+    assert killed == [True] and any("goes on from its checkpoint" in line for line in told.lines)
+    for arm in ("student", "control"):
+        found, wanted = (
+            {path.name: path.read_bytes() for path in (folder / "run" / arm).rglob("*.safetensors")}
+            for folder in (far, near)
+        )
+        assert found and found == wanted, "bit for bit"
+    first, second = lives(far / "steps")
+    kept = first[-2][0]  # that of the last check: the step in which it stood still was run again
+    assert first == [(number, "training student") for number in range(1, kept + 2)]
+    assert second[0] == (kept + 1, "training student")

@@ -14,6 +14,7 @@ from tutelage.cli.app import app
 from tutelage.errors import UsageError
 from tutelage.programme import Programme
 from tutelage.progress import Silent
+from tutelage.scale import LOCAL
 from tutelage.stages import run_comparison, run_stage
 
 pytest.importorskip("torch")
@@ -56,7 +57,7 @@ def test_what_is_trained_is_not_trained_again_and_what_changed_is(folder, monkey
     run_comparison(Programme.open(folder), Silent())
     trained = []
     monkeypatch.setattr(
-        "tutelage.stages.candidates.trained_on",
+        "tutelage.stages.trials.trained_on",
         lambda programme, named, *rest: trained.append(named) or pytest.fail("trained"),
     )
     run_comparison(Programme.open(folder), Silent())
@@ -101,6 +102,7 @@ def test_the_terminal_shows_the_frontier_and_the_proposal(folder):
 
 def test_who_learns_to_decline_learns_it_in_a_comparison_too(tmp_path, faulty_teacher, monkeypatch):
     from tutelage.stages import candidates
+    from tutelage.stages.contenders import contenders_of
 
     refusal, texts = "I'm sorry, but I can't help with that.", questions()
     for text in texts:
@@ -129,7 +131,7 @@ def test_who_learns_to_decline_learns_it_in_a_comparison_too(tmp_path, faulty_te
     ground = candidates.split_transfer(programme)
     for name, config in programme.config.comparison.candidates.items():
         with pytest.raises(pytest.fail.Exception, match="learned"):
-            candidates.contender_of(programme, name, config, ground, Silent())
+            contenders_of(programme, {name: config}, ground, LOCAL, Silent())
     declined = {text for text in texts[20:] if text.startswith("account")}
     assert declined and set(learned["polite"].texts) - set(learned["plain"].texts) == declined
     said = dict(zip(learned["polite"].texts, learned["polite"].values, strict=True))

@@ -35,7 +35,7 @@ def test_a_programme_of_few_answers_says_so_and_a_curve_is_trained_once(tmp_path
     assert len(found.curve.sizes) == 4 and found.curve.more == 50 and found.cost == 0.0
     assert not [path for path in (folder / "students" / ".curve").iterdir() if path.is_dir()]
     assert storage.read_json(folder / "evaluation" / "curve.json")["verdict"] == found.curve.verdict
-    monkeypatch.setattr("tutelage.stages.curve.trained_on", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("tutelage.stages.trials.trained_on", lambda *_: pytest.fail("trained again"))
     overrides = ["--set", "student.epochs=3", "--set", "student.members=1"]
     again = CliRunner().invoke(app, ["curve", str(folder), *overrides, "--more", "50", "--configured"])
     assert again.exit_code == 0 and "50 more answers would add" in again.output, again.output

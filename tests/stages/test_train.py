@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from inbox import letter_counting_inbox
 from typer.testing import CliRunner
 
+from halting import lives
 from tiny_world import save_checkpoint
-from torchrun import torchrun
+from torchrun import ended, started, torchrun
 from tutelage import storage
 from tutelage.cli.app import app
 from tutelage.errors import UsageError
@@ -63,6 +66,42 @@ def test_two_processes_make_one_student_and_write_it_once(tmp_path, one_torch_th
     assert [path.name for path in (far.folder / "students").iterdir()] == [far.student.name]
     assert far.student.name == near.student.name
     assert run_stage(far, "train") is False
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("by", "rank"), [("torchrun", "1"), ("accelerate", "0")])
+def test_a_process_that_is_killed_costs_no_step_before_the_checkpoint(tmp_path, by, rank):
+    """With dropout, which each process draws for itself: the random numbers of both go on."""
+    save_checkpoint(tmp_path / "tiny")
+    shape = {"layers": 1, "epochs": 2, "batch_size": 8}
+    near = labelled(tmp_path / "near", family="encoder", base=str(tmp_path / "tiny"), **shape)
+    shutil.copytree(near.folder, tmp_path / "far")
+    far = Programme.open(tmp_path / "far")
+    script = Path(__file__).with_name("halting_train.py")
+    process = started(script, far.folder, by=by)
+    while not (tmp_path / "halted").exists():
+        assert process.poll() is None, ended(process).stderr[-3000:]
+        time.sleep(0.05)
+    ranks = [one for one in psutil.Process(process.pid).children(recursive=True) if "RANK" in one.environ()]
+    next(one for one in ranks if one.environ()["RANK"] == rank).kill()
+    (tmp_path / "on").touch()
+    assert ended(process).returncode != 0
+    done = torchrun(script, far.folder, by=by)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = lives(tmp_path / "steps")
+    kept = first[-2][0]
+    assert first == [(number, "training student") for number in range(1, kept + 2)]
+    assert second[0] == (kept + 1, "training student")
+    done = torchrun("-m", "tutelage", "train", near.folder, by=by)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for arm in ("student", "control"):
+        found, wanted = (
+            {path.name: path.read_bytes() for path in (one.student / arm).rglob("*.safetensors")}
+            for one in (far, near)
+        )
+        assert found and found == wanted, "bit for bit"
+    far.journal.verify()
+    assert [path.name for path in (far.folder / "students").iterdir()] == [far.student.name]
 
 
 def be_second(monkeypatch):

@@ -129,8 +129,10 @@ def random_tensors() -> Tensors:
     return states
 
 
-def restore_random(states: Tensors) -> None:
-    """Put `random_tensors` back."""
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
+def restore_random(states: Tensors, process: int = 0) -> None:
+    """Put `random_tensors` back, as `process` had them; the first one's where it had none."""
+    own = {kind: states.get(f"{kind}.{process}", states.get(kind)) for kind in ("cpu", "cuda")}
+    if own["cpu"] is not None:
+        torch.set_rng_state(own["cpu"])
+    if own["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(own["cuda"])

@@ -315,11 +315,22 @@ class _Trainer(transformers.Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         if self._checkpoint is None:
             return
-        learned, optimizer = self._learned(), optimizer_tensors(self.optimizer)
+        learned, optimizer, random = self._learned(), optimizer_tensors(self.optimizer), self._random()
         if not self.is_world_process_zero():
             return
         self.record.seconds = self._seconds()
-        self._checkpoint.write(Snapshot(self.record, learned, self._best, optimizer, random_tensors()))
+        self._checkpoint.write(Snapshot(self.record, learned, self._best, optimizer, random))
+
+    def _random(self) -> dict[str, Tensor]:
+        """Of all processes, those of later ones under "<kind>.<number>". All have to ask."""
+        own = random_tensors()
+        if self.args.world_size == 1:
+            return own
+        found = {}
+        for kind, state in own.items():
+            every = self.accelerator.gather(state[None].to(self.args.device)).cpu()
+            found |= {f"{kind}.{number}" if number else kind: one for number, one in enumerate(every)}
+        return found
 
     def _resume_folder(self) -> str | None:
         """The folder from which transformers' Trainer reads at which step it goes on."""
@@ -351,7 +362,7 @@ class _Trainer(transformers.Trainer):
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if self._snapshot is not None:
-            restore_random(self._snapshot.random)
+            restore_random(self._snapshot.random, self.args.process_index)
 
 
 class _Steps(TrainerCallback):

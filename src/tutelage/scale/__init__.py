@@ -7,7 +7,6 @@ from tutelage.scale.engine import (
     is_first,
     open_engine,
     processes,
-    require_local,
     require_one_process,
 )
 
@@ -18,6 +17,5 @@ __all__ = [
     "is_first",
     "open_engine",
     "processes",
-    "require_local",
     "require_one_process",
 ]

@@ -103,16 +103,6 @@ def open_engine(config: EngineConfig, progress: Progress) -> Iterator[Engine]:
         engine.close()
 
 
-def require_local(config: EngineConfig, command: str) -> None:
-    """Raise UsageError where `command`, which doesn't run on a cluster, is to do so."""
-    if config.type != "local":
-        raise UsageError(
-            f"`tutelage {command}` doesn't run on a cluster yet, and engine.type is {config.type}. Mend: "
-            f"`tutelage {command} --set engine=local` runs it on this machine, and the next "
-            "command goes on from there"
-        )
-
-
 def is_first() -> bool:
     """Whether this is the process that writes: the first of those that share a training, or the only one."""
     return os.environ.get("RANK", "0") == "0"

@@ -1,20 +1,14 @@
-"""Trains and measures the students that `compare` sets beside each other; what is done is kept."""
+"""What students are trained and compared on beside each other, and how each is trained and judged."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tutelage import storage
 from tutelage.config import StudentConfig
 from tutelage.data.splits import part_rows
 from tutelage.distillation import (
@@ -27,19 +21,17 @@ from tutelage.distillation import (
     require_enough,
 )
 from tutelage.errors import UsageError
-from tutelage.evaluation import Contender, Footprint, measure_footprint
 from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import AnswerStatus
 from tutelage.stages.arms import layer_teaching, said_declining
-from tutelage.stages.predictions import predicting, predictions
+from tutelage.stages.predictions import predictions
 from tutelage.stages.task import label_task, resolved_task
 from tutelage.stages.transfer import read_transfer, split_by_time
 from tutelage.students import Student, Writer
 from tutelage.tasks import Task, with_labels
 
 _LEAST_SELECTION = 30
-_MEASURED_TEXTS = 300
 _SPLIT_SEED = 0  # the part compared on is the same whatever the candidates' seeds
 
 
@@ -98,61 +90,6 @@ def _declined(programme: Programme, task: Task) -> TextSignals:
     return read_texts(table.filter(pa.array(alone, pa.bool_())), said)
 
 
-def contender_of(
-    programme: Programme, name: str, config: StudentConfig, ground: Ground, progress: Progress
-) -> Contender:
-    """One candidate, trained with every seed that isn't done yet; each has a file of its own."""
-    folder = programme.folder / "students" / ".comparison" / name
-    scores, footprint = [], Footprint()
-    for number, seed in enumerate(programme.config.comparison.seeds):
-        seeded = config.model_copy(update={"seed": seed})
-        key = storage.hash_json(
-            [
-                seeded.model_dump(mode="json"),
-                storage.hash_file(programme.transfer),
-                ground.task.version,
-                ground.selection.tolist(),
-                number,
-                ground.declined.to_json() if config.refusals else None,
-            ]
-        )
-        done = _kept(folder / f"{seed}.json", key)
-        if done is None:
-            done = _trained(
-                programme, f"{name}, seed {seed}", seeded, ground, progress, folder / str(seed), number
-            )
-            storage.write_json(folder / f"{seed}.json", {**done, "key": key})
-            shutil.rmtree(folder / str(seed), ignore_errors=True)  # its checkpoint
-        scores.append(done["scores"])
-        if number == 0:
-            footprint = Footprint(**done["footprint"])
-    return Contender(name, np.array(scores), footprint)
-
-
-def _kept(path: Path, key: str) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    try:
-        found: dict[str, Any] = json.loads(storage.read_text(path))
-        return found if found["key"] == key else None
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _trained(
-    programme: Programme,
-    named: str,
-    config: StudentConfig,
-    ground: Ground,
-    progress: Progress,
-    checkpoint: Path,
-    number: int,
-) -> dict[str, Any]:
-    student = trained_on(programme, named, config, ground, progress, checkpoint)
-    footprint = _footprint(student, ground.task, ground.compared.texts) if number == 0 else Footprint()
-    return {"scores": scores_of(student, ground), "footprint": asdict(footprint)}
-
-
 def scores_of(student: Student | Writer, ground: Ground) -> list[float]:
     """How right it is on each row compared on, in [0, 1]; 0 where it says nothing that can be read."""
     part = ground.compared
@@ -196,16 +133,3 @@ def trained_on(
         checkpoint=checkpoint,
         layers=layer_teaching(programme, config, set(ground.compared.texts)),
     ).student
-
-
-def _footprint(student: Student | Writer, task: Task, texts: Sequence[str]) -> Footprint:
-    with tempfile.TemporaryDirectory() as folder:
-        student.save(Path(folder))
-        return measure_footprint(
-            predicting(student, task),
-            texts[:_MEASURED_TEXTS],
-            folder=Path(folder),
-            parameters=student.parameters,
-            calls=100,
-            seconds=10.0,
-        )

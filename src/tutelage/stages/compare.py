@@ -14,7 +14,7 @@ from tutelage import storage
 from tutelage.config import StudentConfig
 from tutelage.programme import Programme
 from tutelage.progress import Progress
-from tutelage.scale import require_local
+from tutelage.scale import open_engine
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.rights import require_rights
 from tutelage.stages.signals import check_signals
@@ -31,9 +31,9 @@ def run_comparison(programme: Programme, progress: Progress) -> Frontier:
     Raises UsageError where a stage before training has to run first or too little is left to compare on.
     """
     from tutelage.evaluation import frontier_of
-    from tutelage.stages.candidates import contender_of, split_transfer
+    from tutelage.stages.candidates import split_transfer
+    from tutelage.stages.contenders import contenders_of
 
-    require_local(programme.config.engine, "compare")
     require_earlier(programme, "train", "compare")
     require_rights(programme)
     check_signals(programme)
@@ -44,9 +44,8 @@ def run_comparison(programme: Programme, progress: Progress) -> Frontier:
         f"{len(candidates)} students, {len(programme.config.comparison.seeds)} seeds, "
         f"on {len(ground.selection):,} prompts that none learns from",
     )
-    contenders = [
-        contender_of(programme, name, config, ground, progress) for name, config in candidates.items()
-    ]
+    with open_engine(programme.config.engine, progress) as engine:
+        contenders = contenders_of(programme, candidates, ground, engine, progress)
     found = frontier_of(contenders, programme.config.comparison.margin)
     humans = sum(gold is not None for gold in ground.compared.gold)
     storage.write_json(

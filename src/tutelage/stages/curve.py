@@ -5,7 +5,6 @@ They are judged on a part of the transfer set that none learns from, as `compare
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,12 +17,13 @@ from tutelage.errors import UsageError
 from tutelage.evaluation.curve import LearningCurve, learning_curve
 from tutelage.programme import Programme
 from tutelage.progress import Progress
-from tutelage.scale import require_local
-from tutelage.stages.candidates import Ground, scores_of, split_transfer, trained_on
+from tutelage.scale import open_engine
+from tutelage.stages.candidates import Ground, split_transfer
 from tutelage.stages.collected import are_among
 from tutelage.stages.lifecycle import require_earlier
 from tutelage.stages.rights import require_rights
 from tutelage.stages.signals import check_signals
+from tutelage.stages.trials import Trial, run_trials
 from tutelage.tasks import with_labels
 
 _SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
@@ -60,7 +60,6 @@ def run_curve(
     `more` where None is the traffic not labelled yet, or as many as there are. Raises UsageError where a
     stage before training has to run first, or there is too little to learn from or to judge on.
     """
-    require_local(programme.config.engine, "curve")
     require_earlier(programme, "train", "curve")
     require_rights(programme)
     check_signals(programme)
@@ -78,9 +77,11 @@ def run_curve(
     progress.note(
         f"{len(sizes) * len(seeds):,} students of {sizes[0]:,} to {sizes[-1]:,} answers; each is kept"
     )
-    scores = np.array(
-        [[_scores(programme, config, ground, size, seed, progress) for seed in seeds] for size in sizes]
-    )
+    trials = [_trial(programme, config, ground, size, seed) for size in sizes for seed in seeds]
+    with open_engine(programme.config.engine, progress) as engine:
+        run_trials(programme, trials, ground, engine, progress)
+    scores = np.array([(trial.kept() or {})["scores"] for trial in trials])
+    scores = scores.reshape(len(sizes), len(seeds), -1)
     transfer = storage.read_table(programme.transfer)
     wanted = more or _unlabelled(programme, transfer) or len(ground.texts)
     paid = float(np.mean(transfer.column("cost").to_numpy()))
@@ -90,31 +91,22 @@ def run_curve(
     return found
 
 
-def _scores(
-    programme: Programme, config: StudentConfig, ground: Ground, size: int, seed: int, progress: Progress
-) -> list[float]:
-    """Of a student of the first `size` answers in an order of its seed; kept in `students/.curve`."""
+def _trial(programme: Programme, config: StudentConfig, ground: Ground, size: int, seed: int) -> Trial:
+    """A student of the first `size` answers in an order of its seed; kept in `students/.curve`."""
     order = np.random.default_rng(seed).permutation(ground.learning)
-    part = replace(ground, learning=np.sort(order[:size]))
+    learning = np.sort(order[:size])
     seeded = config.model_copy(update={"seed": seed})
     key = storage.hash_json(
         [
             seeded.model_dump(mode="json"),
             storage.hash_file(programme.transfer),
             ground.task.version,
-            part.learning.tolist(),
+            learning.tolist(),
             ground.selection.tolist(),
         ]
     )
-    path = programme.folder / "students" / ".curve" / f"{key}.json"
-    if path.exists():
-        kept: list[float] = storage.read_json(path)["scores"]
-        return kept
     named = f"{config.run} on {size:,} answers, seed {seed}"
-    scores = scores_of(trained_on(programme, named, seeded, part, progress, path.with_suffix("")), part)
-    storage.write_json(path, {"scores": scores})
-    shutil.rmtree(path.with_suffix(""), ignore_errors=True)  # what a killed training would have gone on from
-    return scores
+    return Trial(named, seeded, learning, programme.folder / "students" / ".curve" / key, key)
 
 
 def _of_real_prompts(ground: Ground) -> Ground:
