@@ -37,7 +37,7 @@ def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     """What came of one that was started."""
     with process:
         try:
-            told, errors = process.communicate(timeout=400)
+            told, errors = process.communicate(timeout=1800)
         except subprocess.TimeoutExpired:
             process.terminate()  # with its children, which `kill` would leave
             raise

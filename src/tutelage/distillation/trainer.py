@@ -326,7 +326,7 @@ class _Trainer(transformers.Trainer):
         own = random_tensors()
         if self.args.world_size == 1:
             return own
-        found = {}
+        found: dict[str, Tensor] = {}
         for kind, state in own.items():
             every = self.accelerator.gather(state[None].to(self.args.device)).cpu()
             found |= {f"{kind}.{number}" if number else kind: one for number, one in enumerate(every)}
