@@ -284,7 +284,8 @@ def test_a_run_that_was_killed_goes_on_to_the_same_end(tmp_path, finished):
     folder = inbox_programme(tmp_path)
     command = [sys.executable, "-m", "tutelage", "run", str(folder)]
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
-    for delay in (2.5, 5.0):
+    programme = Programme.open(folder)
+    for reached in (programme.seal, programme.transfer):
         process = subprocess.Popen(
             command,
             env=environment,
@@ -292,7 +293,9 @@ def test_a_run_that_was_killed_goes_on_to_the_same_end(tmp_path, finished):
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(delay)
+        while not reached.exists():
+            assert process.poll() is None, "it ended by itself"
+            time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     outcome = _run(folder)
