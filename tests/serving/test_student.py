@@ -111,10 +111,15 @@ def test_one_that_hangs_is_left_behind_and_the_next_request_answered():
     async def scene():
         with pytest.raises(StudentUnavailable, match="within 0.1 s"):
             await hanging.predict("hang")
-        hanging._timeout = 60.0
-        return await hanging.predict("x")
+        ends = time.monotonic() + 20
+        while time.monotonic() < ends:  # a machine that halts makes one or another late
+            try:
+                return await hanging.predict("x")
+            except StudentUnavailable:
+                pass
+        raise AssertionError("it waits for the one that hangs")
 
-    assert asyncio.run(scene()).value == "card stolen"
+    assert asyncio.run(scene()).value == "card stolen" and not release.is_set()
     release.set()
 
 
