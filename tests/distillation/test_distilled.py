@@ -67,7 +67,10 @@ def test_stated_probabilities_are_scaled_on_the_part_held_back(tmp_path):
 def test_too_few_examples_are_a_data_error_that_counts_them(tmp_path, n):
     with pytest.raises(DataError, match=rf"^{n} examples.*10 are the least.*gold\.training"):
         trained(tmp_path, given=SIGNALS.take(np.arange(n)))
-    assert trained(tmp_path, given=SIGNALS.take(np.arange(0, 120, 12))).examples == 9
+
+
+def test_ten_examples_are_enough(tmp_path):
+    assert trained(tmp_path, ALONE, SIGNALS.take(np.arange(0, 120, 12))).examples == 9
 
 
 @pytest.mark.long
@@ -82,15 +85,15 @@ def test_the_same_run_twice_is_the_same_student(tmp_path):
 @pytest.mark.parametrize("source", ["gold", pytest.param("teacher", marks=pytest.mark.long)])
 def test_the_control_arm_is_the_same_student_on_hard_labels(tmp_path, source):
     hard = hard_labels(SIGNALS, source, TASK)
-    control = trained(tmp_path, given=hard)
+    control = trained(tmp_path, ALONE, hard)
     count = int(SIGNALS.has_gold.sum()) if source == "gold" else len(SIGNALS)
     assert control.examples == count - max(1, round(0.1 * count))
-    assert control.recipe.temperature == trained(tmp_path).recipe.temperature
-    assert right(control.student) > 0.6
+    assert control.recipe.temperature == trained(tmp_path, ALONE).recipe.temperature
+    assert right(control.student) > 0.5, "a third is chance"
     # A teacher's distribution has no way into it: with another one of the same labels nothing changes.
     blurred = np.where(SIGNALS.softened[:, None], 0.5 * SIGNALS.teacher + 0.5 / 3, SIGNALS.teacher)
     other = replace(SIGNALS, teacher=blurred.astype(np.float32))
-    same = trained(tmp_path, given=hard_labels(other, source, TASK))
+    same = trained(tmp_path, ALONE, hard_labels(other, source, TASK))
     assert same.student.table.tobytes() == control.student.table.tobytes()
 
 
@@ -106,7 +109,7 @@ def test_soft_targets_reach_the_student(tmp_path):
         gold=np.zeros_like(TRUTH),
         has_gold=np.zeros(n, bool),
     )
-    config = QUICK.model_copy(update={"epochs": 20})
+    config = ALONE.model_copy(update={"epochs": 20})
     soft = trained(tmp_path, config, given).student.predict(TEXTS).max(axis=1)
     hard = trained(tmp_path, config, hard_labels(given, "teacher", TASK)).student.predict(TEXTS).max(axis=1)
     assert soft.mean() == pytest.approx(0.6 + 0.4 / 3, abs=0.06)

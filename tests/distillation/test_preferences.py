@@ -67,7 +67,7 @@ def test_a_teachers_weights_rank_too(models):
         world.learn(models, TAUGHT, config)
 
 
-@pytest.mark.parametrize("step", [2, 5])
+@pytest.mark.parametrize("step", [2, pytest.param(5, marks=pytest.mark.long)])
 def test_a_run_killed_while_it_learns_preferences_goes_on_to_the_same_weights(models, tmp_path, step):
     config = config_of(epochs=4)
     whole = world.learn(models, TAUGHT, config)

@@ -262,7 +262,7 @@ def base(tmp_path_factory):
     return save_checkpoint(tmp_path_factory.mktemp("base"), layers=2)
 
 
-@pytest.fixture(params=["static", "encoder"])
+@pytest.fixture(params=["static", pytest.param("encoder", marks=pytest.mark.long)])
 def start(request):
     """What makes a fresh learner, as a new process would."""
     if request.param == "static":

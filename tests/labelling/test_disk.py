@@ -82,7 +82,7 @@ def moments(error: str) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+@pytest.mark.parametrize("error", ["ENOSPC", pytest.param("EIO", marks=pytest.mark.long)])
 def test_a_failing_disk_ends_a_run_clearly_and_the_next_goes_on(
     tmp_path: Path, faulty_teacher: FaultyTeacher, failing_disk: Path, error: str
 ) -> None:

@@ -22,7 +22,7 @@ from tutelage.programme import Programme
 from tutelage.stages import run_stage
 
 CONCURRENCY = 4
-KILLS = 200 if LONG else 50
+KILLS = 200 if LONG else 25
 STEADY = {"concurrency": CONCURRENCY}
 
 

@@ -75,7 +75,7 @@ def test_the_control_starts_as_the_student_does_and_has_its_last_schedule(world)
 
 
 @pytest.mark.parametrize(("member", "step"), [pytest.param(0, 3, marks=pytest.mark.long), (1, 2)])
-@pytest.mark.parametrize("teacher", ["mlm", "headless"])
+@pytest.mark.parametrize("teacher", ["mlm", pytest.param("headless", marks=pytest.mark.long)])
 def test_a_killed_run_goes_on_through_its_phases_bit_by_bit(world, tmp_path, teacher, member, step):
     whole = trained(world, teacher, **QUICK)
     with pytest.raises(Killed):

@@ -85,7 +85,7 @@ def test_the_share_of_each_stands_in_the_record(tmp_path):
     assert phase["corrected_share"] == phase["human_share"], "the teacher has answered all"
 
 
-@pytest.mark.parametrize("step", [3, 20])
+@pytest.mark.parametrize("step", [pytest.param(3, marks=pytest.mark.long), 20])
 def test_a_killed_run_goes_on_bit_by_bit(tmp_path, step):
     whole = trained(tmp_path, epochs=4)
     with pytest.raises(Killed):

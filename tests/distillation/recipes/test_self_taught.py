@@ -234,7 +234,7 @@ def test_heads_of_all_exits_learn_at_the_heads_rate(world):
     [
         pytest.param(STATIC, 0, 5, marks=LONG),
         (STATIC, 1, 3),
-        ({**STATIC, "ensemble": True}, 1, 4),
+        pytest.param({**STATIC, "ensemble": True}, 1, 4, marks=LONG),
         pytest.param(ENCODER, 0, 4, marks=LONG),
     ],
 )
