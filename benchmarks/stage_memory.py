@@ -129,7 +129,7 @@ def make(folder: Path, rows: int) -> None:
         "teacher": plugin,
         "student": {"family": "static"},
         "economics": {"monthly": 300_000, "teacher_per_1000": [1.0, 2.0, 3.0]},
-        "synthesis": {"prompts": 200, "writer": plugin, "least_in_cluster": rows},
+        "synthesis": {"prompts": 200, "writer": plugin},
     }
     (folder / "tutelage.yaml").write_text(json.dumps(content))
     programme = Programme.open(folder)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tutelage.data import drop_repeats, exclude_gold
-from tutelage.data.arrivals import arrivals
+from tutelage.data.arrivals import arrivals, draw_came_in
 from tutelage.data.sources import RejectReason
 from tutelage.records import Prompt, Rejection
 
@@ -40,3 +40,30 @@ def test_a_repeat_of_a_long_text_is_found_by_its_beginning():
 def test_rows_that_could_not_be_read_never_came_in():
     broken = Rejection("f", 1, "x", RejectReason.TOO_LONG, "", "some text")
     assert arrivals([], [broken], []) == []
+
+
+def _repeats(count, text="asked all day"):
+    return [Rejection("f", row, f"r{row}", RejectReason.DUPLICATE_TEXT, "", text) for row in range(count)]
+
+
+def test_of_little_all_of_it_came_in_in_its_order():
+    prompts, repeats = _prompts("a", "b", "c"), _repeats(2)
+    broken = Rejection("f", 9, "x", RejectReason.TOO_LONG, "", "some text")
+    drawn = draw_came_in(iter(prompts), iter([broken, *repeats]), 5, 0)
+    assert (drawn.prompts, drawn.rejected, drawn.of) == (prompts, repeats, 5)
+    nothing = draw_came_in([], [], 5, 0)
+    assert (nothing.prompts, nothing.rejected, nothing.of) == ([], [], 0)
+
+
+def test_what_is_drawn_has_each_texts_share_and_none_that_was_passed_over_before():
+    prompts, repeats = _prompts(*(f"text {n}" for n in range(6_000)), "asked all day"), _repeats(4_000)
+    drawn = draw_came_in(prompts, repeats, 1_000, 3)
+    assert len(drawn.prompts) + len(drawn.rejected) == 1_000 and drawn.of == 10_001
+    found = {item.prompt.text: item.count for item in arrivals(drawn.prompts, drawn.rejected, [])}
+    # 400 are expected of a thousand draws without replacement; 4.9 standard deviations are one in a million
+    assert abs(found["asked all day"] - 400) < 4.9 * (1_000 * 0.4 * 0.6) ** 0.5
+    assert drawn == draw_came_in(prompts, repeats, 1_000, 3) != draw_came_in(prompts, repeats, 1_000, 4)
+    grown = draw_came_in([*prompts, *_prompts(*(f"later {n}" for n in range(5_000)))], repeats, 1_000, 3)
+    old = {prompt.text for prompt in grown.prompts if not prompt.text.startswith("later")}
+    assert old < {prompt.text for prompt in drawn.prompts} and len(grown.prompts) > len(old)
+    assert {item.row for item in grown.rejected} < {item.row for item in drawn.rejected}

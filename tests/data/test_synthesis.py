@@ -76,6 +76,10 @@ def test_hard_prompts_are_varied_each_once_in_an_order_that_prompts_dont_shape()
     assert all((card.kind, card.count, card.slice) == (Kind.VARIATION, 3, "hard") for card in cards)
     assert variations(prompts[::-1], ("hard",), 0) == cards
     assert variations(prompts, (), 0) == []
+    assert (
+        variations(prompts[:-1], ("hard",), 0, 2) == cards[:2]
+        and variations(prompts, ("hard",), 0, 9) == cards
+    )
 
 
 def test_thin_clusters_are_asked_for_in_turns_the_thinnest_first():

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pytest
 
 from tutelage import storage
-from tutelage.config import parse_config
+from tutelage.config import StudentConfig, parse_config
 from tutelage.data import prompts_from_table, prompts_to_table
 from tutelage.programme import Programme
 from tutelage.records import Prompt, prompt_schema
+from tutelage.stages.arms import layer_teaching
 from tutelage.stages.collected import (
     are_among,
     drawn_texts,
@@ -76,6 +77,15 @@ def test_texts_are_drawn_from_all_of_it_once_each(programme):
     assert abs(np.mean(places) - ROWS / 2) < 4.9 * ROWS / np.sqrt(12 * 1_000)
     assert drawn == drawn_texts(programme, 1_000, 5) != drawn_texts(programme, 1_000, 6)
     assert drawn_texts(programme, ROWS, 5) == list(each_text(programme))
+
+
+def test_layers_are_learned_from_texts_that_are_drawn_where_there_are_many(programme, monkeypatch):
+    config = StudentConfig(family="encoder", recipe="minilm", seed=5)
+    left_out = drawn_texts(programme, 1_000, 5)[0]
+    assert len(layer_teaching(programme, config, {left_out}).unlabelled) == ROWS - 1
+    monkeypatch.setattr("tutelage.stages.arms.MOST_TEXTS", 1_000)
+    texts = layer_teaching(programme, config, {left_out}).unlabelled
+    assert [left_out, *texts] == drawn_texts(programme, 1_000, 5)
 
 
 def test_one_column_is_read_where_one_is_asked_for(programme):

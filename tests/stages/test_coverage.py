@@ -134,6 +134,22 @@ def test_a_lax_threshold_leaves_near_duplicates_that_are_told(tmp_path):
     assert {entry["kind"] for entry in found["leakage"]["listed"]} >= {"near"}
 
 
+def test_of_large_traffic_a_part_is_looked_at_and_leaks_are_looked_for_in_all_of_it(tmp_path, monkeypatch):
+    programme = garden_programme(tmp_path)
+    whole, _ = _covered(programme)
+    assert whole["texts"]["traffic_with_repeats"] == whole["texts"]["traffic_in_all"] > 120
+    monkeypatch.setattr("tutelage.stages.coverage.MOST_LOOKED_AT", 120)
+    run_stage(programme, "coverage", force=True)
+    part = read_coverage(programme)
+    assert part["texts"]["traffic_with_repeats"] == 120
+    assert part["texts"]["traffic_in_all"] == whole["texts"]["traffic_in_all"]
+    assert part["leakage"]["left"] == whole["leakage"]["left"] != []
+    assert part["recent"]["since"] is None  # nothing came in
+    assert 0.08 < part["unlike"]["estimate"] < 0.4
+    placed = storage.read_table(programme.placed)
+    assert placed["part"].to_pylist().count("traffic") == part["texts"]["traffic"] <= 120
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_clusters_may_be_of_an_encoders_space(tmp_path):

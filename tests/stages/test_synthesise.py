@@ -127,6 +127,21 @@ def test_hard_prompts_are_varied_thin_clusters_filled_and_all_of_it_is_marked(fo
     assert read_synthetic(programme.synthetic) == found and writes(faulty_teacher) == before
 
 
+def test_of_large_traffic_what_coverage_looked_at_stands_for_the_rest(folder, monkeypatch):
+    for module in ("coverage", "synthesise"):
+        monkeypatch.setattr(f"tutelage.stages.{module}.MOST_LOOKED_AT", 12)
+    programme = _until(folder, *BEFORE, "synthesise")
+    found, about = read_synthetic(programme.synthetic), read_synthesis(programme)
+    traffic = storage.read_table(programme.prompts)
+    learned = storage.read_table(programme.gold_training)["hash"].to_pylist()
+    assert about["real"] == traffic.num_rows + len(set(learned) - set(traffic["hash"].to_pylist())) > 12
+    assert found and {item.prompt.slice for item in found} <= {"normal", "hard", "critical"}
+    placed = set(storage.read_table(programme.placed)["hash"].to_pylist())
+    assert all(set(item.seeds) <= placed for item in found if item.kind is Kind.CLUSTER)
+    assert about["realism"]["n_real"] <= 14 and about["least_in_cluster"] < 20
+    assert not {item.prompt.text for item in found} & set(traffic["text"].to_pylist())
+
+
 def test_they_are_labelled_and_learned_from_and_nothing_is_measured_on_them(folder):
     outcome = run_all(Programme.open(folder))
     programme = Programme.open(folder)

@@ -74,7 +74,7 @@ def _of_transfer(transfer: Mapping[str, Any], cluster: int) -> list[str | Text]:
     if one is None:
         return ["0.0%", ""]
     labels = ", ".join(f"{name} {share:.0%}" for name, share in list(one["labels"].items())[:_LABELS])
-    return [f"{one['n'] / transfer['n']:.1%}", Text(labels)]
+    return [f"{one['n'] / transfer['placed']:.1%}", Text(labels)]
 
 
 def _over_time(found: Mapping[str, Any]) -> Iterator[str]:

@@ -7,8 +7,11 @@ duplicate of gold counts again here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
+from heapq import nsmallest
+from itertools import chain, count
 
 from tutelage.data.duplicates import normalise
 from tutelage.data.sources import RejectReason
@@ -32,6 +35,39 @@ class Arrival:
 
     prompt: Prompt
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CameIn:
+    """What came in, kept or set aside, or as much of it as was drawn of so many."""
+
+    prompts: Sequence[Prompt]
+    rejected: Sequence[Rejection]
+    of: int
+
+
+def draw_came_in(prompts: Iterable[Prompt], rejected: Iterable[Rejection], most: int, seed: int) -> CameIn:
+    """All of it in its order; where that is more than `most`, as many drawn at random, repeats by themselves.
+
+    So a text's share of what is drawn is that of the traffic, but for chance. What is drawn follows from
+    `seed` and what came in: once the traffic has grown nothing old is drawn that wasn't drawn before.
+    """
+    came: Iterator[Prompt | Rejection] = chain(
+        prompts, (item for item in rejected if item.reason in _CAME_IN)
+    )
+    numbers = count()
+    drawn = nsmallest(most, zip(came, numbers, strict=False), key=lambda placed: _rank(placed[0], seed))
+    ordered = [item for item, _ in sorted(drawn, key=lambda placed: placed[1])]
+    return CameIn(
+        [item for item in ordered if isinstance(item, Prompt)],
+        [item for item in ordered if isinstance(item, Rejection)],
+        next(numbers),
+    )
+
+
+def _rank(item: Prompt | Rejection, seed: int) -> bytes:
+    name = item.text if isinstance(item, Prompt) else f"{item.source}\0{item.row}\0{item.text}"
+    return blake2b(f"{seed}\0{name}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def arrivals(

@@ -7,14 +7,15 @@ and gold that was copied into the teacher's instruction, which nothing cleans.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tutelage.data.duplicates import DuplicateIndex, normalise, without_marks
-from tutelage.records import Prompt
+from tutelage.data.duplicates import DuplicateIndex, Match, normalise, without_marks
+from tutelage.records import Prompt, in_parts
 
 USUAL_THRESHOLD = 0.85
+_AT_ONCE = 10_000  # texts that are looked up together
 _LEAST_WORDS = 4  # of a text that is looked for in an instruction: "card lost" stands in many by right
 
 
@@ -43,7 +44,7 @@ class Leak:
 
 def find_leaks(
     gold: Sequence[Prompt],
-    parts: Mapping[str, Sequence[Prompt]],
+    parts: Mapping[str, Iterable[Prompt]],
     *,
     shown: str = "",
     cleaned_at: float = 1.0,
@@ -51,15 +52,15 @@ def find_leaks(
     """What of `parts` (by name) is like gold, and which gold stands in `shown`, the teacher's prompt.
 
     Near ones, from a similarity of 0.85, are looked for only where cleaning was laxer (`cleaned_at` above
-    it): else there can be none. A pair is listed once, under the first kind that fits.
+    it): else there can be none. A pair is listed once, under the first kind that fits. Of `parts` few prompts
+    are held at a time.
     """
     near = cleaned_at > USUAL_THRESHOLD
     index = DuplicateIndex([prompt.text for prompt in gold] if near else [], USUAL_THRESHOLD)
     spoken = {said: prompt for prompt in gold if (said := _spoken(prompt.text))}
     leaks = []
     for part, prompts in parts.items():
-        matches = index.match_all([prompt.text for prompt in prompts]) if near else [None] * len(prompts)
-        for prompt, match in zip(prompts, matches, strict=True):
+        for prompt, match in _matched(prompts, index if near else None):
             same = spoken.get(_spoken(prompt.text))
             if same is not None:
                 exact = normalise(prompt.text) == normalise(same.text)
@@ -68,6 +69,14 @@ def find_leaks(
             elif match is not None:
                 leaks.append(Leak(LeakKind.NEAR, gold[match.index].id, part, prompt.id, match.similarity))
     return [*leaks, *_in_prompt(gold, shown)]
+
+
+def _matched(
+    prompts: Iterable[Prompt], index: DuplicateIndex | None
+) -> Iterator[tuple[Prompt, Match | None]]:
+    for some in in_parts(prompts, _AT_ONCE):
+        found = [None] * len(some) if index is None else index.match_all([prompt.text for prompt in some])
+        yield from zip(some, found, strict=True)
 
 
 def have_near(texts: Sequence[str], others: Sequence[str]) -> int:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from heapq import nsmallest
 from itertools import zip_longest
 from random import Random
 from statistics import median
@@ -57,10 +58,13 @@ class Card:
         return self.seeds[0].slice if self.kind is Kind.VARIATION else NORMAL_SLICE
 
 
-def variations(prompts: Sequence[Prompt], slices: Sequence[str], seed: int) -> list[Card]:
-    """A card for each prompt of these slices, in an order drawn by `seed` and the texts."""
-    hard = [prompt for prompt in prompts if prompt.slice in slices]
-    return [Card(Kind.VARIATION, (prompt,), _count([prompt], VARIATIONS)) for prompt in drawn(hard, seed)]
+def variations(
+    prompts: Iterable[Prompt], slices: Sequence[str], seed: int, most: int | None = None
+) -> list[Card]:
+    """A card for each prompt of these slices, the first `most` in an order drawn by `seed` and the texts."""
+    hard = (prompt for prompt in prompts if prompt.slice in slices)
+    chosen = drawn(hard, seed, most)
+    return [Card(Kind.VARIATION, (prompt,), _count([prompt], VARIATIONS)) for prompt in chosen]
 
 
 def least_prompts(clusters: Mapping[str, Sequence[Prompt]]) -> int:
@@ -92,10 +96,17 @@ def _of_cluster(name: str, prompts: Sequence[Prompt], lacking: int, seed: int) -
             yield card
 
 
-def drawn(prompts: Sequence[Prompt], seed: int) -> list[Prompt]:
-    """All of them in an order drawn by `seed`, whatever order they come in; each text once."""
-    distinct = {prompt.hash: prompt for prompt in prompts}
-    return sorted(distinct.values(), key=lambda one: sha256(f"{seed}\0{one.hash}".encode()).digest())
+def drawn(prompts: Iterable[Prompt], seed: int, most: int | None = None) -> list[Prompt]:
+    """All of them in an order drawn by `seed`, whatever order they come in; each text once.
+
+    `most`: the first of them in that order, of which a text that comes twice takes two.
+    """
+
+    def place(one: Prompt) -> bytes:
+        return sha256(f"{seed}\0{one.hash}".encode()).digest()
+
+    distinct = {one.hash: one for one in (prompts if most is None else nsmallest(most, prompts, key=place))}
+    return sorted(distinct.values(), key=place)
 
 
 def _count(seeds: Sequence[Prompt], wanted: int) -> int:
@@ -158,7 +169,7 @@ def _unquoted(text: str) -> str:
 
 
 def clusters_of(
-    prompts: Sequence[Prompt], numbers: Mapping[str, int], names: Mapping[int, str]
+    prompts: Iterable[Prompt], numbers: Mapping[str, int], names: Mapping[int, str]
 ) -> dict[str, list[Prompt]]:
     """Prompts by the name of their cluster, which `numbers` has by hash; those never placed are left out.
 

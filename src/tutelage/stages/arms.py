@@ -30,7 +30,7 @@ from tutelage.programme import Programme
 from tutelage.progress import Progress
 from tutelage.records import AnswerStatus
 from tutelage.stages.asking import open_teacher
-from tutelage.stages.collected import each_text
+from tutelage.stages.collected import drawn_texts
 from tutelage.stages.signals import kept_tokens, scoring_teacher, signals_folder
 from tutelage.stages.sources import own_body
 from tutelage.stages.task import label_task, resolved_task
@@ -38,6 +38,8 @@ from tutelage.stages.transfer import read_transfer, split_by_time
 from tutelage.students import Student, Writer
 from tutelage.tasks import Generate, Task
 from tutelage.teachers import Measurable
+
+MOST_TEXTS = 1_000_000  # from which layers are learned; their schedules read hardly more than once
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,15 @@ def label_arms(programme: Programme, progress: Progress, checkpoints: Path) -> A
 def layer_teaching(
     programme: Programme, config: StudentConfig, without: Collection[str] = ()
 ) -> LayerTeaching:
-    """What recipes that teach layers read beside the signals: all prompts `without` some, answered or not."""
+    """What recipes that teach layers read beside the signals: prompts `without` some, answered or not.
+
+    Of more than 1,000,000 as many are drawn at random by the student's seed.
+    """
     if config.plan not in PROMPT_RECIPES:
         return LayerTeaching()
     return LayerTeaching(
         own_body(programme),
-        [text for text in each_text(programme) if text not in without],
+        [text for text in drawn_texts(programme, MOST_TEXTS, config.seed) if text not in without],
         signals_folder(programme) / config.plan,
         _answers(programme) if config.body and config.body.augmentation else None,
     )

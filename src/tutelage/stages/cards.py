@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from tutelage.config import SoleTeacherConfig
@@ -16,7 +16,7 @@ from tutelage.gates import Decision
 from tutelage.labelling import AnswerLedger, LabellingReport, LedgerKey
 from tutelage.programme import Programme
 from tutelage.progress import Progress
-from tutelage.records import SYNTHETIC, Answer, Prompt, Rejection, storable, text_hash
+from tutelage.records import SYNTHETIC, Answer, Prompt, Rejection, in_parts, storable, text_hash
 from tutelage.scale import Engine
 from tutelage.stages.asking import put
 from tutelage.stages.findings import tell_bound
@@ -25,6 +25,7 @@ from tutelage.tasks import Generate
 from tutelage.teachers import Teacher, TeacherContext
 
 Ask = tuple[Kind, int]  # why, and how many prompts a card
+_LOOKED_UP = 10_000  # real prompts that are looked up together
 _AT_ONCE = 100  # prompts that are compared with an index of those before them
 
 
@@ -165,7 +166,7 @@ def _synthetic(prompt: Prompt, written: Written) -> Synthetic:
 
 
 def without_known(
-    written: Sequence[Synthetic], gold: Sequence[Prompt], real: Sequence[Prompt], threshold: float
+    written: Sequence[Synthetic], gold: Sequence[Prompt], real: Collection[Prompt], threshold: float
 ) -> tuple[list[Synthetic], list[Rejection]]:
     """Those that are none of gold's, none of the real prompts and not written twice, and why the others go.
 
@@ -180,17 +181,17 @@ def without_known(
 
 
 def _without_real(
-    prompts: Sequence[Prompt], real: Sequence[Prompt], threshold: float
+    prompts: Sequence[Prompt], real: Collection[Prompt], threshold: float
 ) -> tuple[list[Prompt], list[Rejection]]:
     """The traffic is looked up among what was written, which is far less; until nothing more is found."""
     left, rejected = list(prompts), []
     while left:
         index = DuplicateIndex([prompt.text for prompt in left], threshold, apart=0)
         found: dict[int, tuple[Prompt, bool, str]] = {}
-        matches = index.match_all([prompt.text for prompt in real])
-        for other, match in zip(real, matches, strict=True):
-            if match is not None:
-                found.setdefault(match.index, (other, match.exact, match.told))
+        for some in in_parts(real, _LOOKED_UP):
+            for other, match in zip(some, index.match_all([one.text for one in some]), strict=True):
+                if match is not None:
+                    found.setdefault(match.index, (other, match.exact, match.told))
         for place, (other, exact, told) in sorted(found.items()):
             reason = RejectReason.DUPLICATE_TEXT if exact else RejectReason.NEAR_DUPLICATE_TEXT
             rejected.append(reject(left[place], reason, f"{told}: the real {other.id!r}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from tutelage import storage
@@ -83,8 +84,9 @@ def drawn_texts(programme: Programme, most: int, seed: int) -> list[str]:
     """So many texts, drawn at random by `seed`, in their order; all where there are no more."""
     import numpy as np
 
-    count = sum(map(len, hash_batches(programme)))
+    count = storage.count_rows(programme.prompts)
     if count <= most:
         return list(each_text(programme))
-    drawn = set(np.random.default_rng(seed).choice(count, most, replace=False).tolist())
-    return [text for row, text in enumerate(each_text(programme)) if row in drawn]
+    drawn = np.zeros(count, dtype=np.bool_)
+    drawn[np.random.default_rng(seed).choice(count, most, replace=False)] = True
+    return list(compress(each_text(programme), drawn))

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from tutelage import storage
 from tutelage.config import WORDS
 from tutelage.data import read_sealed, read_training
-from tutelage.data.arrivals import Arrival, arrivals
+from tutelage.data.arrivals import Arrival, arrivals, draw_came_in
 from tutelage.labelling import choose_examples
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
 from tutelage.records import Prompt
 from tutelage.scale import LOCAL, Engine, open_engine
 from tutelage.stages.asking import prompted_task
-from tutelage.stages.collected import each_prompt, each_rejection, hash_batches
+from tutelage.stages.collected import each_prompt, each_rejection, every_prompt, hash_batches
 from tutelage.stages.gold import calibration_inputs, kept_apart
 from tutelage.stages.representation import known_before, leaks_in_meaning, represented, transfer_profile
 from tutelage.stages.sources import model_fingerprint
@@ -37,6 +37,7 @@ _NAMED = 3
 _LISTED = 50  # leaks
 _COMPARED = 2_000  # texts that are looked up among so many others
 _AGAINST = 20_000
+MOST_LOOKED_AT = 100_000  # texts as they came in; of more as many are drawn at random
 
 
 def _inputs(programme: Programme) -> Mapping[str, str]:
@@ -69,9 +70,13 @@ def _model_of(programme: Programme) -> str:
 
 @dataclass(frozen=True)
 class _Texts:
-    """The traffic as it came in, gold, gold's training part, and which texts of that the teacher is shown."""
+    """The traffic as it came in, gold, gold's training part, and which texts of that the teacher is shown.
+
+    Of large traffic a part that was drawn at random, `of` so many with repeats.
+    """
 
     traffic: Sequence[Arrival]
+    of: int
     gold: Sequence[Prompt]
     training: Sequence[Prompt]
     shown: Set[str]
@@ -124,6 +129,7 @@ def _work(programme: Programme, progress: Progress) -> str:
         "texts": {
             "traffic": len(texts.traffic),
             "traffic_with_repeats": int(likeness.traffic.counts.sum()),
+            "traffic_in_all": texts.of,
             "gold": len(texts.gold),
             "training": len(texts.training),
             "example": len(texts.shown),
@@ -141,8 +147,11 @@ def _read(programme: Programme) -> _Texts:
     training = read_training(programme.gold_training)
     wanted = programme.config.prompting
     shown = {example.text for example in choose_examples(training, wanted.examples, wanted.seed)}
-    came = arrivals(list(each_prompt(programme)), each_rejection(programme), kept_apart(programme))
-    return _Texts(came, gold, [item.prompt for item in training], shown)
+    drawn = draw_came_in(
+        each_prompt(programme), each_rejection(programme), MOST_LOOKED_AT, programme.config.coverage.seed
+    )
+    came = arrivals(drawn.prompts, drawn.rejected, kept_apart(programme))
+    return _Texts(came, drawn.of, gold, [item.prompt for item in training], shown)
 
 
 def text_space(programme: Programme, texts: Sequence[str], engine: Engine = LOCAL) -> Space:
@@ -164,16 +173,18 @@ def _leaks(programme: Programme, texts: _Texts) -> list[Leak]:
     asked = prompted_task(programme, read_training(programme.gold_training)).render("")
     return find_leaks(
         texts.gold,
-        {"traffic": _learned(programme, texts), "training": texts.training},
+        {"traffic": every_prompt(programme), "training": texts.training},
         shown="\n".join(message["content"] for message in asked),
         cleaned_at=programme.config.traffic.near_duplicate,
     )
 
 
 def _learned(programme: Programme, texts: _Texts) -> list[Prompt]:
-    """The traffic that was kept, without what was set aside as gold's."""
-    kept = {hash_ for batch in hash_batches(programme) for hash_ in batch}
-    return [item.prompt for item in texts.traffic if item.prompt.hash in kept]
+    """What was kept of the traffic that is looked at, without what was set aside as gold's."""
+    hashes = [item.prompt.hash for item in texts.traffic]
+    wanted = set(hashes)
+    kept = set[str]().union(*(wanted.intersection(batch) for batch in hash_batches(programme)))
+    return [item.prompt for item, hash_ in zip(texts.traffic, hashes, strict=True) if hash_ in kept]
 
 
 def _leakage(programme: Programme, texts: _Texts, leaks: Sequence[Leak]) -> dict[str, Any]:
@@ -289,6 +300,9 @@ def _told(content: Mapping[str, Any], progress: Progress) -> str:
         progress.warn(
             f"gold is among what is learned from or shown to the teacher: {found}; prompts/coverage.json"
         )
+    looked_at, of = content["texts"]["traffic_with_repeats"], content["texts"]["traffic_in_all"]
+    if looked_at < of:
+        progress.note(f"{looked_at:,} of {of:,} texts that came in were looked at, drawn at random")
     test = content["classifier"]
     told = f"; told apart with an AUC of {test['auc']:.2f} (p {test['p']:.2g})" if test else ""
     return (

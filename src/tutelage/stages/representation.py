@@ -17,8 +17,6 @@ from tutelage.stages.task import resolved_task
 from tutelage.tasks import with_labels
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from tutelage.evaluation.likeness import Likeness
 
 _DAYS = 30
@@ -104,7 +102,8 @@ def leaks_in_meaning(
 def transfer_profile(programme: Programme) -> dict[str, Any] | None:
     """What the transfer set has: rows by cluster with their commonest labels, all labels, lengths.
 
-    None before `label`, or where coverage has yet to be looked at. Synthetic rows lie in no cluster.
+    None before `label`, or where coverage has yet to be looked at. Synthetic rows lie in no cluster, nor do
+    those of large traffic that coverage didn't draw: `placed` counts the others.
     """
     if not programme.transfer.exists() or not programme.placed.exists():
         return None
@@ -112,22 +111,28 @@ def transfer_profile(programme: Programme) -> dict[str, Any] | None:
 
     placed = storage.read_table(programme.placed).select(["hash", "cluster"]).to_pydict()
     cluster_of = dict(zip(placed["hash"], placed["cluster"], strict=True))
-    table = storage.read_table(programme.transfer)
-    table = table.filter(pc.equal(table["status"], str(AnswerStatus.OK)))
-    real = table.filter(pc.not_equal(table["source"], SYNTHETIC))
     labels: dict[int, Counter[str]] = defaultdict(Counter)
     sizes: Counter[int] = Counter()
     overall: Counter[str] = Counter()
+    lengths: Counter[int] = Counter()
+    synthetic = 0
     labelled = with_labels(resolved_task(programme))  # open values hardly ever repeat
-    for hash_, value in zip(real["hash"].to_pylist(), real["value"].to_pylist(), strict=True):
-        said = labelled.names_of(load_value(value)) if labelled is not None else ()
-        overall.update(said)
-        if (cluster := cluster_of.get(hash_)) is not None:
-            sizes[cluster] += 1
-            labels[cluster].update(said)
+    for part in storage.table_batches(programme.transfer, ["hash", "text", "source", "status", "value"]):
+        table = part.filter(pc.equal(part["status"], str(AnswerStatus.OK)))
+        real = table.filter(pc.not_equal(table["source"], SYNTHETIC))
+        synthetic += table.num_rows - real.num_rows
+        lengths.update(pc.utf8_length(real["text"]).to_pylist())
+        for hash_, value in zip(real["hash"].to_pylist(), real["value"].to_pylist(), strict=True):
+            said = labelled.names_of(load_value(value)) if labelled is not None else ()
+            overall.update(said)
+            if (cluster := cluster_of.get(hash_)) is not None:
+                sizes[cluster] += 1
+                labels[cluster].update(said)
+    n = lengths.total()
     return {
-        "n": real.num_rows,
-        "synthetic": table.num_rows - real.num_rows,
+        "n": n,
+        "placed": sizes.total(),
+        "synthetic": synthetic,
         "clusters": {
             str(cluster): {
                 "n": count,
@@ -135,15 +140,16 @@ def transfer_profile(programme: Programme) -> dict[str, Any] | None:
             }
             for cluster, count in sorted(sizes.items())
         },
-        "labels": {name: count / real.num_rows for name, count in overall.most_common()},
-        "length": _lengths(real),
+        "labels": {name: count / n for name, count in overall.most_common()},
+        "length": _lengths(lengths),
     }
 
 
-def _lengths(table: pa.Table) -> dict[str, float] | None:
-    import pyarrow.compute as pc
+def _lengths(counts: Mapping[int, int]) -> dict[str, float] | None:
+    import numpy as np
 
-    if not table.num_rows:
+    if not counts:
         return None
-    found = pc.quantile(pc.utf8_length(table["text"]), q=[0.05, 0.5, 0.95]).to_pylist()
+    lengths, times = (np.array(part) for part in zip(*sorted(counts.items()), strict=True))
+    found = np.quantile(np.repeat(lengths.astype(np.uint32), times), [0.05, 0.5, 0.95]).tolist()
     return dict(zip(("p5", "median", "p95"), found, strict=True))

@@ -7,7 +7,7 @@ What computes is imported where it is used: `tutelage status` looks at this stag
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, zip_longest
@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from tutelage import storage
 from tutelage.config import SoleTeacherConfig, SynthesisConfig
-from tutelage.data import prompts_from_table, read_training, rejections_to_table
+from tutelage.data import read_training, rejections_to_table
 from tutelage.data.synthetic import Kind, Synthetic, most_beside, read_synthetic, synthetic_to_table
 from tutelage.errors import UsageError
 from tutelage.labelling import AnswerLedger
 from tutelage.programme import Programme, Stage, fingerprint
 from tutelage.progress import Progress
-from tutelage.records import Prompt, Rejection
+from tutelage.records import Prompt, PromptStream, Rejection
 from tutelage.scale import Engine, open_engine
-from tutelage.stages.coverage import read_coverage, text_space
+from tutelage.stages.collected import every_prompt, prompts_with
+from tutelage.stages.coverage import MOST_LOOKED_AT, read_coverage, text_space
 from tutelage.stages.findings import tell_price, tell_rejected
 from tutelage.stages.gold import kept_apart, kept_apart_inputs
 from tutelage.stages.planned import plan_inputs, planned_prompts
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tutelage.stages.cards import Cards
 
 _KINDS = {Kind.VARIATION: "variations of hard ones", Kind.CLUSTER: "for thin clusters"}
+_CARDS = 50  # of hard prompts, as a multiple of the prompts that are kept at most
 _ROUNDS = 3  # of asking: not all that is written is taken
 
 
@@ -85,25 +87,29 @@ def _inputs(programme: Programme) -> Mapping[str, str]:
 class _Real:
     """What is real: the prompts that the teacher will be asked, and in which cluster each lies by its hash.
 
-    `traffic` has also those that a plan leaves out.
+    `traffic` has also those that a plan leaves out. Of large traffic `coverage` has placed a part, which
+    stands for the rest.
     """
 
-    asked: Sequence[Prompt]
-    traffic: Sequence[Prompt]
+    asked: Collection[Prompt]
+    traffic: Collection[Prompt]
     training: Sequence[Prompt]
     numbers: Mapping[str, int]
     names: Mapping[int, str]
+    share: float = 1.0  # of the traffic that was placed
 
     @classmethod
     def read(cls, programme: Programme) -> _Real:
         placed = storage.read_table(programme.placed).select(["hash", "cluster"]).to_pylist()
-        entries = read_coverage(programme)["clusters"]
+        found = read_coverage(programme)
+        entries, texts = found["clusters"], found["texts"]
         return cls(
-            list(planned_prompts(programme)),
-            prompts_from_table(storage.read_table(programme.prompts)),
+            planned_prompts(programme),
+            every_prompt(programme),
             [item.prompt for item in read_training(programme.gold_training)],
             {row["hash"]: row["cluster"] for row in placed},
             {int(entry["cluster"]): str(entry["name"]) for entry in entries},
+            texts["traffic_with_repeats"] / texts.get("traffic_in_all", texts["traffic_with_repeats"]),
         )
 
     @cached_property
@@ -116,7 +122,8 @@ class _Real:
     @property
     def count(self) -> int:
         """Texts beside which synthetic ones will stand."""
-        return len({prompt.hash for prompt in chain(self.asked, self.training)})
+        training = {prompt.hash for prompt in self.training}
+        return len(self.asked) + len(training.difference(prompt.hash for prompt in self.asked))
 
 
 def _work(programme: Programme, progress: Progress) -> str:
@@ -151,7 +158,8 @@ def _still_taken(programme: Programme, real: _Real) -> tuple[list[Synthetic], li
 
     threshold = programme.config.traffic.near_duplicate
     earlier = read_synthetic(programme.synthetic)
-    return without_known(earlier, kept_apart(programme), [*real.traffic, *real.training], threshold)
+    known = PromptStream.of(real.traffic, real.training)
+    return without_known(earlier, kept_apart(programme), known, threshold)
 
 
 def _most(config: SynthesisConfig, real: _Real, progress: Progress) -> int:
@@ -168,9 +176,10 @@ def _cards(config: SynthesisConfig, real: _Real) -> tuple[list[Card], int]:
     """Cards of hard prompts and of thin clusters in turns; and what a cluster ought to have."""
     from tutelage.data.synthesis import least_prompts, of_thin_clusters, variations
 
-    least = config.least_in_cluster or least_prompts(real.clusters)
+    given = config.least_in_cluster
+    least = least_prompts(real.clusters) if given is None else max(1, round(given * real.share))
     turns = zip_longest(
-        variations([*real.training, *real.asked], config.slices, config.seed),
+        variations(chain(real.training, real.asked), config.slices, config.seed, _CARDS * config.prompts),
         of_thin_clusters(real.clusters, least, config.seed),
     )
     return [card for turn in turns for card in turn if card is not None], least
@@ -216,7 +225,7 @@ def _taken(
             some, refused = prompts_of(written, redactor)
             taken += some
             rejected += refused
-    known = [*real.traffic, *real.training, *(item.prompt for item in earlier)]
+    known = PromptStream.of(real.traffic, real.training, [item.prompt for item in earlier])
     threshold = programme.config.traffic.near_duplicate
     taken, repeated = without_known(taken, kept_apart(programme), known, threshold)
     return taken, [*rejected, *repeated]
@@ -263,13 +272,15 @@ def _realism(
     if not kept:
         return None
     written = [item.prompt.text for item in kept]
-    texts = [prompt.text for prompt in real.traffic]
-    space = text_space(programme, [*texts, *written], engine)
     seeds = {seed for item in kept for seed in item.seeds}
-    shown = np.array([prompt.hash in seeds for prompt in real.traffic], dtype=bool)
+    many = len(real.traffic) > MOST_LOOKED_AT
+    traffic = prompts_with(programme, real.numbers.keys() | seeds) if many else list(real.traffic)
+    texts = [prompt.text for prompt in traffic]
+    space = text_space(programme, [*texts, *written], engine)
+    shown = np.array([prompt.hash in seeds for prompt in traffic], dtype=bool)
     of = (
         [str(real.numbers.get(item.seeds[0], "")) for item in kept],
-        [str(real.numbers.get(prompt.hash, "")) for prompt in real.traffic],
+        [str(real.numbers.get(prompt.hash, "")) for prompt in traffic],
     )
     seed = synthesis_config(programme).seed
     return measure_realism(space.embed(written), space.embed(texts), shown, groups=of, seed=seed)
