@@ -235,12 +235,14 @@ def test_a_fresh_folder_that_cannot_get_its_name_leaves_the_old_one(tmp_path, mo
 
 
 def test_what_a_killed_process_left_is_no_part_of_a_fresh_folder(tmp_path):
-    left = tmp_path / f".static.{os.getpid()}.tmp"
-    left.mkdir()
-    (left / "half").touch()
+    for process in (os.getpid(), os.getpid() + 1):
+        left = tmp_path / f".static.{process}.tmp"
+        left.mkdir()
+        (left / "half").touch()
+    (tmp_path / ".static.int8.7.tmp").mkdir()
     with storage.fresh_folder(tmp_path / "static") as folder:
         _student(folder, "new")
-    assert _names(tmp_path) == ["static"]
+    assert set(_names(tmp_path)) == {".static.int8.7.tmp", "static"}, "another's isn't touched"
     assert _names(tmp_path / "static") == ["student"]
 
 

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -247,10 +248,15 @@ def scratch_folder(path: Path) -> Iterator[None]:
 
 @contextmanager
 def fresh_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of `path` when the block ends without an error."""
+    """Yield an empty folder that takes the place of `path` when the block ends without an error.
+
+    One process at a time may make it: what another one left that was killed amid it is removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(".*.tmp"):
+        if re.fullmatch(rf"\.{re.escape(path.name)}\.\d+\.tmp", left.name):
+            shutil.rmtree(left, ignore_errors=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     try:
         yield beside
