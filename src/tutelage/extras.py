@@ -36,6 +36,7 @@ _MODULES = {
     "encryption": ("sqlcipher3", "cryptography"),
     "privacy": ("cryptography",),
     "scale": ("ray",),
+    "deepspeed": ("deepspeed",),
 }
 _EXTRA_OF = {module: extra for extra, modules in _MODULES.items() for module in modules}
 

@@ -12,7 +12,8 @@ from tutelage.errors import ConfigError
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from test_trainer import SCHEDULE, WALK, encoder_on, taught, walk, without_dropout  # noqa: E402
+from sharded_training import Training, assert_learned, sharded  # noqa: E402
+from test_trainer import SCHEDULE, WALK, walk  # noqa: E402
 from torch import distributed, nn  # noqa: E402
 from torch.distributed.tensor import DTensor  # noqa: E402
 
@@ -111,80 +112,34 @@ torch.distributed.destroy_process_group()
 """
 
 
-_SHARDED = """
-import os, signal, sys, torch
-from pathlib import Path
-from safetensors.torch import save_file
-import test_trainer as t
-from torch.distributed.tensor import DTensor
-checkpoint, base, out, dies = sys.argv[1:]
-learner = t.without_dropout(t.encoder_on(Path(base)))
-parts = []
-
-def optimizer(objective, rate):
-    assert objective is not shown[0], "what learns is a copy, shared out"
-    parts.extend((weight.numel(), weight.to_local().numel()) for weight in objective.parameters())
-    return learner.optimizer(objective, rate)
-
-class Dying:
-    def __init__(self, examples):
-        self.examples, self.batches, self.lengths = examples, 0, examples.lengths
-    def __len__(self):
-        return len(self.examples)
-    def batch(self, indices):
-        self.batches += 1
-        if dies == "dies" and self.batches == 10 and torch.distributed.get_rank() == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return self.examples.batch(indices)
-
-material = t.Material(t.TASK, learner, t.LEARNING, t.VALIDATION, Path(), lambda seed: learner)
-(phase,) = t.replace(t.RECIPE, schedule=t.replace(t.SCHEDULE, shard=True)).phases(material)
-shown = [phase.objective]
-progress = t.Interrupting()
-record = t.train(
-    phase.objective, Dying(phase.learning), phase.validation, phase.schedule, progress, "training",
-    optimizer=optimizer, start=phase.start, checkpoint=Path(checkpoint), fingerprint="this run", threads=1,
-)
-whole, own = map(sum, zip(*parts))
-assert own < 0.6 * whole, (own, whole)
-if torch.distributed.get_rank() == 0:
-    print(f"[{progress.began[0]}, {record.steps}]")
-    save_file(learner.module.state_dict(), out)
-torch.distributed.destroy_process_group()
-"""
+ACCELERATE = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "2",
+    "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
+}
 
 
 @pytest.mark.long
 @pytest.mark.slow
 def test_a_student_shared_out_learns_what_a_whole_one_learns_and_goes_on_exactly(tmp_path):
-    from safetensors.torch import load_file
-
     base = save_checkpoint(tmp_path / "base", layers=2)
-    script = tmp_path / "shared.py"
-    script.write_text(_SHARDED)
-
-    def tensors(name, checkpoint, dies="lives"):
-        done = torchrun(script, checkpoint, base, tmp_path / name, dies)
-        if dies == "dies":
-            assert done.returncode != 0
-            assert not (tmp_path / name).exists()
-            return None, {}
-        assert done.returncode == 0, done.stderr[-3000:]
-        (line,) = [line for line in done.stdout.splitlines() if line.startswith("[")]
-        return json.loads(line), load_file(tmp_path / name)
-
-    steps, shared = tensors("shared", tmp_path / "c")
+    whole, killed, resumed, parts = sharded(
+        tmp_path,
+        base,
+        Training("whole", shard=True),
+        Training("killed", shard=True, dies=True),
+        # The rest as `accelerate launch --use_fsdp --fsdp_version 2` would have it: that is the same.
+        Training("resumed", checkpoint="killed", told=ACCELERATE),
+        Training("parts", shard=True, accumulation=2),
+    )
+    steps, learned = whole
     assert steps == [0, SCHEDULE.steps]
-    learner = without_dropout(encoder_on(base))
-    taught(learner)
-    for name, weight in learner.module.state_dict().items():
-        # But for keys' biases, whose gradient is rounding alone: attention is the same whatever they are.
-        if not name.endswith("key.bias"):
-            assert torch.allclose(shared[name], weight, atol=2e-4), name
-    tensors("killed", tmp_path / "d", "dies")
-    (began, steps), again = tensors("killed", tmp_path / "d")
+    assert_learned(learned, base)
+    assert killed is None
+    (began, steps), again = resumed
     assert 0 < began < steps == SCHEDULE.steps, "a signal that came to one process stopped both, and was kept"
-    assert all(torch.equal(shared[name], again[name]) for name in shared)
+    assert all(torch.equal(learned[name], again[name]) for name in learned)
+    assert_learned(parts[1], base)
 
 
 @pytest.mark.long

@@ -20,25 +20,25 @@ from tutelage.errors import ConfigError
 Tensors = dict[str, Tensor]
 
 
-def shared_out(objective: Objective, device: torch.device) -> Objective:
+def shared_out(
+    objective: Objective, device: torch.device, wish: str = "student.shard", *, reshard: bool = True
+) -> Objective:
     """A copy of `objective` of which each process holds a part; frozen modules stay, and go to `device`.
 
-    Raises ConfigError for a student that writes while it learns, or whose gradients are sparse.
+    Without `reshard` a block's weights stay whole from its forward to its backward pass. Raises ConfigError
+    for a student that writes while it learns, or whose gradients are sparse.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    _require_shareable(objective)
+    require_shareable(objective, wish)
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     shared = copy.deepcopy(objective, {id(one): one for one in objective.lent()})
     for module in objective.frozen:
         module.to(device)
     for block in _blocks(shared):
-        fully_shard(block, mesh=mesh)
+        fully_shard(block, mesh=mesh, reshard_after_forward=reshard)
     fully_shard(shared, mesh=mesh)
-    # What transformers' Trainer asks of a model that needs no wrapping of its own.
-    shared.is_distributed_loading_by_transformers = True
-    shared._is_fsdp_managed_module = True
     return shared
 
 
@@ -62,7 +62,11 @@ def like(part: Tensor, tensor: Tensor) -> Tensor:
     return distribute_tensor(tensor.to(part.device), part.device_mesh, part.placements)
 
 
-def _require_shareable(objective: Objective) -> None:
+def require_shareable(objective: Objective, wish: str) -> None:
+    """Raises ConfigError for a student that writes while it learns, or whose gradients are sparse.
+
+    `wish` is what asked for weights to be shared out.
+    """
     reason = ""
     if objective.writes:
         reason = "its student writes answers between steps"
@@ -72,7 +76,7 @@ def _require_shareable(objective: Objective) -> None:
         reason = "a static student's gradients are sparse"
     if reason:
         raise ConfigError(
-            f"student.shard is on, and {reason}, for which it needs whole weights. Mend: take student.shard "
+            f"{wish} is on, and {reason}, for which it needs whole weights. Mend: take {wish} "
             "out; torchrun without it gives each process the whole student"
         )
 

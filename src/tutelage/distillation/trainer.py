@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import signal
 import tempfile
 import threading
@@ -36,12 +35,14 @@ from tutelage.distillation.checkpoint import (
     restore_random,
 )
 from tutelage.distillation.examples import Batches
+from tutelage.distillation.launch import Sharing, sharing_asked_for
 from tutelage.distillation.memory import kept_between_steps
 from tutelage.distillation.objectives import Objective
 from tutelage.distillation.record import TrainingRecord
 from tutelage.distillation.schedule import Precision, Schedule
 from tutelage.distillation.sharding import load_whole, shared_out, whole
-from tutelage.errors import ConfigError, TutelageError, UsageError
+from tutelage.distillation.zero import Zero
+from tutelage.errors import TutelageError, UsageError
 from tutelage.progress import Progress, Silent, Tracker
 from tutelage.students.optimizers import adamw
 from tutelage.students.protocol import Examples
@@ -73,6 +74,7 @@ def train(
     """
     _refuse_autocast()
     with ExitStack() as stack:
+        sharing = stack.enter_context(sharing_asked_for(schedule.shard))
         stack.enter_context(_threads(threads))
         stack.enter_context(kept_between_steps())
         folder = checkpoint or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tutelage-")))
@@ -89,6 +91,7 @@ def train(
             kept if checkpoint else None,
             snapshot,
             _arguments(schedule, folder),
+            sharing,
         )
         main = progress if trainer.is_world_process_zero() else Silent()
         with main.track(description, schedule.steps, "steps", done=trainer.record.steps) as tracker:
@@ -108,10 +111,24 @@ class _Trainer(transformers.Trainer):
         checkpoint: Checkpoint | None,
         snapshot: Snapshot | None,
         arguments: TrainingArguments,
+        sharing: Sharing,
     ) -> None:
-        self._whole = objective
-        if schedule.shard and arguments.world_size > 1:
-            objective = shared_out(objective, arguments.device)
+        self._whole, self._zero = objective, None
+        if sharing.by == "fsdp" and arguments.world_size > 1:
+            objective = shared_out(objective, arguments.device, sharing.wish, reshard=sharing.reshard)
+        elif sharing.by == "deepspeed":
+            self._zero = Zero(
+                objective,
+                optimizer,
+                schedule,
+                snapshot.weights if snapshot else {},
+                device=arguments.device,
+                bfloat16=arguments.bf16,
+                wish=sharing.wish,
+            )
+            objective = self._zero.objective
+        if objective is not self._whole:
+            _needs_no_wrapping(objective)
         self._objective, self._learning, self._validation = objective, learning, validation
         self._schedule, self._make_optimizer = schedule, optimizer
         self._checkpoint, self._snapshot = checkpoint, snapshot
@@ -134,6 +151,8 @@ class _Trainer(transformers.Trainer):
                 self.train(resume_from_checkpoint=self._resume_folder())
         self._whole.load_state_dict(self._best, strict=False)
         self._whole.eval()
+        if self._zero is not None:
+            self._zero.close()
         self.record.stopped_early = self.record.steps < self._schedule.steps
         self.record.seconds = self._seconds()
         return self.record
@@ -165,7 +184,9 @@ class _Trainer(transformers.Trainer):
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The objective's own, each group's rate its peak."""
-        if self.optimizer is None:
+        if self._zero is not None:
+            self.optimizer = self._zero.optimizer
+        elif self.optimizer is None:
             self.optimizer = self._make_optimizer(model or self._objective, self._schedule.learning_rate)
         return self.optimizer
 
@@ -223,12 +244,29 @@ class _Trainer(transformers.Trainer):
         loss: Tensor = self.compute_loss(
             model, self._prepare_inputs(inputs), num_items_in_batch=num_items_in_batch
         )
-        loss.backward()
+        if self._zero is None:
+            loss.backward()
+        else:
+            self._zero.backward(loss, is_last=self.accelerator.sync_gradients)
         self._steps.loss += float(loss.detach())
         return loss.detach()
 
+    @contextmanager
+    def _defer_fsdp_gradient_reduction(self) -> Iterator[None]:
+        """Each part's gradients are reduced at once: whole ones would be what there is no room for."""
+        yield
+
+    def _wrap_model(self, model: Any, training: bool = True, dataloader: Any = None) -> Any:
+        """DeepSpeed's engine where it has what learns."""
+        return super()._wrap_model(model, training, dataloader) if self._zero is None else self._zero.engine
+
+    def _sync_replicated_trainable_parameters(self, model: Any) -> None:
+        """There are none: all that learns is shared out."""
+
     def _clip_grad_norm(self, model: Any) -> Any:
-        """Of dense gradients: a sparse one has no norm that torch could take."""
+        """Of dense gradients: a sparse one has no norm that torch could take. DeepSpeed clips in its step."""
+        if self._zero is not None:
+            return torch.zeros(())
         dense = [weight for weight in self._learning_weights if weight.grad is not None]
         dense = [weight for weight in dense if not weight.grad.is_sparse]
         return whole(torch.nn.utils.clip_grad_norm_(dense, self.args.max_grad_norm))
@@ -283,6 +321,8 @@ class _Trainer(transformers.Trainer):
 
     def _learned(self) -> dict[str, Tensor]:
         """What learns, by name, on the device where it is. All processes have to ask."""
+        if self._zero is not None:
+            return self._zero.learned()
         names = {name for name, weight in self._objective.named_parameters() if weight.requires_grad}
         return {
             name: whole(weight.detach())
@@ -348,7 +388,7 @@ class _Trainer(transformers.Trainer):
         return str(self._checkpoint.folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        if self._snapshot is not None:
+        if self._snapshot is not None and self._zero is None:  # whose weights began with them
             load_whole(self._objective, self._snapshot.weights)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
@@ -426,7 +466,6 @@ def _as_it_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _arguments(schedule: Schedule, folder: Path) -> TrainingArguments:
     """What transformers' Trainer is told: to run the steps, and to log, check and keep nothing of its own."""
-    _require_whole_weights()
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=schedule.steps,
@@ -460,14 +499,10 @@ def _refuse_autocast() -> None:
         )
 
 
-def _require_whole_weights() -> None:
-    """Best weights and checkpoints are taken whole from the process that writes them."""
-    for kind in ("FSDP", "DeepSpeed"):
-        if os.environ.get(f"ACCELERATE_USE_{kind.upper()}", "").lower() in ("1", "true", "yes", "on"):
-            raise ConfigError(
-                f"{kind} of accelerate shards the weights where training can't see it: none of its runs "
-                "could be resumed. Mend: torchrun with student.shard, by which each process holds a part"
-            )
+def _needs_no_wrapping(objective: Objective) -> None:
+    """Tell transformers' Trainer that its model is shared out already."""
+    objective.is_distributed_loading_by_transformers = True
+    objective._is_fsdp_managed_module = True
 
 
 def _has_bfloat16(precision: Precision) -> bool:
