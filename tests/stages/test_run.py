@@ -293,11 +293,13 @@ def test_a_run_that_was_killed_goes_on_to_the_same_end(tmp_path, finished):
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        while not reached.exists():
-            assert process.poll() is None, "it ended by itself"
-            time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            while not reached.exists():
+                assert process.poll() is None, "it ended by itself"
+                time.sleep(0.01)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     outcome = _run(folder)
     assert outcome.metrics["arms"]["teacher"]["accuracy"] == whole.metrics["arms"]["teacher"]["accuracy"]
     assert outcome.metrics["arms"]["student"]["accuracy"] == whole.metrics["arms"]["student"]["accuracy"]
