@@ -178,7 +178,7 @@ def table_batches(path: Path, columns: Sequence[str] | None = None, rows: int = 
 
     try:
         with parquet_file(path) as file:
-            # One row group after the other: asked for all of them, pyarrow keeps what it has read of the file.
+            # One row group after the other: asked for all of them, pyarrow keeps what it has read.
             for group in range(file.num_row_groups):
                 for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
                     yield pa.Table.from_batches([batch])
