@@ -82,7 +82,7 @@ def test_of_a_stream_that_is_asked_and_exported_few_are_ever_in_memory(
     monkeypatch.setattr("tutelage.labelling._unanswered._LOOKED_UP", 100)
     monkeypatch.setattr("tutelage.labelling.asking._SORTED", 100)
     monkeypatch.setattr("tutelage.labelling.export.AT_ONCE", 100)
-    count = 2_000
+    count = 5_000
 
     def passes() -> Iterator[Prompt]:
         return (Counted(str(n), f"text {n}") for n in range(count))
@@ -97,5 +97,5 @@ def test_of_a_stream_that_is_asked_and_exported_few_are_ever_in_memory(
         assert [id_ for batch in exported for id_ in batch["id"].to_pylist()] == [
             str(n) for n in range(count)
         ]
-    # Two parts of a hundred, and what waits for the disk.
-    assert Counted.most <= 400 + WRITES_WAITING * batch_size
+    # Some parts of a hundred, what is being written, and what waits for it.
+    assert Counted.most <= 400 + 2 * WRITES_WAITING * batch_size

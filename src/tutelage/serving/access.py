@@ -14,12 +14,13 @@ from enum import StrEnum
 from time import monotonic
 from typing import Protocol, TypeVar
 
-from tutelage.errors import UsageError
+from tutelage.errors import DataError, UsageError
 from tutelage.serving.store import ApiKey
 
 _PREFIX = "tut"
 _READ_EVERY = 2.0  # seconds after which a key that was revoked is refused
 _PATIENCE = 1.0  # seconds that a request waits for the list of keys, of a database that is slow
+_FIRST_PATIENCE = 10.0  # the same while there is no older list to go on with
 _REFUSED = 5.0  # seconds for which a token that was wrong isn't checked again
 _CHECKS_AT_ONCE, _MOST_WAITING = 2, 64
 _MOST_REMEMBERED = 10_000
@@ -94,13 +95,13 @@ class KeyRing:
         self._refused: dict[bytes, float] = {}
         self._checks: dict[bytes, asyncio.Task[bool]] = {}
         self._places = asyncio.Semaphore(_CHECKS_AT_ONCE)
-        self._stored: Mapping[str, ApiKey] = {}
+        self._stored: Mapping[str, ApiKey] | None = None  # None until they were read for the first time
         self._read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
         self._used: set[tuple[str, str]] = set()
 
     async def principal(self, token: str) -> Principal | None:
-        """Whoever holds this token; None where nobody does. Raises Overwhelmed."""
+        """Whoever holds this token; None where nobody does. Raises Overwhelmed, and DataError as `holder`."""
         if not token or not token.isascii():
             return None
         if self._upstream and hmac.compare_digest(token.encode(), self._upstream):
@@ -116,7 +117,10 @@ class KeyRing:
         return Principal(stored.name, Role(stored.role))
 
     async def holder(self, id_: str) -> Principal | None:
-        """Whoever holds the key of this id, which nobody proves here; None where it is revoked, or none."""
+        """Whoever holds the key of this id, which nobody proves here; None where it is revoked, or none.
+
+        Raises DataError while the keys were never read: nobody is turned away for a database that is away.
+        """
         stored = await self._key(id_)
         return None if stored is None else Principal(stored.name, Role(stored.role))
 
@@ -125,8 +129,12 @@ class KeyRing:
         if not id_:
             return None
         await self._read(_READ_EVERY)
-        if id_ not in self._stored:  # it may have been made since
+        if id_ not in (self._stored or {}):  # it may have been made since
             await self._read(_READ_EVERY / 4)
+        if self._stored is None:
+            raise DataError(
+                "the keys can't be read: the server's database doesn't answer. Mend: ask again once it does"
+            )
         stored = self._stored.get(id_)
         usable = stored is not None and stored.revoked is None and stored.role in _ROLES
         return stored if usable else None
@@ -137,7 +145,7 @@ class KeyRing:
             return
         if self._reading is None:
             self._reading = asyncio.create_task(self._read_now())
-        await asyncio.wait([self._reading], timeout=_PATIENCE)
+        await asyncio.wait([self._reading], timeout=_FIRST_PATIENCE if self._stored is None else _PATIENCE)
 
     async def _read_now(self) -> None:
         try:
