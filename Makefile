@@ -4,6 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# What Python compiles is kept, also where the environment says otherwise: else each of the tests' many processes would
+# compile anew what it imports.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test lint format docs bench faults lock clean
 
 # The main job on the demo's own data: see examples/support-inbox. Its decision, which is the command's exit status

@@ -75,14 +75,13 @@ class Instant:
         pass
 
 
-@pytest.mark.parametrize("batch_size", [1, 16])
+@pytest.mark.parametrize(("batch_size", "count"), [(1, 1_000), (16, 5_000)])
 def test_of_a_stream_that_is_asked_and_exported_few_are_ever_in_memory(
-    batch_size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    batch_size: int, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tutelage.labelling._unanswered._LOOKED_UP", 100)
     monkeypatch.setattr("tutelage.labelling.asking._SORTED", 100)
     monkeypatch.setattr("tutelage.labelling.export.AT_ONCE", 100)
-    count = 5_000
 
     def passes() -> Iterator[Prompt]:
         return (Counted(str(n), f"text {n}") for n in range(count))
