@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from typing import Any
 
+_RESULT = "result: "
 LAUNCHERS = {
     "torchrun": ("torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
     "accelerate": ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
@@ -18,6 +21,18 @@ def torchrun(*words: object, by: str = "torchrun") -> subprocess.CompletedProces
     `by` another of the `LAUNCHERS`, `accelerate launch` starts them.
     """
     return ended(started(*words, by=by))
+
+
+def tell(result: object) -> None:
+    """Print what `results` finds, from within a process."""
+    print(_RESULT + json.dumps(result), flush=True)
+
+
+def results(done: subprocess.CompletedProcess[str]) -> list[Any]:
+    """What processes told, beside whatever libraries print there. Raises AssertionError where they failed."""
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = (line for line in done.stdout.splitlines() if line.startswith(_RESULT))
+    return [json.loads(line.removeprefix(_RESULT)) for line in lines]
 
 
 def started(*words: object, by: str = "torchrun") -> subprocess.Popen[str]:

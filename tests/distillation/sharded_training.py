@@ -15,7 +15,7 @@ from interrupting import Interrupting, Killed
 from safetensors.torch import load_file, save_file
 from torch.distributed.tensor import DTensor
 
-from torchrun import torchrun
+from torchrun import results, tell, torchrun
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,7 @@ class Training:
 def sharded(folder, base, *trainings):
     """Each in the same two processes: [(the steps it began and ended at, its weights)], None where it died."""
     done = torchrun(Path(__file__), folder, base, json.dumps([asdict(one) for one in trainings]))
-    assert done.returncode == 0, done.stderr[-3000:]
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
-    found = {name: (steps, load_file(folder / name)) for name, steps in lines}
+    found = {name: (steps, load_file(folder / name)) for name, steps in results(done)}
     return [found.get(one.name) for one in trainings]
 
 
@@ -128,7 +126,7 @@ def train(folder, base, training, parts):
     assert not training.dies, "a signal that came to one process stops both"
     if torch.distributed.get_rank() == 0:
         save_file(learner.module.state_dict(), folder / training.name)
-        print(json.dumps([training.name, [progress.began[0], record.steps]]), flush=True)
+        tell([training.name, [progress.began[0], record.steps]])
 
 
 def main(folder, base, trainings):

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
 
 from tiny_world import save_checkpoint
-from torchrun import torchrun
+from torchrun import results, torchrun
 from tutelage.errors import ConfigError
 
 torch = pytest.importorskip("torch")
@@ -101,13 +100,14 @@ def test_tensors_are_shared_out_as_a_weight_is_and_come_back_whole(alone):
 # Several processes
 
 _SHARED = """
-import sys, json, torch
+import sys, torch
 from pathlib import Path
 import test_trainer as t
+from torchrun import tell
 walker, record = t.walk(t.Walker(), t.replace(t.WALK, batch_size=6, steps=12, checks=3), checkpoint=Path(sys.argv[1]))
 assert max(map(len, walker.batches)) == 3, "each has its half of a step"
 if torch.distributed.get_rank() == 0:
-    print(json.dumps([record.steps, record.history, float(walker.finished())]))
+    tell([record.steps, record.history, float(walker.finished())])
 torch.distributed.destroy_process_group()
 """
 
@@ -148,10 +148,7 @@ def test_two_processes_learn_what_one_learns(tmp_path):
     """torchrun's way: gradients of the two halves of a step are those of the whole."""
     script = tmp_path / "shared.py"
     script.write_text(_SHARED)
-    done = torchrun(script, tmp_path / "c")
-    assert done.returncode == 0, done.stderr[-2000:]
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("[")]
-    steps, history, weight = json.loads(line)
+    [(steps, history, weight)] = results(torchrun(script, tmp_path / "c"))
     alone, record = walk(schedule=replace(WALK, batch_size=6, steps=12, checks=3))
     assert steps == record.steps
     assert weight == pytest.approx(float(alone.finished()), abs=1e-6)
