@@ -53,6 +53,19 @@ def test_what_learned_nothing_is_not_proposed(folder):
     assert written["proposal"] == "table" and 0 < written["answered_by_humans"] < found.examples
 
 
+@pytest.mark.long
+def test_families_stand_beside_each_other_on_one_frontier(folder):
+    layer = {"family": "encoder", "layers": 1, "epochs": 3}
+    settings = ["comparison.seeds=[0]", f"comparison.candidates={json.dumps({**CANDIDATES, 'layer': layer})}"]
+    found = run_comparison(Programme.open(folder, settings), Silent())
+    by_name = {standing.name: standing for standing in found.standings}
+    assert by_name.keys() == {"table", "untaught", "layer"}
+    table, encoder = by_name["table"].footprint, by_name["layer"].footprint
+    assert table.size_mb < encoder.size_mb and table.latency_p50_ms < encoder.latency_p50_ms
+    assert table.parameters < encoder.parameters
+    assert by_name["layer"].quality > 0.4 and by_name["table"].on_frontier
+
+
 def test_what_is_trained_is_not_trained_again_and_what_changed_is(folder, monkeypatch):
     run_comparison(Programme.open(folder), Silent())
     trained = []
