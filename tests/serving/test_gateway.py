@@ -11,6 +11,7 @@ import numpy as np
 import openai
 import pytest
 from served_world import KEY_NAME, LABELS, TEACHER_KEY, export, label, live, toy_student, write_programme
+from waiting import soon
 
 from faulty_outcomes import OUTCOMES
 from faulty_teacher import FaultyTeacher, Outcome
@@ -216,10 +217,7 @@ def test_a_dead_teacher_costs_time_at_first_and_then_none(served, teacher):
         teacher.default = OUTCOMES["ok"]()
     assert {(answer["by"], answer["reason"]) for answer in answers} == {("student", "teacher unavailable")}
     configure(served, deadline=90.0)
-    ends = time.monotonic() + SOON
-    while served.predict("refund").json()["by"] != "teacher":
-        assert time.monotonic() < ends
-        time.sleep(0.1)
+    soon(lambda: served.predict("refund").json()["by"] == "teacher")
     assert served.ask("GET", "/v1/status", "viewer").json()["teacher"]["open"] is False
 
 
@@ -258,10 +256,8 @@ def test_a_stream_that_breaks_off_is_an_error_and_is_kept(served, teacher, outco
     before = {capture.id for capture in served.captures(0)}
     with _client(served) as client, pytest.raises(openai.APIError):
         list(client.chat.completions.create(model="big-model", messages=messages, stream=True))
-    ends = time.monotonic() + SOON
-    while (newest := served.captures(1)[0]).id in before:
-        assert time.monotonic() < ends
-        time.sleep(0.01)
+    soon(lambda: served.captures(1)[0].id not in before)
+    newest = served.captures(1)[0]
     assert (newest.by, newest.value, newest.reason) == ("teacher", None, "the teacher's stream broke off")
     del teacher.answers["refund"]
 
@@ -290,16 +286,9 @@ def test_who_hangs_up_midway_is_kept_all_the_same(served, teacher):
     address = httpx.URL(served.url)
     with socket.create_connection((address.host, address.port)) as client:
         client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        ends = time.monotonic() + SOON
-        while not teacher.arrivals[text]:
-            assert time.monotonic() < ends
-            time.sleep(0.005)
-    while time.monotonic() < ends:
-        kept = [capture for capture in served.captures(0) if capture.text == text]
-        if kept:
-            break
-        time.sleep(0.02)
-    [capture] = kept
+        soon(lambda: bool(teacher.arrivals[text]))
+    soon(lambda: text in [capture.text for capture in served.captures(0)])
+    [capture] = [capture for capture in served.captures(0) if capture.text == text]
     assert capture.by == "teacher" and json.loads(capture.value) in LABELS
     assert not served.server.gateway._relays
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import date
 
 import pytest
 import yaml
 from pages_world import visitor
 from served_world import KEY_NAME, TEACHER_KEY, certify, export, label, live, toy_student, write_programme
+from waiting import soon
 
 from tutelage import storage
 from tutelage.errors import GateRefused
@@ -81,28 +81,21 @@ def stand(programme: Programme) -> None:
     storage.write_json(programme.evaluation / "decision.json", {"verdict": "pass", "student": "s"})
 
 
-def _soon(true: Callable[[], bool], within: float = 60.0) -> None:
-    began = time.monotonic()
-    while not true():
-        assert time.monotonic() - began < within
-        time.sleep(0.005)
-
-
 def test_a_right_that_lapses_takes_the_student_off_and_everything_says_so(programme, clock):
     with live(programme) as served:
         served.roll("full")
         assert served.predict("refund").json()["by"] == "student"
         clock.day = AFTER
-        _soon(lambda: served.server.rollouts.now.stage is Stage.OFF)
+        soon(lambda: served.server.rollouts.now.stage is Stage.OFF)
         for said in (served.chat("refund"), served.predict("refund"), served.chat("refund", stream=True)):
             headers = said.headers
             assert (headers["X-Tutelage-By"], headers["X-Tutelage-Stage"]) == ("teacher", "off")
             assert headers["X-Tutelage-Reason"] == "rights lapsed"
         assert served.predict("refund").json()["value"] == "card", "the teacher's"
-        _soon(lambda: bool(served.server.store.alerts()))
+        soon(lambda: bool(served.server.store.alerts()))
         [alert] = served.server.store.alerts()
         assert alert.kind == "rights" and "expired on 2027-01-01" in alert.text and "Mend: " in alert.text
-        _soon(lambda: len(served.server.store.rollout_changes()) == 3)
+        soon(lambda: len(served.server.store.rollout_changes()) == 3)
         change = served.server.store.rollout_changes(1)[0]
         assert (change.stage, change.actor, change.evidence["cause"]) == ("off", "tutelage", "rights lapsed")
         assert "60 of 60 answers that taught the student stand under partner-model" in change.reason
@@ -145,7 +138,7 @@ def test_a_student_in_shadow_is_not_asked_either(programme, clock):
     with live(programme) as served:
         assert served.server.rollouts.now.stage is Stage.SHADOW
         clock.day = AFTER
-        _soon(lambda: served.server.rollouts.now.stage is Stage.OFF)
+        soon(lambda: served.server.rollouts.now.stage is Stage.OFF)
         served.predict("refund")
         assert served.captures(1)[0].student_value is None
 
@@ -159,14 +152,14 @@ def test_a_student_whose_export_was_replaced_is_judged_by_what_it_told(programme
         time.sleep(3 * rollout._LOOK_EVERY)
         assert served.predict("refund").json()["by"] == "student"
         clock.day = AFTER
-        _soon(lambda: served.server.rollouts.now.stage is Stage.OFF)
+        soon(lambda: served.server.rollouts.now.stage is Stage.OFF)
 
 
 def test_where_rights_cannot_be_read_the_student_is_off(programme):
     with live(programme) as served:
         served.roll("full")
         (programme.folder / "rights.yaml").write_text("- {id: ")
-        _soon(lambda: served.server.rollouts.now.stage is Stage.OFF)
+        soon(lambda: served.server.rollouts.now.stage is Stage.OFF)
         assert served.predict("refund").json()["reason"] == "rights can't be told"
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
 
 import pytest
 from served_world import KEY_NAME, TEACHER_KEY, certify, export, label, live, toy_student, write_programme
+from waiting import soon
 
 from tutelage.config import AuditConfig
 from tutelage.errors import GateRefused, UsageError
@@ -39,14 +39,6 @@ def _monitor() -> Monitor:
 
 def _now(book: Book, stage: Stage = Stage.CASCADE, share: float = 0.0) -> Rollout:
     return Rollout(stage, share, 0.9, book.shelf.usual(None).revision)
-
-
-def _soon(true: Callable[[], bool], within: float = 60.0) -> None:
-    """Wait until it is true."""
-    began = time.monotonic()
-    while not true():
-        assert time.monotonic() - began < within
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("stage", [Stage.OFF, Stage.SHADOW, Stage.CANARY])
@@ -114,11 +106,11 @@ def test_an_alarm_takes_the_right_back_at_once_and_it_stays_taken(programme, fau
         while served.predict("refund").json()["by"] == "student":
             assert len(served.captures(0, limit=200)) < 100
         assert served.server.rollouts.now.stage is Stage.SHADOW
-        _soon(lambda: len(served.server.store.rollout_changes()) == 3)
+        soon(lambda: len(served.server.store.rollout_changes()) == 3)
         last = served.server.store.rollout_changes(1)[0]
         assert (last.stage, last.actor) == ("shadow", "tutelage")
         assert "above 5.00%" in last.reason
-        _soon(lambda: len(served.server.store.alerts()) >= 1)
+        soon(lambda: len(served.server.store.alerts()) >= 1)
         assert {alert.kind for alert in served.server.store.alerts()} == {"alarm"}
     with live(programme) as served:  # started again
         state = served.ask("GET", "/v1/rollout", "viewer").json()
@@ -128,19 +120,19 @@ def test_an_alarm_takes_the_right_back_at_once_and_it_stays_taken(programme, fau
         book = Book(Shelf(programme), programme.config.serving)
         planned, _ = book.step(Wish(Stage.FULL, "anna", WHY, override=True), now, _monitor())
         served.server.store.change_rollout(planned)
-        _soon(lambda: served.predict("refund").json()["by"] == "student")
-        _soon(lambda: served.predict("refund").json()["by"] == "teacher")
-        _soon(lambda: served.server.store.verify_rollout() == 5)  # in force before it is written
+        soon(lambda: served.predict("refund").json()["by"] == "student")
+        soon(lambda: served.predict("refund").json()["by"] == "teacher")
+        soon(lambda: served.server.store.verify_rollout() == 5)  # in force before it is written
 
 
 def test_two_servers_on_one_database_follow_each_other(programme):
     with live(programme) as one, live(programme) as two:
         one.roll("full")
         stage = lambda: two.predict("refund").json()["stage"]  # noqa: E731
-        _soon(lambda: stage() == "full")
+        soon(lambda: stage() == "full")
         two.ask("POST", "/v1/rollout", "admin", json={"stage": "off"})
         assert two.predict("refund").json()["by"] == "teacher"
-        _soon(lambda: one.predict("refund").json()["stage"] == "off")
+        soon(lambda: one.predict("refund").json()["stage"] == "off")
         assert _LOOK_EVERY <= 0.5  # and so much as reading takes: a busy machine's seconds prove nothing
 
 
@@ -150,16 +142,16 @@ def test_servers_on_one_database_share_their_evidence_and_one_alarm_takes_the_ri
     faulty_teacher.answers["refund"] = label("refund")
     with live(programme) as one, live(programme) as two:
         one.roll("full")
-        _soon(lambda: two.predict("refund").json()["stage"] == "full")
+        soon(lambda: two.predict("refund").json()["stage"] == "full")
         for served in (one, two):
             for _ in range(3):
                 assert served.predict("refund").json()["by"] == "student"
         audits = lambda: {served.server.monitor.figures()[0].audits for served in (one, two)}  # noqa: E731
-        _soon(lambda: len(audits()) == 1 and min(audits()) >= 6)
+        soon(lambda: len(audits()) == 1 and min(audits()) >= 6)
         faulty_teacher.answers["refund"] = label("card")
         while one.predict("refund").json()["by"] == two.predict("refund").json()["by"] == "student":
             assert len(one.captures(0, limit=200)) < 100
-        _soon(lambda: {served.server.rollouts.now.stage for served in (one, two)} == {Stage.SHADOW})
+        soon(lambda: {served.server.rollouts.now.stage for served in (one, two)} == {Stage.SHADOW})
         book = Book(Shelf(programme), programme.config.serving)
 
         def judged() -> bool:  # as the command line does
@@ -169,7 +161,7 @@ def test_servers_on_one_database_share_their_evidence_and_one_alarm_takes_the_ri
             judge.hear(states)
             return "" in judge.ringing and book.judged(Wish(Stage.FULL, "anna"), now, judge).verdict != "pass"
 
-        _soon(judged)
+        soon(judged)
 
 
 def test_a_student_that_cannot_be_loaded_is_told_and_the_teacher_answers(programme, faulty_teacher):
@@ -181,7 +173,7 @@ def test_a_student_that_cannot_be_loaded_is_told_and_the_teacher_answers(program
         revision = next(one.revision for one in Shelf(programme).all() if one.folder == other)
         assert served.roll("full", revision=revision).status_code == 200
         assert served.predict("refund").json()["by"] == "teacher"
-        _soon(lambda: bool(served.server.store.alerts()))
+        soon(lambda: bool(served.server.store.alerts()))
         assert "can't be loaded" in served.server.store.alerts()[0].text
         served.roll("full", revision=Shelf(programme).usual("float32").revision)
         assert served.predict("refund").json()["by"] == "student"
@@ -193,7 +185,7 @@ def test_a_step_back_is_in_force_although_it_cannot_be_written(programme):
         with sqlite3.connect(programme.server_state, isolation_level=None) as other:
             other.execute("BEGIN EXCLUSIVE")
             future = served.run_soon(served.server.rollouts.change(Wish(Stage.OFF, "anna")))
-            _soon(lambda: served.server.rollouts.now.stage is Stage.OFF)
+            soon(lambda: served.server.rollouts.now.stage is Stage.OFF)
             other.execute("ROLLBACK")
         assert future.result(120).stage == "off"
 
@@ -226,9 +218,9 @@ def test_a_certificate_that_ends_takes_the_right_back_but_not_what_a_person_deci
         assert served.server.rollouts.now.threshold == 0.5
         for reader in ("rollout.time", "certificate.time.time"):
             monkeypatch.setattr(f"tutelage.serving.{reader}", lambda: now + 1_000)
-        _soon(lambda: served.server.rollouts.now.stage is Stage.SHADOW)
-        _soon(lambda: {alert.kind for alert in served.server.store.alerts()} == {"certificate"})
-        _soon(lambda: "expired" in served.server.store.rollout_changes(1)[0].reason)
+        soon(lambda: served.server.rollouts.now.stage is Stage.SHADOW)
+        soon(lambda: {alert.kind for alert in served.server.store.alerts()} == {"certificate"})
+        soon(lambda: "expired" in served.server.store.rollout_changes(1)[0].reason)
         again = served.ask("POST", "/v1/rollout", "admin", json={"stage": "canary", "share": 1.0})
         assert again.status_code == 400 and "expired" in again.json()["error"]["message"]
         served.roll("full")

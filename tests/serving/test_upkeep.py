@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from captured import made
+from waiting import until
 
 from tutelage.config import PeopleConfig, ServingConfig
 from tutelage.serving import upkeep as upkeep_module
@@ -22,13 +23,6 @@ from tutelage.serving.upkeep import Upkeep
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep_module, "_ENQUEUED", 0.02)
     monkeypatch.setattr(upkeep_module, "_LOOKED", 0.02)
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < ends, "it never came"
-        await asyncio.sleep(0.02)
 
 
 def kept_up(path: Path, config: ServingConfig, use: Callable[[Store, list[Alert]], object]) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from captured import made
+from waiting import until
 
 import tutelage
 from postgresql import PostgreSQL
@@ -151,13 +152,6 @@ async def captures_until_it_fails(store: Store, kept: list[str]) -> None:
         kept.append(capture.id)
         await store.capture(capture, promise="durable", monitors={"count": len(kept)})
         assert len(kept) < 1_000
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < ends, "it never came"
-        await asyncio.sleep(0.02)
 
 
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
